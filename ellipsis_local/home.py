@@ -1,0 +1,106 @@
+"""The home folder: its layout drawn once, its locks, and the way files come into view whole.
+
+    home/
+      settings.toml            optional, the user's
+      ellipsis.sqlite          catalogue, accounts, computes
+      layers/FILE_ID/…         the files of layers, as they were given
+      computes/COMPUTE_ID/     log.jsonl, results/, scratch/
+      environments/KEY/        virtualenvs; usable once they hold environment.json
+      cache/                   may be deleted at any time
+        frames/KEY/            vector layers in the CRS of a call
+        cuts/KEY/              one layer cut into N partitions
+        interpreters.json      what the interpreters found here said of themselves
+        bytecode/              of helper processes, where the caller's Python writes none
+      locks/                   one file per key
+"""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import tempfile
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from ellipsis_local.errors import StoreError
+
+__all__ = ["Home"]
+
+
+class Home:
+    """One home folder; creating the object creates nothing on disk, `prepare` does."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.database = root / "ellipsis.sqlite"
+        self.layers = root / "layers"
+        self.computes = root / "computes"
+        self.environments = root / "environments"
+        self.cache = root / "cache"
+        self.frames = self.cache / "frames"
+        self.cuts = self.cache / "cuts"
+        self.bytecode = self.cache / "bytecode"
+        self.locks = root / "locks"
+
+    def prepare(self) -> None:
+        """Make the folders; StoreError where the home cannot be written."""
+        try:
+            for folder in (self.layers, self.computes, self.environments, self.frames, self.cuts, self.locks):
+                folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise StoreError(
+                f"the home {self.root} cannot be written ({error.strerror}); "
+                "set ELLIPSIS_LOCAL_HOME or configure(home=…) to a folder of yours"
+            ) from error
+
+    def compute(self, compute_id: str) -> Path:
+        return self.computes / compute_id
+
+    @contextlib.contextmanager
+    def lock(self, key: str, timeout: float = -1) -> Iterator[None]:
+        """Hold the lock named `key` across threads and processes; TimeoutError after `timeout` seconds.
+
+        The operating system releases it when its holder dies.
+        """
+        # One object per use: a FileLock that is shared between threads would let them both in.
+        try:
+            with FileLock(self.locks / f"{key}.lock", timeout=timeout, thread_local=False):
+                yield
+        except Timeout as error:
+            raise TimeoutError(f"the lock {key} is held by another process") from error
+
+    @staticmethod
+    def temporary(parent: Path) -> Path:
+        """A new empty folder beside what it will be renamed to, named so that `sweep` knows it."""
+        return Path(tempfile.mkdtemp(prefix=".new-", dir=parent))
+
+    @contextlib.contextmanager
+    def publish(self, folder: Path) -> Iterator[Path]:
+        """A temporary folder that becomes `folder`, whole, when the block ends well, and vanishes otherwise.
+
+        Where `folder` is there already, made by another process meanwhile, that one stays.
+        """
+        draft = self.temporary(folder.parent)
+        try:
+            yield draft
+            try:
+                draft.rename(folder)
+            except OSError:
+                if not folder.is_dir():
+                    raise
+        finally:
+            shutil.rmtree(draft, ignore_errors=True)
+
+    @staticmethod
+    @contextlib.contextmanager
+    def publish_file(target: Path) -> Iterator[Path]:
+        """A temporary path that replaces `target` when the block ends well, and vanishes otherwise."""
+        draft = target.with_name(f".new-{uuid.uuid4().hex}{target.suffix}")
+        try:
+            yield draft
+            draft.replace(target)
+        finally:
+            draft.unlink(missing_ok=True)

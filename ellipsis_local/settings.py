@@ -1,0 +1,200 @@
+"""Settings: read once, checked once, handed on as one immutable object.
+
+Three places, the later wins: ``settings.toml`` in the home, ``ELLIPSIS_LOCAL_*`` environment variables,
+`ellipsis_local.configure`. The home itself can come only from the last two.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import tomllib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any, Literal, Union
+
+import platformdirs
+
+from ellipsis_local.errors import SettingsError
+
+__all__ = ["Settings", "default_home", "read_settings"]
+
+PREFIX = "ELLIPSIS_LOCAL_"
+SETTINGS_FILE = "settings.toml"
+
+Progress = Union[bool, Callable[[str], None], None]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How this machine plays the service. Every default keeps to the service where its behaviour is known."""
+
+    home: Path
+    """The one folder that holds everything."""
+    crs: Literal["EPSG:3857", "native"] = "EPSG:3857"
+    """The CRS of what functions receive; `native` keeps the layers' own where they share one."""
+    features: Literal["once", "intersecting"] = "once"
+    """Which features a partition holds: those with a point of theirs in it, or all that touch it."""
+    overlap: float = 0.0
+    """A halo around each partition, in units of its CRS."""
+    cores: int | None = None
+    """How many nodes run at the same time; all cores of the machine where None."""
+    node_timeout: float | None = None
+    """Seconds that one node may take for one execution."""
+    node_memory: int | None = None
+    """Bytes that one node may hold: its partition and what the function allocates."""
+    max_nodes: int = 64
+    """The plan: nodes per compute, and what `nodes=None` asks for."""
+    strict: bool = False
+    """Refuse what runs here and would not on the service."""
+    offline: bool | None = None
+    """Never ask a package index; None tries the local cache first and then the index."""
+    progress: Progress = None
+    """True prints steps to stderr, a callable receives them; None prints where stderr is a terminal."""
+    cache_size: int = 20 * 1024**3
+    """Bytes of cut layers that are kept; the least recently used go first."""
+
+
+def default_home() -> Path:
+    """The platform's folder for the user's data."""
+    return Path(platformdirs.user_data_dir("ellipsis_local", appauthor=False))
+
+
+def _boolean(value: Any) -> bool:
+    if isinstance(value, bool):
+        return value
+    if isinstance(value, str) and value.lower() in ("1", "true", "yes", "on"):
+        return True
+    if isinstance(value, str) and value.lower() in ("0", "false", "no", "off"):
+        return False
+    raise ValueError("must be true or false")
+
+
+def _choice(*allowed: str) -> Callable[[Any], str]:
+    def parse(value: Any) -> str:
+        for name in allowed:
+            if isinstance(value, str) and value.lower() == name.lower():
+                return name
+        raise ValueError(f"must be one of {', '.join(allowed)}")
+
+    return parse
+
+
+def _number(kind: type[int] | type[float], minimum: float, *, exclusive: bool = False) -> Callable[[Any], Any]:
+    def parse(value: Any) -> Any:
+        if isinstance(value, bool) or not isinstance(value, int | float | str):
+            raise ValueError(f"must be of type {kind.__name__}")
+        try:
+            number = kind(value)
+            exact = float(number) == float(value)
+        except (ValueError, OverflowError):
+            raise ValueError(f"must be of type {kind.__name__}") from None
+        if not exact:
+            raise ValueError("must be a whole number")
+        if not minimum <= number < float("inf") or (exclusive and number == minimum):
+            raise ValueError(f"must be {'above' if exclusive else 'at least'} {minimum:g}, and finite")
+        return number
+
+    return parse
+
+
+UNITS = {"": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "kib": 2**10, "mib": 2**20, "gib": 2**30}
+
+
+def _bytes(value: Any) -> int:
+    if isinstance(value, str):
+        match = re.fullmatch(r"\s*([0-9]*\.?[0-9]+)\s*([a-zA-Z]*)\s*", value)
+        if not match or match[2].lower() not in UNITS:
+            raise ValueError("must be a number of bytes, or a text such as '500 MB' or '2 GiB'")
+        value = int(float(match[1]) * UNITS[match[2].lower()])
+    number = _number(int, 0, exclusive=True)(value)
+    return int(number)
+
+
+def _home(value: Any) -> Path:
+    if not isinstance(value, str | os.PathLike) or not str(value):
+        raise ValueError("must be the path of a folder")
+    path = Path(value).expanduser().absolute()
+    if path.exists() and not path.is_dir():
+        raise ValueError("is a file, and must be a folder")
+    return path
+
+
+def _progress(value: Any) -> Progress:
+    return value if callable(value) else _boolean(value)
+
+
+PARSERS: dict[str, Callable[[Any], Any]] = {
+    "home": _home,
+    "crs": _choice("EPSG:3857", "native"),
+    "features": _choice("once", "intersecting"),
+    "overlap": _number(float, 0),
+    "cores": _number(int, 1),
+    "node_timeout": _number(float, 0, exclusive=True),
+    "node_memory": _bytes,
+    "max_nodes": _number(int, 0),
+    "strict": _boolean,
+    "offline": _boolean,
+    "progress": _progress,
+    "cache_size": _bytes,
+}
+OPTIONAL = {"cores", "node_timeout", "node_memory", "offline", "progress"}
+assert set(PARSERS) == {f.name for f in fields(Settings)}  # noqa: S101
+
+
+def _parse(name: str, value: Any, source: str) -> Any:
+    if name not in PARSERS:
+        raise SettingsError(f"{source}: there is no setting {name!r}; there are {', '.join(PARSERS)}")
+    if name in OPTIONAL and (value is None or (isinstance(value, str) and value.lower() in ("", "none"))):
+        return None
+    try:
+        return PARSERS[name](value)
+    except ValueError as error:
+        raise SettingsError(f"{source}: {name} {error}, not {value!r}") from None
+
+
+def _from_file(home: Path) -> dict[str, Any]:
+    path = home / SETTINGS_FILE
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise SettingsError(f"{path}: cannot be read as TOML: {error}") from error
+    if "home" in table:
+        raise SettingsError(f"{path}: home cannot be set in a file that lies in the home; use {PREFIX}HOME")
+    return {name: _parse(name, value, str(path)) for name, value in table.items()}
+
+
+# Named like settings, and read by the tests and benchmarks instead.
+OTHER_VARIABLES = {f"{PREFIX}TEST_DATA", f"{PREFIX}BENCHMARK_DATA"}
+
+
+def _from_environ(environ: Mapping[str, str]) -> dict[str, Any]:
+    return {
+        name.removeprefix(PREFIX).lower(): _parse(name.removeprefix(PREFIX).lower(), value, name)
+        for name, value in environ.items()
+        if name.startswith(PREFIX) and name not in OTHER_VARIABLES
+    }
+
+
+def read_settings(given: Mapping[str, Any] | None = None, environ: Mapping[str, str] | None = None) -> Settings:
+    """Settings from file, environment and `given`, the later winning.
+
+    Parameters
+    ----------
+    given : mapping, optional
+        What `configure` was called with.
+    environ : mapping, optional
+        The environment variables; those of the process where None.
+
+    Raises
+    ------
+    SettingsError
+        For an unknown name or an impossible value, naming the place where it was set.
+    """
+    values = {name: _parse(name, value, "configure") for name, value in (given or {}).items()}
+    from_environ = _from_environ(os.environ if environ is None else environ)
+    home = values.pop("home", None) or from_environ.pop("home", None) or default_home()
+    return replace(Settings(home=home), **(_from_file(home) | from_environ | values))

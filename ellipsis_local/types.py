@@ -1,0 +1,168 @@
+"""The nouns that rooms hand to each other: immutable, without behaviour beyond their own arithmetic."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Literal, NamedTuple, TypedDict
+
+__all__ = ["Extent", "ExtentDict", "PathRecord", "RasterFile", "StoredFile", "Timestamp", "VectorFile"]
+
+PathType = Literal["folder", "raster", "vector", "file"]
+
+
+class ExtentDict(TypedDict):
+    """An extent as the service writes it."""
+
+    xMin: float
+    xMax: float
+    yMin: float
+    yMax: float
+
+
+class Extent(NamedTuple):
+    """A rectangle in CRS units: x is easting or longitude, y is northing or latitude."""
+
+    x_min: float
+    y_min: float
+    x_max: float
+    y_max: float
+
+    @property
+    def width(self) -> float:
+        return self.x_max - self.x_min
+
+    @property
+    def height(self) -> float:
+        return self.y_max - self.y_min
+
+    def union(self, other: Extent) -> Extent:
+        return Extent(
+            min(self.x_min, other.x_min),
+            min(self.y_min, other.y_min),
+            max(self.x_max, other.x_max),
+            max(self.y_max, other.y_max),
+        )
+
+    def intersects(self, other: Extent) -> bool:
+        return (
+            self.x_min < other.x_max
+            and other.x_min < self.x_max
+            and self.y_min < other.y_max
+            and other.y_min < self.y_max
+        )
+
+    def buffer(self, distance: float) -> Extent:
+        return Extent(self.x_min - distance, self.y_min - distance, self.x_max + distance, self.y_max + distance)
+
+    def to_dict(self) -> ExtentDict:
+        return {"xMin": self.x_min, "xMax": self.x_max, "yMin": self.y_min, "yMax": self.y_max}
+
+
+@dataclass(frozen=True)
+class RasterFile:
+    """What the store knows of one raster file; effective values, after the overrides given when it was added."""
+
+    location: str
+    """What rasterio opens."""
+    content: str
+    """Hash of the bytes and of the overrides: equal hashes hold equal pixels."""
+    crs: str
+    """WKT or authority code."""
+    transform: tuple[float, float, float, float, float, float]
+    """Affine coefficients a, b, c, d, e, f: column, row → x, y."""
+    width: int
+    height: int
+    bands: int
+    dtype: str
+    nodata: float | None
+    block: tuple[int, int]
+    """Block shape, rows then columns."""
+    descriptions: tuple[str | None, ...] = ()
+
+
+@dataclass(frozen=True)
+class VectorFile:
+    """What the store knows of one vector file."""
+
+    location: str
+    """What pyogrio or geopandas opens."""
+    content: str
+    crs: str
+    features: int
+    """How many features have a geometry."""
+    extent: Extent | None
+    """In the file's CRS; None where there is no feature."""
+    fields: tuple[str, ...]
+    geometry_column: str = "geometry"
+    format: Literal["ogr", "parquet"] = "ogr"
+    layer: str | None = None
+    """The layer within a file that holds several."""
+
+
+@dataclass(frozen=True)
+class StoredFile:
+    """A file of a timestamp, or of a path of type file, as it was given."""
+
+    id: str
+    name: str
+    folder: Path
+    main: str
+    """The file name, inside `folder`, that the others accompany."""
+    size: int
+    format: str
+    created: datetime
+    detail: RasterFile | VectorFile | None
+    """None for a path of type file."""
+    options: dict[str, Any] = field(default_factory=dict)
+    """The overrides given when it was added: epsg, nodata, layer, member, mosaic_priority."""
+    content: str = ""
+    """Hash of the bytes and of the overrides."""
+    parts: tuple[str, ...] = ()
+    """The names of all files in `folder`, `main` among them."""
+    trashed: bool = False
+
+    @property
+    def location(self) -> Path:
+        return self.folder / self.main
+
+
+@dataclass(frozen=True)
+class Timestamp:
+    """A dated version of a raster or vector layer, with its files in the order in which they were added."""
+
+    id: str
+    path_id: str
+    type: Literal["raster", "vector"]
+    status: str
+    description: str | None
+    date_from: datetime
+    date_to: datetime
+    files: tuple[StoredFile, ...]
+    """Those that are not in the trash; later ones lie on top of earlier ones."""
+    trashed: bool = False
+
+    @property
+    def rasters(self) -> tuple[RasterFile, ...]:
+        return tuple(f.detail for f in self.files if isinstance(f.detail, RasterFile))
+
+    @property
+    def vectors(self) -> tuple[VectorFile, ...]:
+        return tuple(f.detail for f in self.files if isinstance(f.detail, VectorFile))
+
+
+@dataclass(frozen=True)
+class PathRecord:
+    """A node of the catalogue's tree: folder, raster, vector or file."""
+
+    id: str
+    type: PathType
+    name: str
+    parent_id: str | None
+    owner: str | None
+    """The user that made it; None where it was added to the home itself."""
+    created: datetime
+    trashed: bool
+    metadata: dict[str, Any] = field(default_factory=dict)
+    public_access: dict[str, Any] = field(default_factory=dict)

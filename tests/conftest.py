@@ -1,0 +1,99 @@
+"""What every test gets: a home of its own, environments shared by the run, and a guard that nothing is left behind."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+
+import psutil
+import pytest
+
+import ellipsis_local
+from ellipsis_local import emulator as emulator_module
+
+ROOT = Path(__file__).parent.parent
+LEAVE_SECONDS = 10
+
+
+@pytest.fixture(scope="session")
+def shared_environments(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One folder of environments and their locks for the run, whichever of its processes asks."""
+    base = tmp_path_factory.getbasetemp()
+    shared = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "shared-environments"
+    for name in ("environments", "locks"):
+        (shared / name).mkdir(parents=True, exist_ok=True)
+    return shared
+
+
+@pytest.fixture
+def home(tmp_path: Path, shared_environments: Path) -> Path:
+    """A new home; only its environments are those of the run."""
+    folder = tmp_path / "home"
+    folder.mkdir()
+    for name in ("environments", "locks"):
+        (folder / name).symlink_to(shared_environments / name, target_is_directory=True)
+    return folder
+
+
+@pytest.fixture
+def el(home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
+    """The package, configured on a home of the test's own."""
+    for name in [name for name in os.environ if name.startswith("ELLIPSIS_LOCAL_")]:
+        if name != "ELLIPSIS_LOCAL_TEST_DATA":
+            monkeypatch.delenv(name)
+    monkeypatch.setattr(emulator_module, "_given", {})
+    ellipsis_local.configure(home=home, progress=False, cores=2)
+    yield ellipsis_local
+    emulator_module.use(None)
+
+
+@pytest.fixture
+def token(el: ModuleType) -> str:
+    return el.account.logIn("demo_user", "demo_user")
+
+
+@pytest.fixture(scope="session")
+def fixtures() -> Path:
+    """The layers that ship with the project."""
+    return ROOT / "fixtures"
+
+
+@pytest.fixture(scope="session")
+def data() -> Path:
+    """The folder of real layers; tests that ask for it are skipped without it."""
+    folder = os.environ.get("ELLIPSIS_LOCAL_TEST_DATA")
+    if not folder or not Path(folder).is_dir():
+        pytest.skip("ELLIPSIS_LOCAL_TEST_DATA names no folder of real layers")
+    return Path(folder)
+
+
+@pytest.fixture
+def new_id() -> str:
+    return str(uuid.uuid4())
+
+
+def _children() -> set[psutil.Process]:
+    return {child for child in psutil.Process().children(recursive=True) if child.is_running()}
+
+
+def _threads() -> set[str]:
+    return {thread.name for thread in threading.enumerate() if thread.name.startswith("ellipsis_local")}
+
+
+@pytest.fixture(autouse=True)
+def nothing_left_behind() -> Iterator[None]:
+    """Fail the test that leaves a process or thread of ours, or another working directory."""
+    folder, before = Path.cwd(), _children()
+    yield
+    # What a test ended may take a moment to be gone; what it forgot stays.
+    end = time.monotonic() + LEAVE_SECONDS
+    while (left := _children() - before) | _threads() and time.monotonic() < end:
+        time.sleep(0.05)
+    assert not left, f"left behind: {[process.cmdline() for process in left if process.is_running()]}"
+    assert not _threads(), f"threads left behind: {_threads()}"
+    assert Path.cwd() == folder, "the test changed the working directory"

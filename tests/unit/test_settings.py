@@ -1,0 +1,75 @@
+"""Settings from three places, each checked where it was set."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from ellipsis_local.errors import SettingsError
+from ellipsis_local.settings import Settings, default_home, read_settings
+
+
+def test_defaults(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = read_settings({"home": "/nowhere/to/be/found"}, {})
+    assert settings == Settings(home=Path("/nowhere/to/be/found"))
+    assert settings.crs == "EPSG:3857"
+    assert read_settings({}, {}).home == default_home()
+
+
+def test_the_later_place_wins(tmp_path: Path) -> None:
+    (tmp_path / "settings.toml").write_text("cores = 1\nmax_nodes = 5\nstrict = true\n")
+    environ = {"ELLIPSIS_LOCAL_HOME": str(tmp_path), "ELLIPSIS_LOCAL_MAX_NODES": "6", "ELLIPSIS_LOCAL_STRICT": "no"}
+    settings = read_settings({"max_nodes": 7}, environ)
+    assert (settings.home, settings.cores, settings.max_nodes, settings.strict) == (tmp_path, 1, 7, False)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "value"),
+    [
+        ("node_memory", "500 MB", 500_000_000), ("node_memory", "2 GiB", 2**31), ("node_memory", "1024", 1024),
+        ("node_timeout", "1.5", 1.5), ("node_timeout", "none", None), ("offline", "", None), ("offline", "1", True),
+        ("crs", "NATIVE", "native"), ("features", "intersecting", "intersecting"), ("overlap", "30", 30.0),
+    ],
+)  # fmt: skip
+def test_texts_of_environment_variables(name: str, text: str, value: object) -> None:
+    assert getattr(read_settings({}, {f"ELLIPSIS_LOCAL_{name.upper()}": text}), name) == value
+
+
+@pytest.mark.parametrize(
+    ("given", "text"),
+    [
+        ({"nodes": 3}, "there is no setting 'nodes'; there are home, crs"),
+        ({"cores": 0}, "cores must be at least 1"),
+        ({"cores": 1.5}, "cores must be a whole number"),
+        ({"cores": True}, "cores must be of type int"),
+        ({"cores": "two"}, "cores must be of type int"),
+        ({"max_nodes": -1}, "max_nodes must be at least 0"),
+        ({"crs": "EPSG:4326"}, "crs must be one of EPSG:3857, native"),
+        ({"features": 1}, "features must be one of once, intersecting"),
+        ({"overlap": -1}, "overlap must be at least 0"),
+        ({"overlap": float("nan")}, "overlap"),
+        ({"node_timeout": 0}, "node_timeout must be above 0"),
+        ({"node_timeout": float("inf")}, "node_timeout must be above 0, and finite"),
+        ({"node_memory": "2 apples"}, "node_memory must be a number of bytes"),
+        ({"strict": "maybe"}, "strict must be true or false"),
+        ({"strict": None}, "strict must be true or false"),
+        ({"home": ""}, "home must be the path of a folder"),
+        ({"home": __file__}, "home is a file"),
+    ],
+)
+def test_impossible_values(given: dict, text: str) -> None:
+    with pytest.raises(SettingsError, match=text):
+        read_settings(given, {})
+
+
+def test_the_place_is_named(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="ELLIPSIS_LOCAL_CORES: cores must be"):
+        read_settings({}, {"ELLIPSIS_LOCAL_CORES": "x"})
+    with pytest.raises(SettingsError, match="ELLIPSIS_LOCAL_COLOUR: there is no setting 'colour'"):
+        read_settings({}, {"ELLIPSIS_LOCAL_COLOUR": "x"})
+    file = tmp_path / "settings.toml"
+    for text, problem in (("cores = 0", "settings.toml: cores"), ("cores =", "as TOML"), ('home = "x"', "cannot be set in a file")):
+        file.write_text(text)
+        with pytest.raises(SettingsError, match=problem):
+            read_settings({"home": tmp_path}, {})
