@@ -1,0 +1,177 @@
+"""The engine for one machine: a host process inside the environment, which forks the workers (see `inside/`)."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import threading
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from ellipsis_local.errors import EngineError
+from ellipsis_local.inside.ellipsis_node.frames import read_frame, write_frame
+from ellipsis_local.nodes.engine import SMALL_RESULT_BYTES, NodeOutcome, Program
+
+__all__ = ["LocalEngine"]
+
+HOST = Path(__file__).parent.parent / "inside" / "ellipsis_node"
+START_SECONDS = 300
+KEPT_VARIABLES = ("HOME", "USER", "LOGNAME", "PATH", "SHELL", "TMPDIR", "TEMP", "TMP", "TZ", "LANG", "LANGUAGE")
+KEPT_PREFIXES = ("LC_", "LD_", "DYLD_", "SSL_CERT", "NIX_SSL", "REQUESTS_CA", "CURL_CA", "OPENBLAS_", "MKL_", "NVIDIA_")
+KEPT_SUFFIXES = ("_PROXY",)
+
+
+class LocalEngine:
+    """Starts a host process per compute."""
+
+    def __init__(self, environ: Mapping[str, str] | None = None) -> None:
+        self._environ = dict(os.environ if environ is None else environ)
+
+    def start(self, program: Program) -> LocalPool:
+        return LocalPool(program, self._environ)
+
+
+def node_environ(environ: Mapping[str, str], threads: int) -> dict[str, str]:
+    """The environment variables of a node.
+
+    On the service a function does not see the variables of the machine that sent it (our reading); and GDAL_DATA, PROJ_DATA
+    or PYTHONPATH of the caller would break the environment's own libraries.
+    """
+    kept = {
+        name: value
+        for name, value in environ.items()
+        if name in KEPT_VARIABLES or name.startswith(KEPT_PREFIXES) or name.upper().endswith(KEPT_SUFFIXES)
+    }
+    # Nodes run side by side; threads of theirs beyond the machine's cores would only slow each other down.
+    kept |= {name: str(threads) for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")}
+    # Without it macOS ends processes that fork after its frameworks were loaded.
+    kept["OBJC_DISABLE_INITIALIZE_FORK_SAFETY"] = "YES"
+    return kept
+
+
+def worker_count(nodes: int, cores: int, gpus: int) -> int:
+    """How many workers: nodes go to them in turn, and with GPUs every worker must keep to one GPU."""
+    workers = min(nodes, cores)
+    if gpus:
+        workers = nodes if nodes <= gpus else gpus * max(1, workers // gpus)
+    return workers
+
+
+class LocalPool:
+    """A host process and its workers; one execution at a time."""
+
+    def __init__(self, program: Program, environ: Mapping[str, str]) -> None:
+        self._program = program
+        self._closed = threading.Event()
+        folder = program.folder
+        for name in ("results", "scratch"):
+            (folder / name).mkdir(parents=True, exist_ok=True)
+        self._stderr = folder / "host.log"
+        workers = worker_count(program.nodes, program.cores, len(program.gpus or ()))
+        with self._stderr.open("ab") as stderr:
+            self._process = subprocess.Popen(
+                [str(program.python), "-s", "-u", str(HOST)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=stderr,
+                env=node_environ(environ, max(1, program.cores // workers)),
+                cwd=folder / "scratch",
+                # Ctrl-C in a terminal goes to the caller alone, and the pool can be ended as one group.
+                start_new_session=True,
+            )
+        try:
+            self._start(workers)
+        except BaseException:
+            self.close()
+            raise
+
+    def _start(self, workers: int) -> None:
+        program = self._program
+        config = {
+            "parts": program.parts,
+            "files": program.files,
+            "results": str(program.folder / "results"),
+            "scratch": str(program.folder / "scratch"),
+            "log": str(program.folder / "log.jsonl"),
+            "workers": workers,
+            "gpus": list(program.gpus) if program.gpus else None,
+            "memory": program.memory,
+            "limit": SMALL_RESULT_BYTES,
+        }
+        alarm = threading.Timer(START_SECONDS, self.close)
+        alarm.daemon = True
+        alarm.start()
+        try:
+            self._send(config)
+            ready, _ = self._receive()
+        finally:
+            alarm.cancel()
+        if ready.get("event") != "ready":
+            raise EngineError(f"the node program answered {ready!r} instead of being ready")
+        self.workers: tuple[int, ...] = tuple(ready["pids"])
+
+    def execute(
+        self, execution: int, function: dict[str, Any], *, large: bool, on_outcome: Callable[[NodeOutcome], None]
+    ) -> None:
+        """See `Pool.execute`; an interruption (Ctrl-C) closes the pool."""
+        command = {
+            "execution": execution,
+            "function": function,
+            "nodes": list(range(self._program.nodes)),
+            "large": large,
+            "timeout": self._program.timeout,
+        }
+        try:
+            self._send(command)
+            while True:
+                header, payload = self._receive()
+                if header.pop("event") == "done":
+                    return
+                on_outcome(NodeOutcome(payload=payload, **header))
+        except BaseException:
+            self.close()
+            raise
+
+    def _send(self, message: dict[str, Any]) -> None:
+        assert self._process.stdin is not None  # noqa: S101
+        try:
+            write_frame(self._process.stdin, message)  # type: ignore[arg-type]
+        except (OSError, ValueError) as error:
+            raise self._gone() from error
+
+    def _receive(self) -> tuple[dict[str, Any], bytes]:
+        assert self._process.stdout is not None  # noqa: S101
+        try:
+            return read_frame(self._process.stdout)  # type: ignore[arg-type]
+        except (OSError, EOFError, ValueError) as error:
+            raise self._gone() from error
+
+    def _gone(self) -> EngineError:
+        if self._closed.is_set():
+            return EngineError("the nodes were ended")
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(5)
+        evidence = self._stderr.read_text(encoding="utf-8", errors="replace")[-4000:].strip()
+        return EngineError(
+            f"the node program {self._program.python} ended with exit code {self._process.returncode}"
+            + (f":\n{evidence}" if evidence else "")
+        )
+
+    @property
+    def alive(self) -> bool:
+        return not self._closed.is_set() and self._process.poll() is None
+
+    def close(self) -> None:
+        """End the host, its workers and whatever these started in the same group."""
+        self._closed.set()
+        if self._process.poll() is None:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
+        for stream in (self._process.stdin, self._process.stdout):
+            if stream is not None:
+                with contextlib.suppress(OSError, ValueError):
+                    stream.close()
