@@ -1,12 +1,11 @@
 """Ellipsis Drive compute on one machine: the service's functions over real environments, partitions and processes.
 
-    import ellipsis_local as el
-
-    token = el.account.logIn('demo_user', 'demo_user')
-    layer = el.layers.add('scene.tif')
-    computeId = el.compute.createCompute(layers=[layer], token=token, nodes=2, requirements=['numpy'])['id']
-    values = el.compute.execute(computeId, f, token)
-    el.compute.terminateAll(token)
+>>> import ellipsis_local as el
+>>> token = el.account.logIn('demo_user', 'demo_user')
+>>> layer = el.layers.add('scene.tif')
+>>> computeId = el.compute.createCompute(layers=[layer], token=token, nodes=2)['id']
+>>> values = el.compute.execute(computeId, f, token)
+>>> el.compute.terminateAll(token)
 """
 
 from __future__ import annotations
@@ -42,7 +41,7 @@ HOMES = {"Emulator": "emulator", "configure": "emulator", "Settings": "settings"
 
 
 def __getattr__(name: str) -> Any:
-    """Import a public name at its first use: helper processes of ours import single rooms, and start the faster for it."""
+    """Import a public name at its first use: helper processes of ours import single rooms, and start faster."""
     if name == "__version__":
         from importlib.metadata import PackageNotFoundError, version
 

@@ -136,7 +136,9 @@ class FidelityError(EllipsisLocalError):
 class NodeError(EllipsisLocalError):
     """One node failed; `details` is its traceback, or what is known of its end."""
 
-    def __init__(self, message: str, *, compute_id: str | None = None, node: int | None = None, details: str = "") -> None:
+    def __init__(
+        self, message: str, *, compute_id: str | None = None, node: int | None = None, details: str = ""
+    ) -> None:
         super().__init__(message)
         self.compute_id = compute_id
         self.node = node

@@ -1,17 +1,18 @@
 """The home folder: its layout drawn once, its locks, and the way files come into view whole.
 
-    home/
-      settings.toml            optional, the user's
-      ellipsis.sqlite          catalogue, accounts, computes
-      layers/FILE_ID/…         the files of layers, as they were given
-      computes/COMPUTE_ID/     log.jsonl, results/, scratch/
-      environments/KEY/        virtualenvs; usable once they hold environment.json
-      cache/                   may be deleted at any time
-        frames/KEY/            vector layers in the CRS of a call
-        cuts/KEY/              one layer cut into N partitions
-        interpreters.json      what the interpreters found here said of themselves
-        bytecode/              of helper processes, where the caller's Python writes none
-      locks/                   one file per key
+home/
+  settings.toml            optional, the user's
+  ellipsis.sqlite          catalogue, accounts, computes
+  layers/FILE_ID/…         the files of layers, as they were given
+  computes/COMPUTE_ID/     log.jsonl, results/, scratch/
+  environments/KEY/        virtualenvs; usable once they hold environment.json
+  cache/                   may be deleted at any time
+    frames/KEY/            vector layers in the CRS of a call
+    cuts/KEY/              one layer cut into N partitions
+    interpreters.json      what the interpreters found here said of themselves
+    virtualenv/            what virtualenv keeps for the next environment
+    bytecode/              of helper processes, where the caller's Python writes none
+  locks/                   one file per key; KEY.children of an environment is held by what its build started
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any, Literal, Union
+from typing import Any, Literal
 
 import platformdirs
 
@@ -23,7 +23,7 @@ __all__ = ["Settings", "default_home", "read_settings"]
 PREFIX = "ELLIPSIS_LOCAL_"
 SETTINGS_FILE = "settings.toml"
 
-Progress = Union[bool, Callable[[str], None], None]
+Progress = bool | Callable[[str], None] | None
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class Settings:
     strict: bool = False
     """Refuse what runs here and would not on the service."""
     offline: bool | None = None
-    """Never ask a package index; None tries the local cache first and then the index."""
+    """Never ask a package index; None asks it only where the local cache has no answer, or passed a newer one over."""
     progress: Progress = None
     """True prints steps to stderr, a callable receives them; None prints where stderr is a terminal."""
     cache_size: int = 20 * 1024**3

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import threading
 import time
 import uuid
@@ -15,6 +16,8 @@ import pytest
 
 import ellipsis_local
 from ellipsis_local import emulator as emulator_module
+from ellipsis_local.environments import find_interpreters
+from ellipsis_local.home import Home
 
 ROOT = Path(__file__).parent.parent
 LEAVE_SECONDS = 10
@@ -27,6 +30,10 @@ def shared_environments(tmp_path_factory: pytest.TempPathFactory) -> Path:
     shared = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "shared-environments"
     for name in ("environments", "locks"):
         (shared / name).mkdir(parents=True, exist_ok=True)
+    found = Home(shared / "looked-for-once")
+    find_interpreters(found)
+    for cached in found.cache.glob("interpreters.json"):
+        Path(shutil.copyfile(cached, shared / f"{uuid.uuid4().hex}.json")).replace(shared / cached.name)
     return shared
 
 
@@ -37,6 +44,10 @@ def home(tmp_path: Path, shared_environments: Path) -> Path:
     folder.mkdir()
     for name in ("environments", "locks"):
         (folder / name).symlink_to(shared_environments / name, target_is_directory=True)
+    known = shared_environments / "interpreters.json"
+    if known.exists():
+        (folder / "cache").mkdir()
+        shutil.copyfile(known, folder / "cache" / known.name)
     return folder
 
 

@@ -69,7 +69,11 @@ def test_the_place_is_named(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="ELLIPSIS_LOCAL_COLOUR: there is no setting 'colour'"):
         read_settings({}, {"ELLIPSIS_LOCAL_COLOUR": "x"})
     file = tmp_path / "settings.toml"
-    for text, problem in (("cores = 0", "settings.toml: cores"), ("cores =", "as TOML"), ('home = "x"', "cannot be set in a file")):
+    for text, problem in (
+        ("cores = 0", "settings.toml: cores"),
+        ("cores =", "as TOML"),
+        ('home = "x"', "cannot be set in a file"),
+    ):
         file.write_text(text)
         with pytest.raises(SettingsError, match=problem):
             read_settings({"home": tmp_path}, {})

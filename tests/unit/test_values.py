@@ -96,7 +96,9 @@ def test_frames(name: str) -> None:
 
 
 def test_series_index_and_categorical() -> None:
-    pd.testing.assert_series_equal(decode(encode(pd.Series([1, 2], name="z", index=["a", "b"]))), pd.Series([1, 2], name="z", index=["a", "b"]))
+    pd.testing.assert_series_equal(
+        decode(encode(pd.Series([1, 2], name="z", index=["a", "b"]))), pd.Series([1, 2], name="z", index=["a", "b"])
+    )
     pd.testing.assert_index_equal(decode(encode(pd.Index([3, 1], name="i"))), pd.Index([3, 1], name="i"))
     assert decode(encode(pd.Categorical(["a", "b"]))).tolist() == ["a", "b"]
     assert decode(encode(pd.NaT)) is pd.NaT
