@@ -1,8 +1,8 @@
 """How a function is sent: as source, the way the service gets it, or by cloudpickle where the service would fail.
 
-Seen in the client: it takes the function's source, derives the name as the text before the first bracket with every ``def``
-and every space removed, indents every line by two spaces and wraps it in ``def userFunction(params)``. Whatever that text
-does not carry (names of the module, closures, decorators) is a failure there.
+Seen in the client: it takes the function's source, derives the name as the text before the first bracket with every
+``def`` and every space removed, indents every line by two spaces and wraps it in ``def userFunction(params)``.
+Whatever that text does not carry (names of the module, closures, decorators) is a failure there.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import ast
 import base64
 import builtins
+import dis
 import hashlib
 import inspect
 import sys
@@ -58,7 +59,7 @@ def describe_function(f: Any, python: tuple[int, ...], *, strict: bool) -> dict[
     """
     if not isinstance(f, types.FunctionType):
         raise ArgumentError(
-            f"parameter f must be a function, not {type(f).__name__}; of an object or a partial, write a def that calls it",
+            f"parameter f must be a function, not {type(f).__name__}; write a def that calls it",
             argument="f", value=f,
         )  # fmt: skip
     _check_signature(f)
@@ -75,7 +76,9 @@ def describe_function(f: Any, python: tuple[int, ...], *, strict: bool) -> dict[
         description = _as_pickle(f, python, problems)
     if problems:
         warnings.warn(
-            f"{f.__name__} runs here and would fail on the service: {'; '.join(problems)}", FidelityWarning, stacklevel=4
+            f"{f.__name__} runs here and would fail on the service: {'; '.join(problems)}",
+            FidelityWarning,
+            stacklevel=4,
         )
     return description
 
@@ -85,7 +88,7 @@ def _check_signature(f: types.FunctionType) -> None:
         inspect.signature(f).bind({})
     except TypeError as error:
         raise ArgumentError(
-            f"parameter f must take one argument, the dictionary of layers: {f.__name__}{inspect.signature(f)}: {error}",
+            f"parameter f must take one argument, the layers; {f.__name__}{inspect.signature(f)}: {error}",
             argument="f", value=f,
         ) from None  # fmt: skip
     for test, kind in (
@@ -95,8 +98,8 @@ def _check_signature(f: types.FunctionType) -> None:
     ):
         if test(f):
             raise ArgumentError(
-                f"parameter f must return its result, and {f.__name__} is {kind}, whose call returns before it has run; "
-                "write a plain def that returns", argument="f", value=f,
+                f"parameter f must return its result, and {f.__name__} is {kind}, whose call returns before it has "
+                "run; write a plain def that returns", argument="f", value=f,
             )  # fmt: skip
 
 
@@ -120,7 +123,9 @@ def _problems(f: types.FunctionType, source: str | None) -> list[str]:
     if name != f.__name__:
         found.append(f"its name contains 'def', and the service would call {name!r}: rename it")
     elif not _compiles(text):
-        found.append("it is defined inside another block, and its text would be indented wrongly: move it to the top level")
+        found.append(
+            "it is defined inside another block, and its text would be indented wrongly: move it to the top level"
+        )
     outer = list(_outer_names(f, source))
     if outer:
         found.append(f"it uses {', '.join(outer)} from outside its body: import or define them inside the function")
@@ -138,39 +143,28 @@ def _compiles(text: str) -> bool:
 
 
 def _outer_names(f: types.FunctionType, source: str) -> Iterator[str]:
-    """Names that the function takes from its module or an enclosing function, in order of first use."""
+    """Names that the text takes from the function's module or an enclosing function, in order of first use.
+
+    Of the text, not of the function's own code: pytest, for one, compiles assertions into calls of its own.
+    """
+    try:
+        code = compile(textwrap.dedent(source), "<source>", "exec", dont_inherit=True)
+    except (SyntaxError, ValueError):
+        return
     seen = {f.__name__, *BUILTINS}
-    names = [*f.__code__.co_freevars, *_header_names(source), *_global_names(f.__code__)]
-    for name in names:
+    for name in _global_names(code):
         if name not in seen and (name in f.__code__.co_freevars or name in f.__globals__):
             seen.add(name)
             yield name
 
 
 def _global_names(code: types.CodeType) -> Iterator[str]:
-    import dis
-
     for instruction in dis.get_instructions(code):
         if instruction.opname in ("LOAD_GLOBAL", "LOAD_NAME"):
             yield str(instruction.argval)
     for constant in code.co_consts:
         if isinstance(constant, types.CodeType):
             yield from _global_names(constant)
-
-
-def _header_names(source: str) -> Iterator[str]:
-    """Names in defaults and annotations: these are evaluated where the def stands."""
-    try:
-        tree = ast.parse(textwrap.dedent(source)).body[0]
-    except (SyntaxError, IndexError):
-        return
-    if isinstance(tree, ast.FunctionDef):
-        arguments = [*tree.args.posonlyargs, *tree.args.args, *tree.args.kwonlyargs, tree.args.vararg, tree.args.kwarg]
-        annotations = [a.annotation for a in arguments if a is not None] + [tree.returns]
-        for node in [*annotations, *tree.args.defaults, *tree.args.kw_defaults]:
-            for part in ast.walk(node) if node is not None else ():
-                if isinstance(part, ast.Name):
-                    yield part.id
 
 
 def _as_source(f: types.FunctionType, source: str) -> dict[str, Any]:
@@ -199,7 +193,7 @@ def _as_pickle(f: types.FunctionType, python: tuple[int, ...], problems: list[st
         )
     try:
         data = _pickle_by_value(cloudpickle, f)
-    except Exception as error:  # noqa: BLE001 - pickling runs __reduce__ of arbitrary objects
+    except Exception as error:
         raise FidelityError(f"{f.__name__} cannot be sent: {reasons}. Nor can it be pickled: {error}") from error
     return {"kind": "pickle", "key": hashlib.sha256(data).hexdigest(), "pickle": base64.b64encode(data).decode()}
 

@@ -37,8 +37,8 @@ class LocalEngine:
 def node_environ(environ: Mapping[str, str], threads: int) -> dict[str, str]:
     """The environment variables of a node.
 
-    On the service a function does not see the variables of the machine that sent it (our reading); and GDAL_DATA, PROJ_DATA
-    or PYTHONPATH of the caller would break the environment's own libraries.
+    On the service a function does not see the variables of the machine that sent it (our reading); and GDAL_DATA,
+    PROJ_DATA or PYTHONPATH of the caller would break the environment's own libraries.
     """
     kept = {
         name: value

@@ -3,8 +3,8 @@
     caller ── stdin ──> host ── pebble ──> workers 0 … W-1     each owns the nodes n with n % W == its number
            <── stdout ──     <─────────                        and keeps their frames
 
-Imports happen here, before the workers are forked, so that N cost little more than one. The host leads a process group of
-its own; when its stdin ends, because the caller closed it or died, the whole group goes at once.
+Imports happen here, before the workers are forked, so that N cost little more than one. The host leads a process
+group of its own; when its stdin ends, because the caller closed it or died, the whole group goes at once.
 """
 
 from __future__ import annotations
@@ -17,15 +17,18 @@ import sys
 import threading
 import time
 import warnings
-from concurrent.futures import Future, TimeoutError as FutureTimeoutError
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeoutError
 from functools import partial
 from typing import Any, BinaryIO
 
 import pebble
 
-from ellipsis_node import worker
-from ellipsis_node.frames import read_frame, write_frame
-from ellipsis_node.output import Collector
+from . import worker
+from .frames import read_frame, write_frame
+from .memory import MEMORY_EXIT
+from .output import Collector
+from .params import answer_vector
 
 __all__ = ["main"]
 
@@ -64,7 +67,7 @@ class _Host:
         self.close = close
         self.lock = threading.Lock()
         self.pools: list[Any] = []
-        self.log = open(config["log"], "ab")
+        self.log = open(config["log"], "ab")  # noqa: SIM115 - open as long as the process
         threading.Thread(target=self._watch_parent, args=(os.getppid(),), daemon=True).start()
 
     def start(self) -> None:
@@ -76,7 +79,7 @@ class _Host:
         if any(part["type"] == "vector" for part in (self.config["parts"] or [[]])[0]):
             import geopandas
 
-            worker.answer_vector()
+            answer_vector()
             loaded["geopandas"] = geopandas.__version__
         program = worker.Program(self.config)
         count = self.config["workers"]
@@ -114,10 +117,10 @@ class _Host:
         except FutureTimeoutError:
             header, payload = {"state": "failed", "kind": "timeout", "text": TIMEOUT.format(timeout)}, b""
         except pebble.ProcessExpired as error:
-            kind = "memory" if error.exitcode == worker.MEMORY_EXIT else "died"
+            kind = "memory" if error.exitcode == MEMORY_EXIT else "died"
             text = MEMORY.format(self.config["memory"]) if kind == "memory" else _end_of_process(error.exitcode)
             header, payload = {"state": "failed", "kind": kind, "text": text}, b""
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001 - told to the caller
             header, payload = {"state": "failed", "kind": "engine", "text": f"{type(error).__name__}: {error}"}, b""
         if header.get("kind") == "memory" and self.config["memory"] and header["text"].startswith("Traceback"):
             header["text"] = MEMORY.format(self.config["memory"]) + "\n" + header["text"]

@@ -9,7 +9,7 @@ import threading
 import time
 from typing import BinaryIO
 
-from ellipsis_node.worker import NODE_MARK
+from .worker import NODE_MARK
 
 __all__ = ["Collector"]
 
@@ -48,7 +48,7 @@ class Collector:
 
     def settle(self) -> None:
         """Wait until all that the workers have written is in the file."""
-        for source, pipe in zip(self._sources, self.pipes):
+        for source, pipe in zip(self._sources, self.pipes):  # noqa: B905 - strict= is not in 3.9
             source.ended.clear()
             os.write(pipe, END_MARK)
         for source in self._sources:

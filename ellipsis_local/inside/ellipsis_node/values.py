@@ -15,7 +15,6 @@ import io
 import json
 import math
 import struct
-import sys
 import uuid
 from collections import OrderedDict
 from typing import Any, Callable
@@ -66,7 +65,7 @@ class _Writer:
         return [self.offset - len(data), len(data)]
 
     def write(self, value: Any, place: str) -> Any:
-        if value is None or isinstance(value, (bool, str)) and type(value) in (bool, str):
+        if value is None or (isinstance(value, (bool, str)) and type(value) in (bool, str)):
             return value
         if type(value) is int:
             return value if abs(value) < 2**53 else {"t": "int", "v": str(value)}
@@ -89,8 +88,8 @@ class _Writer:
         if written is None:
             kind = type(value)
             raise NotCarriableError(
-                f"{place} is of type {kind.__module__}.{kind.__qualname__}, which cannot be carried back; return numbers, "
-                "texts, lists, tuples, dicts, numpy arrays, DataFrames, GeoDataFrames or geometries"
+                f"{place} is of type {kind.__module__}.{kind.__qualname__}, which cannot be carried back; return "
+                "numbers, texts, lists, tuples, dicts, numpy arrays, DataFrames, GeoDataFrames or geometries"
             )
         return written
 
@@ -104,7 +103,8 @@ class _Writer:
             return {"t": name, "v": pairs}
         for name, kind in SEQUENCES.items():
             if isinstance(value, kind):
-                return {"t": name, "v": [self.write(item, f"{place}[{i}]") for i, item in enumerate(value)]}
+                items: Any = value
+                return {"t": name, "v": [self.write(item, f"{place}[{i}]") for i, item in enumerate(items)]}
         for base in (str, int, float):
             # An enum member or another subclass of a plain type: its value is kept, its class is not.
             if isinstance(value, base):
@@ -129,7 +129,9 @@ class _Writer:
         try:
             numpy.lib.format.write_array(buffer, array, allow_pickle=False)
         except ValueError as error:
-            raise NotCarriableError(f"{place} is an array of dtype {array.dtype}, which npy does not hold: {error}") from error
+            raise NotCarriableError(
+                f"{place} is an array of dtype {array.dtype}, which npy does not hold: {error}"
+            ) from error
         return {"t": "scalar" if isinstance(value, numpy.generic) else "array", "b": self.blob(buffer.getvalue())}
 
     def _pandas(self, value: Any, place: str) -> Any:
@@ -138,11 +140,20 @@ class _Writer:
         if value is pandas.NA or value is pandas.NaT:
             return {"t": "NA" if value is pandas.NA else "NaT"}
         if isinstance(value, pandas.Timestamp):
-            return {"t": "timestamp", "v": value.isoformat(), "tz": str(value.tz) if value.tz else None, "unit": value.unit}
+            return {
+                "t": "timestamp",
+                "v": value.isoformat(),
+                "tz": str(value.tz) if value.tz else None,
+                "unit": value.unit,
+            }
         if isinstance(value, pandas.Timedelta):
             return {"t": "pandas-timedelta", "v": value.isoformat()}
         if isinstance(value, pandas.Index) and not isinstance(value, pandas.MultiIndex):
-            return {"t": "index", "v": self._frame(value.to_frame(index=False, name="0"), place), "name": self.write(value.name, place)}
+            return {
+                "t": "index",
+                "v": self._frame(value.to_frame(index=False, name="0"), place),
+                "name": self.write(value.name, place),
+            }
         if isinstance(value, pandas.Series):
             geo = _library(value) == "geopandas"
             frame = value.to_frame("0").set_geometry("0") if geo else value.to_frame("0")
@@ -157,7 +168,6 @@ class _Writer:
         """A frame as an Arrow file; columns that Arrow does not hold (mixed objects) beside it, value by value."""
         import pandas
         import pyarrow
-
         import pyarrow.ipc
 
         extra = []
@@ -185,17 +195,17 @@ class _Writer:
             raise NotCarriableError(f"{place} is a frame that Arrow does not hold: {error}") from error
         return {"t": "geoframe" if geo else "frame", "b": self.blob(sink.getvalue()), "extra": extra[::-1]}
 
-    def _shapely(self, value: Any, place: str) -> Any:
+    def _shapely(self, value: Any, _: str) -> Any:
         import shapely
 
         if not isinstance(value, shapely.geometry.base.BaseGeometry):
             return None
         return {"t": "geometry", "b": self.blob(shapely.to_wkb(value, include_srid=True))}
 
-    def _affine(self, value: Any, place: str) -> Any:
+    def _affine(self, value: Any, _: str) -> Any:
         return {"t": "affine", "v": [float(x) for x in value[:6]]} if type(value).__name__ == "Affine" else None
 
-    def _crs(self, value: Any, place: str) -> Any:
+    def _crs(self, value: Any, _: str) -> Any:
         return {"t": f"{_library(value)}-crs", "v": value.to_wkt()} if type(value).__name__ == "CRS" else None
 
 
@@ -288,7 +298,6 @@ class _Reader:
 
     def _frame(self, tree: dict[str, Any]) -> Any:
         import pyarrow
-
         import pyarrow.ipc
 
         if tree["t"] == "geoframe":

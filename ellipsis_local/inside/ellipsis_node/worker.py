@@ -2,30 +2,27 @@
 
 from __future__ import annotations
 
-import ast
 import contextlib
 import ctypes
 import io
-import linecache
 import logging
-import mmap
 import os
 import random
 import signal
 import sys
 import threading
 import time
-import traceback
 import uuid
-from typing import Any, Callable
+from typing import Any
 
-from ellipsis_node.values import NotCarriableError, encode
+from .functions import FunctionError, load_function, user_traceback
+from .memory import memory_limit
+from .params import make_params
+from .values import NotCarriableError, encode
 
 __all__ = ["Program", "begin", "hello", "run_node"]
 
 NODE_MARK = b"\0node "
-MEMORY_EXIT = 77
-"""Exit code of a worker that its own watch ended for exceeding node_memory."""
 
 
 class Program:
@@ -42,8 +39,7 @@ class Program:
 
 
 _program: Program
-_functions: dict[str, Callable[[Any], Any]] = {}
-_frames: dict[str, Any] = {}
+_handler: _Stderr
 
 
 def begin(program: Program, slot: int, output: int, close: list[int]) -> None:
@@ -59,9 +55,9 @@ def begin(program: Program, slot: int, output: int, close: list[int]) -> None:
     os.dup2(output, 2)
     for descriptor in [nothing, output, *close]:
         os.close(descriptor)
-    sys.stdin = open(0, encoding="utf-8", closefd=False)
-    sys.stdout = open(1, "w", encoding="utf-8", errors="backslashreplace", buffering=1, closefd=False)
-    sys.stderr = open(2, "w", encoding="utf-8", errors="backslashreplace", buffering=1, closefd=False)
+    sys.stdin = open(0, encoding="utf-8", closefd=False)  # noqa: SIM115
+    sys.stdout = open(1, "w", encoding="utf-8", errors="backslashreplace", buffering=1, closefd=False)  # noqa: SIM115
+    sys.stderr = open(2, "w", encoding="utf-8", errors="backslashreplace", buffering=1, closefd=False)  # noqa: SIM115
     _log_to_stderr()
     random.seed()
     if "numpy.random" in sys.modules:
@@ -73,10 +69,27 @@ def begin(program: Program, slot: int, output: int, close: list[int]) -> None:
     multiprocessing.current_process()._config["daemon"] = False  # type: ignore[attr-defined]
 
 
+class _Stderr(logging.StreamHandler):  # type: ignore[type-arg]
+    """Writes records where prints go, and tells when a marked one has come through."""
+
+    mark = "ellipsis_node.mark"
+
+    def __init__(self) -> None:
+        super().__init__(sys.stderr)
+        self.setFormatter(logging.Formatter("%(levelname)s %(name)s: %(message)s"))
+        self.settled = threading.Event()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if record.name == self.mark:
+            self.settled.set()
+        else:
+            super().emit(record)
+
+
 def _log_to_stderr() -> None:
     """Records of the function's own loggers join its prints; those of processes that it forks come whole, too."""
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(logging.Formatter("%(levelname)s %(name)s: %(message)s"))
+    global _handler
+    _handler = handler = _Stderr()
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.INFO)
@@ -105,38 +118,34 @@ def run_node(execution: int, node: int, function: dict[str, Any], large: bool) -
     os.write(1, NODE_MARK + f"{execution} {node}\n".encode())
     started = time.perf_counter()
     try:
-        with _memory_limit():
+        with memory_limit(_program.memory):
             header, payload = _run(node, function, large)
     except MemoryError:
-        header, payload = {"state": "failed", "kind": "memory", "text": _traceback(3)}, b""
+        header, payload = {"state": "failed", "kind": "memory", "text": user_traceback(3)}, b""
     except NotCarriableError as error:
         header, payload = {"state": "failed", "kind": "result", "text": str(error)}, b""
     except OSError as error:
         header, payload = {"state": "failed", "kind": "storage", "text": f"{type(error).__name__}: {error}"}, b""
-    except _FunctionError as error:
+    except FunctionError as error:
         header, payload = {"state": "failed", "kind": "exception", "text": error.args[0]}, b""
     _end_output()
     header["node"], header["seconds"] = node, time.perf_counter() - started
     return header, payload
 
 
-class _FunctionError(Exception):
-    """The caller's function raised; the text is its traceback, without our own frames."""
-
-
 def _run(node: int, function: dict[str, Any], large: bool) -> tuple[dict[str, Any], bytes]:
-    call = _function(function)
-    params = _params(node)
+    call = load_function(function)
+    params = make_params(_program.parts[node] if _program.parts else [], _program.files)
     os.chdir(_program.scratch)
     try:
         value = call(params)
     except MemoryError:
         raise
     except SystemExit as error:
-        raise _FunctionError(f"the function ended its interpreter with sys.exit({error.code!r})") from None
-    except BaseException:
+        raise FunctionError(f"the function ended its interpreter with sys.exit({error.code!r})") from None
+    except BaseException:  # noqa: BLE001 - told to the caller
         # Our own frame, and the line that wraps the text.
-        raise _FunctionError(_traceback(2 if function["kind"] == "source" else 1)) from None
+        raise FunctionError(user_traceback(2 if function["kind"] == "source" else 1)) from None
     if large:
         return _keep_file(value), b""
     if _memory_file(value) is not None and not isinstance(value, (bytes, bytearray)):
@@ -146,141 +155,22 @@ def _run(node: int, function: dict[str, Any], large: bool) -> tuple[dict[str, An
     data = encode(value)
     if len(data) > _program.limit:
         raise NotCarriableError(
-            f"the result takes {len(data):,} bytes, and a small result may take {_program.limit:,}; create the compute with "
-            "largeResult=True and return a memory file (BytesIO), or return less"
+            f"the result takes {len(data):,} bytes, and a small result may take {_program.limit:,}; create the compute "
+            "with largeResult=True and return a memory file (BytesIO), or return less"
         )
     return {"state": "completed", "size": len(data)}, data
 
 
-def _traceback(skip: int) -> str:
-    """The exception being handled, from the user's frames on."""
-    kind, error, trace = sys.exc_info()
-    assert kind is not None and error is not None
-    for _ in range(skip):
-        if trace is not None and trace.tb_next is not None:
-            trace = trace.tb_next
-    lines = traceback.format_exception(kind, error.with_traceback(trace), trace, chain=True)
-    return "".join(lines).strip()
-
-
 def _end_output() -> None:
+    """See to it that all that the function wrote and logged is in the pipe before the next node's mark."""
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(Exception):
             stream.flush()
-
-
-# --- the function ---------------------------------------------------------------------------------------------------
-
-
-def _function(description: dict[str, Any]) -> Callable[[Any], Any]:
-    key = description["key"]
-    if key not in _functions:
-        _functions.clear()
-        if description["kind"] == "pickle":
-            import base64
-
-            import cloudpickle
-
-            try:
-                _functions[key] = cloudpickle.loads(base64.b64decode(description["pickle"]))
-            except BaseException:
-                raise _FunctionError(_traceback(1)) from None
-        else:
-            _functions[key] = _compile(description)
-    return _functions[key]
-
-
-def _compile(description: dict[str, Any]) -> Callable[[Any], Any]:
-    """The text that the service gets, compiled so that tracebacks point into the file it was written in."""
-    text, name, first = description["text"], description["filename"], description["line"]
-    scope: dict[str, Any] = {"__name__": "userFunction", "__builtins__": __builtins__}
-    try:
-        tree = ast.parse(text)
-        # The text starts with one line of its own, before the first line of the function.
-        for node in ast.walk(tree):
-            if hasattr(node, "lineno"):
-                node.lineno = max(1, node.lineno + first - 2)
-                node.end_lineno = max(1, (getattr(node, "end_lineno", None) or node.lineno) + first - 2)
-        lines = [""] * (first - 1) + [line + "\n" for line in description["source"].splitlines()]
-        linecache.cache[name] = (len(description["source"]), None, lines, name)
-        exec(compile(tree, name, "exec", dont_inherit=True), scope)
-    except BaseException:
-        raise _FunctionError(_traceback(1)) from None
-    function: Callable[[Any], Any] = scope["userFunction"]
-    return function
-
-
-# --- what it receives -----------------------------------------------------------------------------------------------
-
-
-def _params(node: int) -> dict[str, Any]:
-    """What the function receives: fresh values, so that what one call changes the next does not see."""
-    params: dict[str, Any] = {}
-    for part in _program.parts[node] if _program.parts else []:
-        params[part["id"]] = _raster(part) if part["type"] == "raster" else _vector(part)
-    for path_id, location in _program.files:
-        with open(location, "rb") as file:
-            params[path_id] = io.BytesIO(file.read())
-    return params
-
-
-def _raster(part: dict[str, Any]) -> dict[str, Any]:
-    import affine
-    import numpy
-
-    shape, dtype = tuple(part["shape"]), numpy.dtype(part["dtype"])
-    if 0 in shape:
-        raster = numpy.empty(shape, dtype)
-    else:
-        with open(part["path"], "rb") as file:
-            # Copy on write: nothing is read before it is used, and no write reaches the file.
-            mapped = mmap.mmap(file.fileno(), 0, flags=mmap.MAP_PRIVATE, prot=mmap.PROT_READ | mmap.PROT_WRITE)
-        raster = numpy.ndarray(shape, dtype, mapped, part["offset"])
-    nodata = part["nodata"]
-    return {
-        "raster": raster,
-        "transform": affine.Affine(*part["transform"]),
-        "extent": dict(part["extent"]),
-        "crs": part["crs"],
-        "nodata": float("nan") if nodata == "nan" else nodata,
-    }
-
-
-def _vector(part: dict[str, Any]) -> Any:
-    """A copy of the node's frame; the frame itself stays, because reading costs a hundred times the copy."""
-    import geopandas
-
-    frame = _frames.get(part["path"])
-    if frame is None:
-        frame = _frames[part["path"]] = geopandas.read_parquet(part["path"])
-    copy = frame.copy()
-    for name in copy.columns:
-        # A copied column of objects still shares its lists and dicts.
-        if copy[name].dtype == object and any(isinstance(item, (list, dict, set)) for item in copy[name]):
-            import copy as copies
-
-            copy[name] = [copies.deepcopy(item) for item in copy[name]]
-    object.__setattr__(copy, "_answers_vector", True)
-    return copy
-
-
-def answer_vector() -> None:
-    """Let the frames that functions receive answer ``['vector']`` with themselves.
-
-    Scripts write both ``params[id]`` and ``params[id]['vector']``, and the client's validators accept nothing but exactly
-    a GeoDataFrame, so that a subclass is no way.
-    """
-    import geopandas
-
-    original = geopandas.GeoDataFrame.__getitem__
-
-    def get_item(self: Any, key: Any) -> Any:
-        if isinstance(key, str) and key == "vector" and getattr(self, "_answers_vector", False):
-            if "vector" not in self.columns:
-                return self
-        return original(self, key)
-
-    geopandas.GeoDataFrame.__getitem__ = get_item
+    for handler in logging.getLogger().handlers:
+        if type(handler).__name__ == "MultiProcessingHandler":
+            _handler.settled.clear()
+            handler.emit(logging.makeLogRecord({"name": _Stderr.mark}))
+            _handler.settled.wait(5)
 
 
 # --- large results --------------------------------------------------------------------------------------------------
@@ -302,8 +192,8 @@ def _keep_file(value: Any) -> dict[str, Any]:
     data = _memory_file(value)
     if data is None:
         raise NotCarriableError(
-            f"with largeResult=True the function must return a memory file (BytesIO, bytes or rasterio's MemoryFile), and it "
-            f"returned {type(value).__module__}.{type(value).__qualname__}; use largeResult=False for small values"
+            "with largeResult=True the function must return a memory file (BytesIO, bytes, rasterio's MemoryFile), "
+            f"and it returned {type(value).__module__}.{type(value).__qualname__}; largeResult=False takes small values"
         )
     name = str(uuid.uuid4())
     target = os.path.join(_program.results, name)
@@ -317,50 +207,3 @@ def _keep_file(value: Any) -> dict[str, Any]:
             os.unlink(draft)
         raise
     return {"state": "completed", "size": len(data), "file": name}
-
-
-# --- memory ---------------------------------------------------------------------------------------------------------
-
-
-def _data_bytes() -> int:
-    """Bytes of private, writable memory: what RLIMIT_DATA counts."""
-    try:
-        with open("/proc/self/statm", "rb") as file:
-            return int(file.read().split()[5]) * mmap.PAGESIZE
-    except OSError:
-        return 0
-
-
-@contextlib.contextmanager
-def _memory_limit() -> Any:
-    limit = _program.memory
-    if limit is None:
-        yield
-        return
-    import resource
-
-    if sys.platform == "linux":
-        _, hard = resource.getrlimit(resource.RLIMIT_DATA)
-        resource.setrlimit(resource.RLIMIT_DATA, (_data_bytes() + limit, hard))
-        try:
-            yield
-        finally:
-            resource.setrlimit(resource.RLIMIT_DATA, (hard, hard))
-        return
-    # Elsewhere the kernel does not keep to such a limit: a thread watches, and ends the process.
-    stop = threading.Event()
-    unit = 1 if sys.platform == "darwin" else 1024
-    start = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
-
-    def watch() -> None:
-        while not stop.wait(0.05):
-            if resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit > start + limit:
-                os._exit(MEMORY_EXIT)
-
-    watcher = threading.Thread(target=watch, daemon=True)
-    watcher.start()
-    try:
-        yield
-    finally:
-        stop.set()
-        watcher.join()
