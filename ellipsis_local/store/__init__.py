@@ -1,0 +1,7 @@
+"""The store: a catalogue in SQLite and the files of layers under one home."""
+
+from ellipsis_local.store.catalogue import SCHEMA, Catalogue
+from ellipsis_local.store.store import LayerStore
+from ellipsis_local.store.target import NewFile
+
+__all__ = ["SCHEMA", "Catalogue", "LayerStore", "NewFile"]

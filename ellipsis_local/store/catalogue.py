@@ -1,0 +1,345 @@
+"""The tree of paths, their timestamps and the files of these, as rows: metadata only, no file is touched here."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sqlite3
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal
+
+from ellipsis_local.database import Database
+from ellipsis_local.errors import ArgumentError, NotFoundError, StoreError
+from ellipsis_local.store.ids import as_uuid, date_range, from_text, new_id, optional_uuid, to_text
+from ellipsis_local.store.records import SCHEMA, FileRow, as_json, checked_name, path_record, stored_file
+from ellipsis_local.types import PathRecord, PathType, StoredFile, Timestamp
+
+__all__ = ["SCHEMA", "Catalogue"]
+
+KEEP: Any = object()
+"""Stands for an argument that was not given, where None has a meaning."""
+
+
+class Catalogue:
+    """Reads and writes of the rows. `folder` is the home's folder of layers, where FILE_ID/main lies."""
+
+    def __init__(self, database: Database, folder: Path) -> None:
+        self.database = database
+        self.folder = folder
+        self._open = threading.local()
+
+    @contextlib.contextmanager
+    def transaction(self) -> Iterator[sqlite3.Connection]:
+        """A write transaction; inside another one of the same thread, a part of that."""
+        current: sqlite3.Connection | None = getattr(self._open, "connection", None)
+        if current is not None:
+            yield current
+            return
+        try:
+            with self.database.transaction() as connection:
+                self._open.connection = connection
+                try:
+                    yield connection
+                finally:
+                    self._open.connection = None
+        except sqlite3.IntegrityError as error:
+            raise StoreError(f"the catalogue refuses a row: {error}") from error
+
+    def _rows(self, query: str, values: Sequence[Any] = ()) -> list[sqlite3.Row]:
+        current: sqlite3.Connection | None = getattr(self._open, "connection", None)
+        if current is None:
+            return self.database.rows(query, values)
+        # Only its own connection sees what an open transaction has written.
+        return current.execute(query, values).fetchall()
+
+    def _row(self, query: str, values: Sequence[Any] = ()) -> sqlite3.Row | None:
+        found = self._rows(query, values)
+        return found[0] if found else None
+
+    # ----- paths -----------------------------------------------------------------------------------------------------
+
+    def add_path(
+        self,
+        type: PathType,
+        name: str,
+        *,
+        path_id: str | None = None,
+        parent_id: str | None = None,
+        owner: str | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        public_access: Mapping[str, Any] | None = None,
+    ) -> str:
+        """Add a path and return its id; ArgumentError where the id is taken or the parent is no folder."""
+        path_id = new_id() if path_id is None else as_uuid("pathId", path_id)
+        parent_id = optional_uuid("parentId", parent_id)
+        values = (
+            path_id, type, checked_name(name), parent_id, owner, to_text(datetime.now(UTC)),
+            as_json("metadata", metadata), as_json("publicAccess", public_access),
+        )  # fmt: skip
+        with self.transaction() as connection:
+            self._check_parent(parent_id)
+            if self.find_path(path_id) is not None:
+                raise ArgumentError(f"pathId {path_id} exists already", argument="pathId", value=path_id)
+            connection.execute(
+                "INSERT INTO paths (id, type, name, parent_id, owner, created, metadata, public_access) "
+                "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                values,
+            )
+        return path_id
+
+    def _check_parent(self, parent_id: str | None) -> None:
+        if parent_id is not None and self.get_path(parent_id, argument="parentId").type != "folder":
+            raise ArgumentError(f"parentId {parent_id} is not a folder", argument="parentId", value=parent_id)
+
+    def find_path(self, path_id: str) -> PathRecord | None:
+        row = self._row("SELECT * FROM paths WHERE id = ?", (path_id,))
+        return None if row is None else path_record(row)
+
+    def get_path(self, path_id: str, *, argument: str = "pathId") -> PathRecord:
+        """The path; ArgumentError for a malformed id, NotFoundError for an unknown one."""
+        path_id = as_uuid(argument, path_id)
+        found = self.find_path(path_id)
+        if found is None:
+            raise NotFoundError(f"{argument} {path_id} does not exist here", argument=argument, value=path_id)
+        return found
+
+    def list_paths(
+        self,
+        *,
+        types: Sequence[PathType] | None = None,
+        parent_id: str | None = KEEP,
+        owner: str | None = KEEP,
+        trashed: bool | None = False,
+    ) -> list[PathRecord]:
+        """Paths, oldest first. `parent_id=None` asks for those without a parent, `trashed=None` for both kinds."""
+        tests: list[str] = ["1"]
+        values: list[Any] = []
+        if types is not None:
+            tests.append(f"type IN ({', '.join('?' * len(types))})")
+            values += list(types)
+        for column, value in (("parent_id", parent_id), ("owner", owner)):
+            if value is not KEEP:
+                tests.append(f"{column} IS ?")
+                values.append(value)
+        if trashed is not None:
+            tests.append("trashed = ?")
+            values.append(int(trashed))
+        query = f"SELECT * FROM paths WHERE {' AND '.join(tests)} ORDER BY created, rowid"  # noqa: S608 - own text only
+        return [path_record(row) for row in self._rows(query, values)]
+
+    def rename(self, path_id: str, name: str) -> None:
+        self._edit_path(path_id, "name", checked_name(name))
+
+    def trash(self, path_id: str, trashed: bool = True) -> None:
+        """Put a path in the trash, or take it out."""
+        self._edit_path(path_id, "trashed", int(trashed))
+
+    def set_metadata(self, path_id: str, metadata: Mapping[str, Any]) -> None:
+        self._edit_path(path_id, "metadata", as_json("metadata", metadata))
+
+    def set_public_access(self, path_id: str, public_access: Mapping[str, Any]) -> None:
+        self._edit_path(path_id, "public_access", as_json("publicAccess", public_access))
+
+    def move(self, path_ids: Sequence[str], parent_id: str | None) -> None:
+        """Move paths into a folder, or to the root; ArgumentError for a folder into itself."""
+        parent_id = optional_uuid("parentId", parent_id)
+        with self.transaction():
+            self._check_parent(parent_id)
+            for path_id in path_ids:
+                if parent_id is not None and parent_id in self.subtree(path_id):
+                    raise ArgumentError(
+                        f"{path_id} cannot be moved into itself or below", argument="parentId", value=parent_id
+                    )
+                self._edit_path(path_id, "parent_id", parent_id)
+
+    def _edit_path(self, path_id: str, column: str, value: Any) -> None:
+        with self.transaction() as connection:
+            path_id = self.get_path(path_id).id
+            connection.execute(f"UPDATE paths SET {column} = ? WHERE id = ?", (value, path_id))  # noqa: S608 - own text
+
+    def subtree(self, path_id: str) -> list[str]:
+        """The path and all below it."""
+        path_id = self.get_path(path_id).id
+        query = """
+            WITH RECURSIVE below (id) AS (
+                VALUES (?) UNION SELECT paths.id FROM paths JOIN below ON paths.parent_id = below.id
+            )
+            SELECT id FROM below
+        """
+        return [str(row["id"]) for row in self._rows(query, (path_id,))]
+
+    def delete_path(self, path_id: str) -> list[str]:
+        """Delete a path and all below it; the ids of the files whose folders may go now."""
+        with self.transaction() as connection:
+            ids = self.subtree(path_id)
+            marks = ", ".join("?" * len(ids))
+            query = f"SELECT id FROM files WHERE path_id IN ({marks})"  # noqa: S608 - question marks only
+            files = [str(row["id"]) for row in self._rows(query, ids)]
+            connection.execute("DELETE FROM paths WHERE id = ?", (ids[0],))
+        return files
+
+    # ----- timestamps ------------------------------------------------------------------------------------------------
+
+    def add_timestamp(
+        self,
+        path_id: str,
+        *,
+        timestamp_id: str | None = None,
+        date: Any = None,
+        description: str | None = None,
+        status: str = "created",
+    ) -> str:
+        """Add a timestamp to a raster or vector and return its id."""
+        timestamp_id = new_id() if timestamp_id is None else as_uuid("timestampId", timestamp_id)
+        start, end = date_range(date)
+        if description is not None and not isinstance(description, str):
+            raise ArgumentError("description must be of type string", argument="description", value=description)
+        with self.transaction() as connection:
+            path = self.get_path(path_id)
+            if path.type not in ("raster", "vector"):
+                raise ArgumentError(
+                    f"pathId {path.id} is a {path.type}, which has no timestamps", argument="pathId", value=path.id
+                )
+            if self.find_timestamp(timestamp_id) is not None:
+                raise ArgumentError(
+                    f"timestampId {timestamp_id} exists already", argument="timestampId", value=timestamp_id
+                )
+            connection.execute(
+                "INSERT INTO timestamps (id, path_id, status, description, date_from, date_to) "
+                "VALUES (?, ?, ?, ?, ?, ?)",
+                (timestamp_id, path.id, status, description, to_text(start), to_text(end)),
+            )
+        return timestamp_id
+
+    def find_timestamp(self, timestamp_id: str) -> Timestamp | None:
+        found = self._timestamps("timestamps.id = ?", (timestamp_id,))
+        return found[0] if found else None
+
+    def get_timestamp(self, path_id: str, timestamp_id: str) -> Timestamp:
+        """A timestamp of a path, trashed or not; NotFoundError where the path has no such timestamp."""
+        path = self.get_path(path_id)
+        timestamp_id = as_uuid("timestampId", timestamp_id)
+        found = self.find_timestamp(timestamp_id)
+        if found is None or found.path_id != path.id:
+            raise NotFoundError(
+                f"timestampId {timestamp_id} does not exist in path {path.id}",
+                argument="timestampId",
+                value=timestamp_id,
+            )
+        return found
+
+    def timestamps_of(self, path_id: str, *, trashed: bool | None = False) -> list[Timestamp]:
+        """The timestamps of a path in the order in which they were added."""
+        found = self._timestamps("timestamps.path_id = ?", (self.get_path(path_id).id,))
+        return [one for one in found if trashed is None or one.trashed == trashed]
+
+    def _timestamps(self, test: str, values: Sequence[Any]) -> list[Timestamp]:
+        query = (
+            "SELECT timestamps.*, paths.type FROM timestamps JOIN paths ON paths.id = timestamps.path_id "  # noqa: S608
+            f"WHERE {test} ORDER BY timestamps.position"
+        )
+        return [
+            Timestamp(
+                id=row["id"],
+                path_id=row["path_id"],
+                type=row["type"],
+                status=row["status"],
+                description=row["description"],
+                date_from=from_text(row["date_from"]),
+                date_to=from_text(row["date_to"]),
+                files=tuple(file for file in self.files_of(row["id"]) if not file.trashed),
+                trashed=bool(row["trashed"]),
+            )
+            for row in self._rows(query, values)
+        ]
+
+    def edit_timestamp(self, path_id: str, timestamp_id: str, *, description: Any = KEEP, date: Any = KEEP) -> None:
+        with self.transaction() as connection:
+            found = self.get_timestamp(path_id, timestamp_id)
+            if description is not KEEP:
+                connection.execute("UPDATE timestamps SET description = ? WHERE id = ?", (description, found.id))
+            if date is not KEEP:
+                start, end = map(to_text, date_range(date))
+                connection.execute(
+                    "UPDATE timestamps SET date_from = ?, date_to = ? WHERE id = ?", (start, end, found.id)
+                )
+
+    def set_status(self, path_id: str, timestamp_id: str, status: Literal["created", "active", "passive"]) -> None:
+        with self.transaction() as connection:
+            found = self.get_timestamp(path_id, timestamp_id)
+            connection.execute("UPDATE timestamps SET status = ? WHERE id = ?", (status, found.id))
+
+    def trash_timestamp(self, path_id: str, timestamp_id: str, trashed: bool = True) -> None:
+        with self.transaction() as connection:
+            found = self.get_timestamp(path_id, timestamp_id)
+            connection.execute("UPDATE timestamps SET trashed = ? WHERE id = ?", (int(trashed), found.id))
+
+    def delete_timestamp(self, path_id: str, timestamp_id: str) -> list[str]:
+        """Delete a timestamp; the ids of the files whose folders may go now."""
+        with self.transaction() as connection:
+            found = self.get_timestamp(path_id, timestamp_id)
+            files = [file.id for file in self.files_of(found.id)]
+            connection.execute("DELETE FROM timestamps WHERE id = ?", (found.id,))
+        return files
+
+    # ----- files -----------------------------------------------------------------------------------------------------
+
+    def add_files(
+        self, path_id: str, timestamp_id: str | None, rows: Sequence[FileRow], *, beneath: bool = False
+    ) -> None:
+        """Make files known, the later ones on top, or all of them beneath what is there."""
+        with self.transaction() as connection:
+            (low, high) = self._rows(
+                "SELECT min(position), max(position) FROM files WHERE timestamp_id IS ?", (timestamp_id,)
+            )[0]
+            start = (low or 0) - len(rows) if beneath else (high if high is not None else -1) + 1
+            for position, row in enumerate(rows, start=start):
+                detail = None if row.detail is None else json.dumps(asdict(row.detail))
+                connection.execute(
+                    "INSERT INTO files (id, path_id, timestamp_id, position, name, main, parts, size, format, content, "
+                    "created, detail, options) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                    (
+                        row.id, path_id, timestamp_id, position, row.name, row.main, json.dumps(row.parts), row.size,
+                        row.format, row.content, to_text(datetime.now(UTC)), detail, json.dumps(row.options),
+                    ),
+                )  # fmt: skip
+
+    def files_of(self, timestamp_id: str) -> list[StoredFile]:
+        """The files of a timestamp, trashed ones too, from the bottom to the top."""
+        rows = self._rows("SELECT * FROM files WHERE timestamp_id = ? ORDER BY position", (timestamp_id,))
+        return [stored_file(row, self.folder) for row in rows]
+
+    def plain_file(self, path_id: str) -> StoredFile:
+        """The file of a path of type file."""
+        path = self.get_path(path_id)
+        row = self._row("SELECT * FROM files WHERE path_id = ? AND timestamp_id IS NULL", (path.id,))
+        if path.type != "file" or row is None:
+            raise NotFoundError(f"pathId {path.id} is a {path.type}, not a file", argument="pathId", value=path.id)
+        return stored_file(row, self.folder)
+
+    def get_file(self, path_id: str, timestamp_id: str, file_id: str) -> StoredFile:
+        """A file of a timestamp, trashed or not; NotFoundError where the timestamp has no such file."""
+        timestamp = self.get_timestamp(path_id, timestamp_id)
+        file_id = as_uuid("fileId", file_id)
+        for file in self.files_of(timestamp.id):
+            if file.id == file_id:
+                return file
+        raise NotFoundError(
+            f"fileId {file_id} does not exist in timestamp {timestamp.id}", argument="fileId", value=file_id
+        )
+
+    def trash_file(self, path_id: str, timestamp_id: str, file_id: str, trashed: bool = True) -> None:
+        with self.transaction() as connection:
+            found = self.get_file(path_id, timestamp_id, file_id)
+            connection.execute("UPDATE files SET trashed = ? WHERE id = ?", (int(trashed), found.id))
+
+    def delete_files(self, file_ids: Sequence[str]) -> None:
+        with self.transaction() as connection:
+            connection.executemany("DELETE FROM files WHERE id = ?", [(file_id,) for file_id in file_ids])
+
+    def file_ids(self) -> set[str]:
+        return {str(row["id"]) for row in self._rows("SELECT id FROM files")}

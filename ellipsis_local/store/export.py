@@ -1,0 +1,201 @@
+"""Layers written out again: to one file of the caller's choice, complete or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import tempfile
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from ellipsis_local.errors import ArgumentError, LayerError, StoreError
+from ellipsis_local.store import frames, mosaic, vectors
+from ellipsis_local.store.foreign import reading, writing
+from ellipsis_local.types import RasterFile, StoredFile, Timestamp
+
+__all__ = ["VECTOR_TARGETS", "beside", "copy_file", "export", "file_footprint", "footprint"]
+
+VECTOR_TARGETS = (".gpkg", ".geojson", ".json", ".fgb", ".parquet", ".geoparquet", ".shp", ".shp.zip", ".zip")
+RASTER_TARGETS = (".tif", ".tiff")
+# What may lie beside a target from before and would be taken for a part of the new one.
+STALE = {
+    ".shp": (".shx", ".dbf", ".prj", ".cpg", ".sbn", ".sbx", ".qix"),
+    ".tif": (".tfw",), ".tiff": (".tfw",), ".gpkg": (),
+}  # fmt: skip
+STALE_APPENDED = (".aux.xml", ".ovr", ".msk")
+
+
+def suffix_of(target: Path) -> str:
+    return ".shp.zip" if target.name.lower().endswith(".shp.zip") else target.suffix.lower()
+
+
+def checked_target(target: Any) -> Path:
+    if not isinstance(target, str | os.PathLike):
+        raise ArgumentError("filePath must be of type string", argument="filePath", value=target)
+    path = Path(os.path.abspath(Path(os.fspath(target)).expanduser()))  # noqa: PTH100 - symbolic links stay
+    if not path.parent.is_dir():
+        raise StoreError(f"the folder {path.parent} is not there; make it first")
+    if path.is_dir():
+        raise StoreError(f"{path} is a folder; name a file in it")
+    return path
+
+
+@contextlib.contextmanager
+def beside(target: Path) -> Iterator[Path]:
+    """A temporary folder next to `target`; what is in it at the end replaces what is there, `target` itself last."""
+    with writing(target, hush=False):
+        folder = Path(tempfile.mkdtemp(prefix=".new-", dir=target.parent))
+        try:
+            yield folder
+            made = {one.name for one in folder.iterdir()}
+            for name in stale(target) - made:
+                target.with_name(name).unlink(missing_ok=True)
+            for name in sorted(made, key=lambda name: name == target.name):
+                (folder / name).replace(target.with_name(name))
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def stale(target: Path) -> set[str]:
+    suffix = target.suffix.lower()
+    if suffix not in STALE:
+        return set()
+    names = {target.stem + one for one in STALE[suffix]}
+    return names | ({target.name + one for one in STALE_APPENDED} if suffix != ".shp" else set())
+
+
+def export(timestamp: Timestamp, target: Any) -> Path:
+    """Write a timestamp to `target`, replacing it; the absolute path of it.
+
+    Raster: GeoTIFF, or the suffix of its only file, which is then copied. Vector: a format of VECTOR_TARGETS.
+
+    Raises
+    ------
+    ArgumentError
+        For a suffix that no writer is known for.
+    LayerError
+        Where there is nothing to write, or the format cannot hold it.
+    StoreError
+        Where the folder is not there or full.
+    """
+    path = checked_target(target)
+    suffix = suffix_of(path)
+    if not timestamp.files:
+        raise LayerError(f"timestamp {timestamp.id} has no files")
+    only = timestamp.files[0] if len(timestamp.files) == 1 else None
+    own = {suffix_of(Path(only.main))} if only is not None else set()
+    allowed = (*(RASTER_TARGETS if timestamp.type == "raster" else VECTOR_TARGETS), *sorted(own))
+    if suffix not in allowed:
+        raise ArgumentError(
+            f"a {timestamp.type} can be exported as {', '.join(dict.fromkeys(allowed))}, not as {path.name!r}",
+            argument="filePath",
+            value=str(target),
+        )
+    with beside(path) as folder:
+        if only is not None and suffix in own and as_given(only):
+            copy_parts(only, folder / path.name)
+        elif timestamp.type == "raster":
+            mosaic.write(timestamp.rasters, folder / path.name)
+        else:
+            write_vector(timestamp, folder / path.name, suffix)
+    return path
+
+
+def as_given(file: StoredFile) -> bool:
+    """Whether the file alone says all: no override was given, and no part of it would be lost."""
+    plain = not file.options.keys() - {"mosaic_priority", "member"}
+    return plain and (len(file.parts) == 1 or isinstance(file.detail, RasterFile) or file.format == "shp")
+
+
+def copy_parts(file: StoredFile, target: Path) -> None:
+    """The files of `file` beside each other, with the stem of `target`."""
+    old, new = Path(file.main).stem, target.stem
+    with writing(target):
+        for part in file.parts:
+            name = target.name if part == file.main else renamed(part, file.main, old, target.name, new)
+            shutil.copyfile(file.folder / part, target.with_name(name))
+
+
+def renamed(part: str, main: str, old: str, target: str, new: str) -> str:
+    if part.startswith(main):
+        return target + part[len(main) :]
+    return new + part[len(old) :] if part.startswith(old) else part
+
+
+def write_vector(timestamp: Timestamp, target: Path, suffix: str) -> None:
+    frame = joined(timestamp)
+    if suffix in (".parquet", ".geoparquet"):
+        frames.write_parquet(target, frame)
+    elif suffix in (".shp.zip", ".zip"):
+        stem = target.name[: -len(suffix)]
+        inner = target.parent / stem
+        inner.mkdir()
+        frames.write_ogr(inner / f"{stem}.shp", frame)
+        zip_folder(inner, target)
+        shutil.rmtree(inner)
+    else:
+        frames.write_ogr(target, frame)
+
+
+def joined(timestamp: Timestamp) -> Any:
+    """All files as one GeoDataFrame, in the CRS of the first and with its geometry column."""
+    import geopandas
+    import pandas
+
+    read = [vectors.read_frame(file) for file in timestamp.vectors]
+    if len(read) == 1:
+        return read[0]
+    with reading("the layer", "has files that do not fit together"):
+        first = read[0]
+        name = first.active_geometry_name
+        rest = [
+            (one if one.active_geometry_name == name else one.rename_geometry(name)).to_crs(first.crs)
+            for one in read[1:]
+            if len(one)
+        ]
+        together = pandas.concat([first, *rest], ignore_index=True)
+        return geopandas.GeoDataFrame(together, geometry=name, crs=first.crs)
+
+
+def zip_folder(folder: Path, target: Path) -> None:
+    with writing(target), zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as archive:
+        for one in sorted(folder.iterdir()):
+            archive.write(one, one.name)
+
+
+def copy_file(file: StoredFile, target: Any) -> Path:
+    """One stored file as it was given, at `target`; its sidecars beside it, or all in one zip if `target` is a .zip."""
+    path = checked_target(target)
+    with beside(path) as folder:
+        if path.suffix.lower() == ".zip" and len(file.parts) > 1:
+            with writing(path), zipfile.ZipFile(folder / path.name, "w", zipfile.ZIP_DEFLATED) as archive:
+                for part in file.parts:
+                    archive.write(file.folder / part, part)
+        else:
+            copy_parts(file, folder / path.name)
+    return path
+
+
+def file_footprint(file: StoredFile) -> Any:
+    """The bounds of one file as a shapely geometry in EPSG:4326, longitude first; an empty polygon without features."""
+    import shapely
+
+    from ellipsis_local.store.crs import to_wgs84
+
+    detail = file.detail
+    if isinstance(detail, RasterFile):
+        return to_wgs84(detail.crs, mosaic.extent_of(detail), file.name)
+    extent = None if detail is None else detail.extent
+    if detail is None or extent is None:
+        return shapely.Polygon()
+    return to_wgs84(detail.crs, extent, file.name)
+
+
+def footprint(timestamp: Timestamp) -> Any:
+    """The bounds of all files of a timestamp together, as `file_footprint`."""
+    import shapely
+
+    return shapely.union_all([file_footprint(file) for file in timestamp.files] or [shapely.Polygon()])

@@ -1,0 +1,295 @@
+"""A folder of layers taken into the store, under the same ids on every machine.
+
+With a `catalog.toml`, names and ids are those it gives:
+
+    [[layer]]
+    name = "scene"
+    type = "raster"                     # raster, vector or file
+    pathId = "<uuid>"                   # optional, made from the name
+    description = "…"                   # optional
+    [[layer.timestamp]]                 # for rasters and vectors
+    id = "<uuid>"                       # optional, made from the name and its place in the list
+    description = "summer 2023"         # optional
+    date = { from = 2023-07-01T10:30:00Z, to = 2023-07-01T10:30:00Z }    # optional
+    files = ["scene_2023.tif"]          # several are a mosaic; relative to the folder
+    epsg = 28992                        # optional: epsg, nodata, layer as in `LayerStore.add`
+    [[layer]]
+    name = "thresholds"
+    type = "file"
+    files = ["thresholds.json"]
+
+Without one, every layer file below the folder becomes a layer of its own, named by its relative path, from which its
+ids are made (UUIDv5). The sources of a VRT and the parts of a raster or shapefile are no layers of their own.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tomllib
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypedDict, cast
+
+from ellipsis_local.errors import ArgumentError, EllipsisLocalError, LayerError, LayerWarning
+from ellipsis_local.store import formats, ids, vectors
+from ellipsis_local.store.foreign import reading
+from ellipsis_local.store.parcels import FileParcel, Overrides
+from ellipsis_local.store.target import Target
+
+if TYPE_CHECKING:
+    from ellipsis_local.store.store import LayerStore
+
+__all__ = ["Loaded", "load"]
+
+CATALOG = "catalog.toml"
+LAYER_KEYS = {"name", "type", "pathId", "description", "timestamp", "files"}
+TIMESTAMP_KEYS = {"id", "description", "date", "files", "epsg", "nodata", "layer"}
+
+
+class Loaded(TypedDict, total=False):
+    """What `load` says of one layer."""
+
+    pathId: str
+    type: str
+    timestampId: str
+    """The last timestamp; not there for a file."""
+    timestamps: list[str]
+    """The ids of all timestamps, where there are several."""
+
+
+@dataclass(frozen=True)
+class Context:
+    """What all layers of one `load` share."""
+
+    store: LayerStore
+    root: Path
+    replace: bool
+    owner: str | None
+    progress: Callable[[str], None] | None
+
+
+def load(
+    store: LayerStore,
+    folder: Any,
+    *,
+    replace: bool = False,
+    owner: str | None = None,
+    progress: Callable[[str], None] | None = None,
+) -> dict[str, Loaded]:
+    """Take a folder in and return name → ids. Loading it again changes nothing.
+
+    Raises
+    ------
+    ArgumentError
+        `folder` is no folder, or its catalog.toml is not as it should be.
+    LayerError
+        A file that the catalog names is no usable layer; without a catalog, a folder in which nothing is a layer.
+
+    Warns
+    -----
+    LayerWarning
+        Without a catalog: the files that look like layers and are not usable.
+    """
+    if not isinstance(folder, str | os.PathLike):
+        raise ArgumentError("folder must be of type string", argument="folder", value=folder)
+    root = Path(os.path.abspath(Path(os.fspath(folder)).expanduser()))  # noqa: PTH100 - symbolic links stay
+    if not root.is_dir():
+        raise ArgumentError(f"{root} is no folder", argument="folder", value=str(folder))
+    context = Context(store, root, replace, owner, progress)
+    if (root / CATALOG).is_file():
+        return dict(from_catalog(context))
+    return from_folder(context)
+
+
+# ----- with a catalog ------------------------------------------------------------------------------------------------
+
+
+def wrong(path: Path, text: str) -> ArgumentError:
+    return ArgumentError(f"{path}: {text}", argument="folder", value=str(path.parent))
+
+
+def from_catalog(context: Context) -> Iterator[tuple[str, Loaded]]:
+    path = context.root / CATALOG
+    try:
+        with reading(path):
+            text = path.read_text(encoding="utf-8")
+        table = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise wrong(path, f"is no TOML: {error}") from error
+    layers = table.get("layer")
+    if not isinstance(layers, list) or not layers or set(table) != {"layer"}:
+        raise wrong(path, "must be a list of [[layer]] tables and nothing else")
+    plans = [checked_layer(path, layer) for layer in layers]
+    names = [plan["name"] for plan in plans]
+    if len(set(names)) != len(names):
+        raise wrong(path, f"names occur twice: {', '.join(sorted({name for name in names if names.count(name) > 1}))}")
+    for plan in plans:
+        yield plan["name"], (plain_layer if plan["type"] == "file" else dated_layer)(context, plan)
+
+
+def checked_layer(path: Path, layer: Any) -> dict[str, Any]:
+    """A [[layer]] table with its ids filled in."""
+    if not isinstance(layer, dict) or not isinstance(layer.get("name"), str):
+        raise wrong(path, "every [[layer]] must have a name")
+    name = layer["name"]
+    kind = layer.get("type")
+    if kind not in ("raster", "vector", "file"):
+        raise wrong(path, f"layer {name!r}: type must be one of raster, vector, file, not {kind!r}")
+    if unknown := set(layer) - LAYER_KEYS:
+        raise wrong(
+            path, f"layer {name!r}: unknown {', '.join(sorted(unknown))}; known are {', '.join(sorted(LAYER_KEYS))}"
+        )
+    path_id = ids.as_uuid(f"{path}: layer {name!r}: pathId", layer.get("pathId", ids.made_id("catalog", name)))
+    if kind == "file":
+        files = checked_files(path, name, layer.get("files"))
+        if len(files) != 1 or "timestamp" in layer:
+            raise wrong(path, f"layer {name!r}: a layer of type file has one file and no timestamps")
+        return {**layer, "pathId": path_id}
+    timestamps = layer.get("timestamp", [{"files": layer.get("files")}])
+    if not isinstance(timestamps, list) or not timestamps or ("files" in layer and "timestamp" in layer):
+        raise wrong(path, f"layer {name!r}: files belong into its [[layer.timestamp]] tables")
+    checked = [checked_timestamp(path, name, number, one) for number, one in enumerate(timestamps)]
+    return {**layer, "pathId": path_id, "timestamp": checked}
+
+
+def checked_timestamp(path: Path, name: str, number: int, timestamp: Any) -> dict[str, Any]:
+    where = f"{path}: layer {name!r}, timestamp {number + 1}"
+    if not isinstance(timestamp, dict) or set(timestamp) - TIMESTAMP_KEYS:
+        raise wrong(path, f"layer {name!r}, timestamp {number + 1}: known keys are {', '.join(sorted(TIMESTAMP_KEYS))}")
+    made = ids.made_id("catalog", name, str(number))
+    return {
+        **timestamp,
+        "id": ids.as_uuid(f"{where}: id", timestamp.get("id", made)),
+        "files": checked_files(path, name, timestamp.get("files")),
+    }
+
+
+def checked_files(path: Path, name: str, files: Any) -> list[str]:
+    if not isinstance(files, list) or not files or not all(isinstance(file, str) for file in files):
+        raise wrong(path, f"layer {name!r}: files must be a list of one or more file names")
+    return files
+
+
+def plain_layer(context: Context, plan: dict[str, Any]) -> Loaded:
+    context.store.add_plain_file(
+        context.root / plan["files"][0],
+        name=plan["name"],
+        path_id=plan["pathId"],
+        metadata=metadata(plan),
+        owner=context.owner,
+        replace=context.replace,
+        progress=context.progress,
+    )
+    return {"pathId": plan["pathId"], "type": "file"}
+
+
+def metadata(plan: dict[str, Any]) -> dict[str, Any]:
+    return {"description": plan["description"]} if "description" in plan else {}
+
+
+def dated_layer(context: Context, plan: dict[str, Any]) -> Loaded:
+    for timestamp in plan["timestamp"]:
+        overrides = Overrides(timestamp.get("epsg"), timestamp.get("nodata"), timestamp.get("layer"))
+        target = Target(
+            plan["pathId"], timestamp["id"], plan["type"], plan["name"], timestamp.get("date"),
+            timestamp.get("description"), context.owner, metadata(plan),
+        )  # fmt: skip
+        with contextlib.ExitStack() as stack:
+            parcels = [
+                stack.enter_context(
+                    context.store.intake.parcel(context.root / file, kind=plan["type"], overrides=overrides)
+                )
+                for file in timestamp["files"]
+            ]
+            context.store.put(target, parcels, replace=context.replace, progress=context.progress)
+    return answer(plan["pathId"], plan["type"], [timestamp["id"] for timestamp in plan["timestamp"]])
+
+
+def answer(path_id: str, kind: str, timestamps: list[str]) -> Loaded:
+    loaded: Loaded = {"pathId": path_id, "type": kind, "timestampId": timestamps[-1]}
+    if len(timestamps) > 1:
+        loaded["timestamps"] = timestamps
+    return loaded
+
+
+# ----- without one ---------------------------------------------------------------------------------------------------
+
+
+def from_folder(context: Context) -> dict[str, Loaded]:
+    loaded: dict[str, Loaded] = {}
+    failed: list[str] = []
+    with reading(context.root):
+        candidates = sorted(one for one in context.root.rglob("*") if is_candidate(context.root, one))
+    taken: set[Path] = set()
+    # VRTs first: their sources are theirs.
+    for path in sorted(candidates, key=lambda one: one.suffix.lower() != ".vrt"):
+        if path in taken:
+            continue
+        try:
+            for name, entry, parts in layers_in(context, path):
+                loaded[name] = entry
+                taken |= set(parts)
+        except EllipsisLocalError as error:
+            if not isinstance(error, LayerError | ArgumentError) or is_other_content(error):
+                raise
+            failed.append(str(error))
+    if not loaded:
+        reasons = "".join(f"\n  {reason}" for reason in failed)
+        raise LayerError(
+            f"nothing in {context.root} is a layer"
+            + (f":{reasons}" if failed else f". Supported are {formats.SUPPORTED}"),
+            source=str(context.root),
+        )
+    if failed:
+        reasons = "".join(f"\n  {reason}" for reason in failed)
+        warnings.warn(
+            f"{len(failed)} files in {context.root} are no usable layers:{reasons}", LayerWarning, stacklevel=4
+        )
+    return dict(sorted(loaded.items()))
+
+
+def is_other_content(error: EllipsisLocalError) -> bool:
+    """A layer that is fine, and differs from what is in the store: the caller must decide."""
+    return "replace=True" in str(error)
+
+
+def is_candidate(root: Path, path: Path) -> bool:
+    hidden = any(part.startswith((".", "__MACOSX")) for part in path.relative_to(root).parts)
+    if hidden or path.suffix.lower() not in formats.LAYER_SUFFIXES or not path.is_file():
+        return False
+    # JSON is a layer only where it is GeoJSON, and any other JSON is nothing to warn of.
+    return path.suffix.lower() != ".json" or formats.is_geojson(path)
+
+
+def layers_in(context: Context, path: Path) -> Iterator[tuple[str, Loaded, tuple[Path, ...]]]:
+    """Add what is in one file: one layer, or each of several under `file:layer`."""
+    relative = path.relative_to(context.root).as_posix()
+    names: tuple[str | None, ...] = (None,)
+    found = formats.detect(path)
+    if found.format == "gpkg" and found.kind == "vector":
+        several = vectors.layers_of(path)
+        names = several if len(several) > 1 else names
+    for layer in names:
+        name = relative if layer is None else f"{relative}:{layer}"
+        target = Target(
+            ids.made_id("path", name),
+            ids.made_id("timestamp", name),
+            found.kind,
+            name,
+            modified(path),
+            None,
+            context.owner,
+        )
+        with context.store.intake.parcel(path, kind=found.kind, overrides=Overrides(layer=layer)) as parcel:
+            context.store.put(target, [parcel], replace=context.replace, progress=context.progress)
+            parts = cast(FileParcel, parcel).parts
+        yield name, answer(target.path_id, found.kind, [target.timestamp_id]), parts
+
+
+def modified(path: Path) -> datetime:
+    with reading(path):
+        return datetime.fromtimestamp(path.stat().st_mtime, tz=UTC)

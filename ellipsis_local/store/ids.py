@@ -1,0 +1,84 @@
+"""Ids and dates as the catalogue keeps them: canonical UUID text, and UTC times that know their zone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, date, datetime
+from typing import Any
+from uuid import UUID, uuid4, uuid5
+
+from ellipsis_local.errors import ArgumentError
+
+__all__ = ["NAMESPACE", "as_uuid", "date_range", "from_text", "made_id", "new_id", "optional_uuid", "to_text"]
+
+NAMESPACE = UUID("5e2b1f1c-93d4-5c0e-8f6a-0d1c7a4b9e35")
+"""Fixed for ever: the ids of fixture folders come from it, and scripts write them down."""
+
+
+def as_uuid(argument: str, value: Any) -> str:
+    """The canonical lower-case form of an id; ArgumentError, in the client's wording, where it is none."""
+    try:
+        if isinstance(value, UUID):
+            return str(value)
+        if isinstance(value, str):
+            return str(UUID(value))
+    except ValueError:
+        pass
+    raise ArgumentError(f"{argument} must be of type string and be a uuid", argument=argument, value=value)
+
+
+def optional_uuid(argument: str, value: Any) -> str | None:
+    return None if value is None else as_uuid(argument, value)
+
+
+def new_id() -> str:
+    return str(uuid4())
+
+
+def made_id(*names: str) -> str:
+    """The same id on every machine for the same names: UUIDv5 of them, joined by a line break."""
+    return str(uuid5(NAMESPACE, "\n".join(names)))
+
+
+def utc(argument: str, value: Any) -> datetime:
+    """`value` in UTC. A time without a zone counts as UTC (the client sends it so); a day is its start."""
+    if isinstance(value, datetime):
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+    if isinstance(value, date):
+        return datetime(value.year, value.month, value.day, tzinfo=UTC)
+    if isinstance(value, str):
+        try:
+            return utc(argument, datetime.fromisoformat(value))
+        except ValueError:
+            pass
+    raise ArgumentError(f"{argument} must be of type datetime", argument=argument, value=value)
+
+
+def date_range(value: Any) -> tuple[datetime, datetime]:
+    """The dates of a timestamp: of {'from', 'to'} or (from, to), of one date, or now where `value` is None."""
+    if value is None:
+        now = datetime.now(UTC)
+        return now, now
+    if isinstance(value, tuple) and len(value) == 2:
+        value = {"from": value[0], "to": value[1]}
+    if not isinstance(value, Mapping):
+        moment = utc("date", value)
+        return moment, moment
+    if set(value) != {"from", "to"}:
+        raise ArgumentError(
+            "date must be a dictionary with properties from and to that should be of type datetime",
+            argument="date",
+            value=value,
+        )
+    start, end = utc("dateFrom", value["from"]), utc("dateTo", value["to"])
+    if start > end:
+        raise ArgumentError(f"date: from ({start}) is later than to ({end})", argument="date", value=value)
+    return start, end
+
+
+def to_text(moment: datetime) -> str:
+    return moment.astimezone(UTC).isoformat(timespec="microseconds")
+
+
+def from_text(text: str) -> datetime:
+    return datetime.fromisoformat(text)

@@ -1,0 +1,261 @@
+"""What can be laid into a folder of the home: a file with its sidecars, an array, a GeoDataFrame, any file.
+
+A parcel knows the hash of its content without writing anything, and writes itself into a draft folder.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Protocol
+
+from ellipsis_local.errors import ArgumentError, LayerError
+from ellipsis_local.store import formats, frames, rasters, vectors
+from ellipsis_local.store.foreign import reading, writing
+from ellipsis_local.store.records import FileRow
+from ellipsis_local.types import RasterFile, VectorFile
+
+__all__ = ["CHUNK", "ArrayParcel", "FileParcel", "FrameParcel", "Overrides", "Parcel", "PlainParcel", "file_parcel"]
+
+CHUNK = 4 * 1024**2
+
+
+@dataclass(frozen=True)
+class Overrides:
+    """What the caller knows better than the file."""
+
+    epsg: int | None = None
+    nodata: float | None = None
+    layer: str | None = None
+
+    def given(self) -> dict[str, Any]:
+        return {name: value for name, value in vars(self).items() if value is not None}
+
+
+class Parcel(Protocol):
+    """Something that can be laid into a folder."""
+
+    @property
+    def kind(self) -> formats.Kind | None: ...
+
+    @property
+    def name(self) -> str:
+        """What the catalogue and messages call it."""
+
+    def content(self) -> str:
+        """Hash of the bytes and of the overrides."""
+
+    def stage(self, folder: Path, file_id: str) -> FileRow:
+        """Write the files into `folder`, look at them there, and say what they are."""
+
+
+def hashed_copy(source: Path, target: Path | None, *, move: bool = False) -> str:
+    """SHA-256 of a file, copied to `target` in chunks on the way; `move` renames instead of copying."""
+    digest = hashlib.sha256()
+    with contextlib.ExitStack() as stack:
+        with reading(source):
+            file = stack.enter_context(source.open("rb"))
+        if target is None or move:
+            output = None
+        else:
+            with writing(target):
+                output = stack.enter_context(target.open("xb"))
+        while True:
+            with reading(source):
+                data = file.read(CHUNK)
+            if not data:
+                break
+            digest.update(data)
+            if output is not None:
+                with writing(target or source):
+                    output.write(data)
+    if target is not None and move:
+        with writing(target):
+            source.replace(target)
+    return digest.hexdigest()
+
+
+def combined(kind: str, parts: Mapping[str, str], overrides: Mapping[str, Any]) -> str:
+    text = json.dumps([kind, sorted(parts.items()), sorted(overrides.items())], default=repr)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class FileParcel:
+    """A layer in one file, with the sidecars that GDAL reads with it."""
+
+    path: Path
+    name: str
+    found: formats.Found
+    parts: tuple[Path, ...]
+    overrides: Overrides
+    ours: bool = False
+    """Whether `path` is a temporary file of ours, to be moved instead of copied."""
+
+    @property
+    def kind(self) -> formats.Kind:
+        return self.found.kind
+
+    @property
+    def converted(self) -> bool:
+        """A VRT, or a raster with files in other folders, is stored as one GeoTIFF."""
+        return self.found.format == "vrt" or any(part.parent != self.path.parent for part in self.parts)
+
+    @property
+    def main(self) -> str:
+        """Its name in the store; readers want the suffix of the format, as /vsizip/ does."""
+        if self.converted:
+            return self.path.stem + ".tif"
+        wanted = formats.suffixes_of(self.found.format)
+        lonely = len(self.parts) == 1 and wanted and self.path.suffix.lower() not in wanted
+        return self.path.name + wanted[0] if lonely else self.path.name
+
+    def role(self, part: Path) -> str:
+        """What makes `scene.tif.aux.xml` the same sidecar as `copy.tif.aux.xml`."""
+        beside = part.parent == self.path.parent
+        return part.name.removeprefix(self.path.stem) if beside else os.path.relpath(part, self.path.parent)
+
+    def content(self) -> str:
+        hashes = {self.role(part): hashed_copy(part, None) for part in self.parts}
+        return combined(self.kind, hashes, self.overrides.given())
+
+    def stage(self, folder: Path, file_id: str) -> FileRow:
+        main = self.main
+        if self.converted:
+            content = self.content()
+            rasters.convert(rasters.subdataset(self.path, self.overrides.layer), folder / main)
+        else:
+            names = {part: part.name for part in self.parts} | {self.path: main}
+            hashes = {part: hashed_copy(part, folder / names[part], move=self.ours) for part in self.parts}
+            content = combined(
+                self.kind, {self.role(part): value for part, value in hashes.items()}, self.overrides.given()
+            )
+        detail = self.inspect(folder, main, content)
+        parts = tuple(sorted(one.name for one in folder.iterdir()))
+        return FileRow(
+            id=file_id,
+            name=self.name,
+            main=main,
+            parts=parts,
+            size=sum((folder / part).stat().st_size for part in parts),
+            format="tif" if self.converted else self.found.format,
+            content=content,
+            detail=detail,
+            options=self.overrides.given() | ({"member": self.found.member} if self.found.member else {}),
+        )
+
+    def inspect(self, folder: Path, main: str, content: str) -> RasterFile | VectorFile:
+        path, layer, source = folder / main, self.overrides.layer, str(self.path) if not self.ours else self.name
+        location = str(path)
+        if self.found.member is not None:
+            location, layer = f"/vsizip/{path}/{self.found.member}", None
+        detail: RasterFile | VectorFile
+        if self.kind == "raster":
+            if self.found.member is None and not self.converted:
+                location = rasters.subdataset(path, layer)
+            whole = () if self.found.member else tuple(folder.iterdir())
+            detail = rasters.inspect(
+                location,
+                source=source,
+                content=content,
+                epsg=self.overrides.epsg,
+                nodata=self.overrides.nodata,
+                parts=whole,
+            )
+        else:
+            detail = vectors.inspect(
+                location, source=source, content=content, epsg=self.overrides.epsg, layer=layer,
+                format="parquet" if self.found.format == "parquet" else "ogr",
+            )  # fmt: skip
+        return replace(detail, location=location.replace(str(folder), "{folder}"))
+
+
+@dataclass(frozen=True)
+class ArrayParcel:
+    """A raster object."""
+
+    source: rasters.ArraySource
+    name: str = "raster.tif"
+    kind: formats.Kind = "raster"
+
+    def content(self) -> str:
+        return combined(self.kind, {"array": self.source.content()}, {})
+
+    def stage(self, folder: Path, file_id: str) -> FileRow:
+        main, content = "raster.tif", self.content()
+        rasters.write_array(folder / main, self.source)
+        detail = rasters.inspect(folder / main, source="the raster object", content=content)
+        size = (folder / main).stat().st_size
+        detail = replace(detail, location=f"{{folder}}/{main}")
+        return FileRow(file_id, self.name, main, (main,), size, "tif", content, detail, {})
+
+
+@dataclass(frozen=True)
+class FrameParcel:
+    """A GeoDataFrame, checked."""
+
+    frame: Any = field(repr=False)
+    name: str = "vector.parquet"
+    kind: formats.Kind = "vector"
+
+    def content(self) -> str:
+        return combined(self.kind, {"frame": frames.frame_content(self.frame)}, {})
+
+    def stage(self, folder: Path, file_id: str) -> FileRow:
+        main, content = "vector.parquet", self.content()
+        frames.write_parquet(folder / main, self.frame)
+        detail = vectors.inspect(folder / main, source="the GeoDataFrame", content=content, format="parquet")
+        size = (folder / main).stat().st_size
+        detail = replace(detail, location=f"{{folder}}/{main}")
+        return FileRow(file_id, self.name, main, (main,), size, "parquet", content, detail, {})
+
+
+@dataclass(frozen=True)
+class PlainParcel:
+    """Any file, for a path of type file."""
+
+    path: Path
+    name: str
+    ours: bool = False
+    kind: formats.Kind | None = None
+
+    def content(self) -> str:
+        return combined("file", {"": hashed_copy(self.path, None)}, {})
+
+    def stage(self, folder: Path, file_id: str) -> FileRow:
+        main = self.path.name
+        content = combined("file", {"": hashed_copy(self.path, folder / main, move=self.ours)}, {})
+        size = (folder / main).stat().st_size
+        return FileRow(file_id, self.name, main, (main,), size, self.path.suffix.lstrip(".").lower(), content, None, {})
+
+
+def file_parcel(
+    path: Path,
+    ours: bool,
+    kind: formats.Kind | None,
+    overrides: Overrides,
+    name: str | None,
+    format: str | None,
+) -> FileParcel:
+    wanted = None if format is None else formats.known_format(format)
+    found = formats.detect(path, kind, overrides.layer)
+    if wanted is not None and wanted != found.format:
+        raise LayerError(
+            f"{name or path}: fileFormat is {format!r} and the content is {found.format}", source=str(path)
+        )
+    if found.kind == "vector" and overrides.nodata is not None:
+        raise ArgumentError("nodata is for rasters; this is a vector", argument="nodata", value=overrides.nodata)
+    if ours and found.format == "vrt":
+        raise LayerError(f"{name or path}: a VRT refers to files elsewhere; add it by its path", source=name)
+    if found.format == "shp":
+        parts = vectors.shapefile_parts(path)
+    elif found.kind == "raster" and found.member is None:
+        parts = rasters.files_of(path)
+    else:
+        parts = (path,)
+    return FileParcel(path, name or path.name, found, parts, overrides, ours)

@@ -1,0 +1,149 @@
+"""The tables of the catalogue, and how their rows become the records of `ellipsis_local.types` and back."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+from ellipsis_local.errors import ArgumentError
+from ellipsis_local.store.ids import from_text
+from ellipsis_local.types import Extent, PathRecord, PathType, RasterFile, StoredFile, VectorFile
+
+__all__ = ["SCHEMA", "FileRow", "as_json", "checked_name", "path_record", "stored_file"]
+
+SCHEMA: tuple[str, ...] = (
+    """
+    CREATE TABLE IF NOT EXISTS paths (
+        id TEXT PRIMARY KEY,
+        type TEXT NOT NULL CHECK (type IN ('folder', 'raster', 'vector', 'file')),
+        name TEXT NOT NULL,
+        parent_id TEXT REFERENCES paths (id) ON DELETE CASCADE,
+        owner TEXT,
+        created TEXT NOT NULL,
+        trashed INTEGER NOT NULL DEFAULT 0,
+        metadata TEXT NOT NULL DEFAULT '{}',
+        public_access TEXT NOT NULL DEFAULT '{}'
+    )
+    """,
+    "CREATE INDEX IF NOT EXISTS paths_parent ON paths (parent_id)",
+    """
+    CREATE TABLE IF NOT EXISTS timestamps (
+        position INTEGER PRIMARY KEY AUTOINCREMENT,
+        id TEXT NOT NULL UNIQUE,
+        path_id TEXT NOT NULL REFERENCES paths (id) ON DELETE CASCADE,
+        status TEXT NOT NULL,
+        description TEXT,
+        date_from TEXT NOT NULL,
+        date_to TEXT NOT NULL,
+        trashed INTEGER NOT NULL DEFAULT 0
+    )
+    """,
+    "CREATE INDEX IF NOT EXISTS timestamps_path ON timestamps (path_id)",
+    # position: order of lying on top of each other; detail: the fields of RasterFile or VectorFile as JSON, their
+    # location with {folder} in it, so that a home can be moved.
+    """
+    CREATE TABLE IF NOT EXISTS files (
+        id TEXT PRIMARY KEY,
+        path_id TEXT NOT NULL REFERENCES paths (id) ON DELETE CASCADE,
+        timestamp_id TEXT REFERENCES timestamps (id) ON DELETE CASCADE,
+        position INTEGER NOT NULL,
+        name TEXT NOT NULL,
+        main TEXT NOT NULL,
+        parts TEXT NOT NULL,
+        size INTEGER NOT NULL,
+        format TEXT NOT NULL,
+        content TEXT NOT NULL,
+        created TEXT NOT NULL,
+        trashed INTEGER NOT NULL DEFAULT 0,
+        detail TEXT,
+        options TEXT NOT NULL DEFAULT '{}'
+    )
+    """,
+    "CREATE INDEX IF NOT EXISTS files_timestamp ON files (timestamp_id)",
+    "CREATE INDEX IF NOT EXISTS files_path ON files (path_id)",
+)
+
+
+@dataclass(frozen=True)
+class FileRow:
+    """A file that lies in its folder and is to be made known."""
+
+    id: str
+    name: str
+    main: str
+    parts: tuple[str, ...]
+    size: int
+    format: str
+    content: str
+    detail: RasterFile | VectorFile | None
+    options: dict[str, Any]
+
+
+def stored_file(row: sqlite3.Row, layers: Path) -> StoredFile:
+    """A row of `files`; its folder lies below `layers`."""
+    folder = layers / row["id"]
+    return StoredFile(
+        id=row["id"],
+        name=row["name"],
+        folder=folder,
+        main=row["main"],
+        size=row["size"],
+        format=row["format"],
+        created=from_text(row["created"]),
+        detail=None if row["detail"] is None else detail_of(json.loads(row["detail"]), folder),
+        options=json.loads(row["options"]),
+        content=row["content"],
+        parts=tuple(json.loads(row["parts"])),
+        trashed=bool(row["trashed"]),
+    )
+
+
+def detail_of(values: dict[str, Any], folder: Path) -> RasterFile | VectorFile:
+    """The record that `asdict` and JSON turned into `values`."""
+    values["location"] = values["location"].replace("{folder}", str(folder))
+    if "transform" in values:
+        for name in ("transform", "block", "descriptions"):
+            values[name] = tuple(values[name])
+        return RasterFile(**values)
+    values["fields"] = tuple(values["fields"])
+    values["extent"] = None if values["extent"] is None else Extent(*values["extent"])
+    return VectorFile(**values)
+
+
+def path_record(row: sqlite3.Row) -> PathRecord:
+    return PathRecord(
+        id=row["id"],
+        type=cast(PathType, row["type"]),
+        name=row["name"],
+        parent_id=row["parent_id"],
+        owner=row["owner"],
+        created=from_text(row["created"]),
+        trashed=bool(row["trashed"]),
+        metadata=json.loads(row["metadata"]),
+        public_access=json.loads(row["public_access"]),
+    )
+
+
+def checked_name(name: Any) -> str:
+    if not isinstance(name, str):
+        raise ArgumentError("name must be of type string", argument="name", value=name)
+    try:
+        name.encode()
+    except UnicodeEncodeError as error:
+        raise ArgumentError(f"name {name!r} is no valid text", argument="name", value=name) from error
+    return name
+
+
+def as_json(argument: str, value: Any) -> str:
+    if value is None:
+        return "{}"
+    if not isinstance(value, Mapping):
+        raise ArgumentError(f"{argument} must be of type dict", argument=argument, value=value)
+    try:
+        return json.dumps(dict(value))
+    except (TypeError, ValueError) as error:
+        raise ArgumentError(f"{argument} must be of JSON values: {error}", argument=argument, value=value) from error

@@ -1,0 +1,103 @@
+"""Whether a TIFF holds all the bytes that its directories speak of.
+
+GDAL opens a truncated TIFF without a word and fails at the missing block, hours later perhaps. The directories list
+where every block lies, so this reads a few kilobytes and knows; sparse files (offset 0) and BigTIFF are fine.
+"""
+
+from __future__ import annotations
+
+import struct
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["is_tiff", "missing_bytes"]
+
+MAGIC = {b"II*\0": ("<", False), b"MM\0*": (">", False), b"II+\0": ("<", True), b"MM\0+": (">", True)}
+# Bytes per value of the TIFF types 1 to 18.
+SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
+CODES = {3: "u2", 4: "u4", 16: "u8"}
+# (offsets, byte counts) of strips and of tiles.
+PAIRS = ((273, 279), (324, 325))
+SUB_DIRECTORIES = 330
+# A chain longer than this is a loop of broken pointers.
+MOST_DIRECTORIES = 4096
+
+
+def is_tiff(head: bytes) -> bool:
+    """Whether a file that begins with `head` is a TIFF or BigTIFF."""
+    return head[:4] in MAGIC
+
+
+class _Reader:
+    """One open TIFF; `need` is the highest byte that anything in it refers to."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self.file = file
+        self.need = 0
+        self.order, self.big = "<", False
+
+    def at(self, offset: int, length: int) -> bytes:
+        self.need = max(self.need, offset + length)
+        self.file.seek(offset)
+        data = self.file.read(length)
+        if len(data) < length:
+            raise EOFError
+        return data
+
+    def number(self, offset: int, code: str) -> int:
+        code = self.order + code
+        return int(struct.unpack(code, self.at(offset, struct.calcsize(code)))[0])
+
+    def entries(self, directory: int) -> tuple[dict[int, NDArray[np.uint64]], int]:
+        """The values of the tags that matter here, and the offset of the next directory."""
+        head, entry, word = (8, 20, "Q") if self.big else (2, 12, "I")
+        count = self.number(directory, "Q" if self.big else "H")
+        table = self.at(directory + head, count * entry)
+        values = {}
+        inline = 8 if self.big else 4
+        for i in range(count):
+            raw = table[i * entry : (i + 1) * entry]
+            tag, kind, number = struct.unpack(self.order + "HH" + word, raw[: entry - inline])
+            length = SIZES.get(kind, 1) * number
+            if length > inline:
+                (offset,) = struct.unpack(self.order + word, raw[entry - inline :])
+                self.need = max(self.need, offset + length)
+            if tag in (273, 279, 324, 325, SUB_DIRECTORIES) and kind in (*CODES, 13, 18):
+                data = raw[entry - inline :][:length] if length <= inline else self.at(offset, length)
+                code = {13: "u4", 18: "u8"}.get(kind) or CODES[kind]
+                values[tag] = np.frombuffer(data, dtype=self.order + code).astype("uint64")
+        return values, self.number(directory + head + count * entry, word)
+
+    def scan(self) -> None:
+        self.order, self.big = MAGIC[self.at(0, 4)]
+        pending = [self.number(8, "Q") if self.big else self.number(4, "I")]
+        seen: set[int] = set()
+        while pending and len(seen) < MOST_DIRECTORIES:
+            directory = pending.pop()
+            if directory == 0 or directory in seen:
+                continue
+            seen.add(directory)
+            values, following = self.entries(directory)
+            pending += [following, *map(int, values.get(SUB_DIRECTORIES, ()))]
+            for offsets, counts in PAIRS:
+                if offsets in values and counts in values and len(values[offsets]) == len(values[counts]):
+                    ends = np.where(values[counts] > 0, values[offsets] + values[counts], 0)
+                    self.need = max(self.need, int(ends.max(initial=0)))
+
+
+def missing_bytes(path: Path) -> int:
+    """How many bytes the file is too short for what its directories list; 0 where it is whole.
+
+    At least 1 where a directory itself lies beyond the end. OSError where it cannot be read.
+    """
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        reader = _Reader(file)
+        try:
+            reader.scan()
+        except (EOFError, KeyError, struct.error):
+            return max(1, reader.need - size)
+    return max(0, reader.need - size)
