@@ -1,0 +1,26 @@
+"""Environments: which Pythons are here, what may be installed, and virtualenvs made once per specification."""
+
+from ellipsis_local.environments.build import Environments
+from ellipsis_local.environments.interpreters import (
+    DEFAULT_INTERPRETER,
+    Interpreter,
+    choose_interpreter,
+    find_interpreters,
+    parse_interpreter,
+)
+from ellipsis_local.environments.record import Environment, EnvironmentInfo
+from ellipsis_local.environments.requirements import WORKER_REQUIREMENTS, check_requirements, normalise
+
+__all__ = [
+    "DEFAULT_INTERPRETER",
+    "WORKER_REQUIREMENTS",
+    "Environment",
+    "EnvironmentInfo",
+    "Environments",
+    "Interpreter",
+    "check_requirements",
+    "choose_interpreter",
+    "find_interpreters",
+    "normalise",
+    "parse_interpreter",
+]

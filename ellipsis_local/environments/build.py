@@ -1,0 +1,252 @@
+"""Environments: one per distinct specification, made once, shared, and removed on request.
+
+    plan ──> key ──> get ──> ready
+                      └────> lock ──> virtualenv ──> uv ──> environment.json = ready ──> bytecode, in the background
+
+An environment lies where it will be used from the start, because scripts in it name that place; it comes into view
+with its `environment.json`, which is written last. Whatever lacks one is the remains of a build that was killed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from ellipsis_local.environments.bytecode import Compilations, compile_now
+from ellipsis_local.environments.filling import Request, fill
+from ellipsis_local.environments.installer import child_environ
+from ellipsis_local.environments.interpreters import Interpreter
+from ellipsis_local.environments.record import (
+    Environment,
+    EnvironmentInfo,
+    describe,
+    read_record,
+    scan_packages,
+    write_record,
+)
+from ellipsis_local.environments.requirements import (
+    WORKER_REQUIREMENTS,
+    check_requirements,
+    local_path,
+    normalise,
+)
+from ellipsis_local.environments.shelf import Shelf
+from ellipsis_local.errors import EnvironmentBuildError, InterpreterError
+from ellipsis_local.home import Home
+
+__all__ = ["Environments"]
+
+# A change in how environments are made must change their keys.
+FORMAT = 1
+
+Report = Callable[[str], None]
+
+# within the class, `list` is a method
+Infos = list[EnvironmentInfo]
+
+
+def _silent(_: str) -> None:
+    pass
+
+
+class Environments:
+    """The environments of one home; several objects, threads and processes may use it at once."""
+
+    def __init__(
+        self,
+        home: Home,
+        *,
+        offline: bool | None = None,
+        environ: Mapping[str, str] | None = None,
+        background: bool = True,
+    ) -> None:
+        """
+        Parameters
+        ----------
+        home : Home
+        offline : bool, optional
+            True never asks an index, False asks it at once, None tries the installer's cache first.
+        environ : mapping, optional
+            The environment variables; those of the process where None.
+        background : bool
+            Whether bytecode is compiled by a helper process after a build.
+        """
+        self._home = home
+        self._shelf = Shelf(home)
+        self._offline = offline
+        self._environ = os.environ if environ is None else environ
+        self._background = background
+        self._compilations = Compilations()
+
+    def plan(self, interpreter: Interpreter, requirements: Iterable[str] = ()) -> str:
+        """The key of a specification; equal ones, however written, have the same. Makes nothing.
+
+        A `name @ file:…` requirement counts with the state of its file, so that a changed package is installed anew.
+        """
+        wanted = check_requirements(requirements)
+        parts = {
+            "format": FORMAT,
+            "interpreter": [str(interpreter.executable), *interpreter.version],
+            "requirements": normalise(wanted),
+            "worker": WORKER_REQUIREMENTS,
+            "files": sorted(_state(*local) for local in map(local_path, wanted) if local),
+        }
+        digest = hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+        return f"py{interpreter.version[0]}{interpreter.version[1]}-{digest[:16]}"
+
+    def get(self, key: str) -> Environment | None:
+        """The ready environment; None where there is none, or its interpreter is gone from the machine."""
+        environment = read_record(self._shelf.folder(key))
+        # `python` is a link to the interpreter, so that it exists only where that does.
+        return environment if environment is not None and environment.python.exists() else None
+
+    def ensure(
+        self, interpreter: Interpreter, requirements: Iterable[str] = (), report: Report = _silent
+    ) -> Environment:
+        """The environment of this specification: the ready one at once, else a new one.
+
+        Concurrent calls for one specification, in threads or processes, build once. `report` gets a line per step.
+
+        Raises
+        ------
+        ArgumentError
+            As `check_requirements`.
+        InterpreterError
+            The interpreter is gone from the machine.
+        EnvironmentBuildError
+            The requirements cannot be installed, or the disk is full; nothing is left behind.
+        StoreError
+            The home cannot be written.
+        """
+        return self._ensure(interpreter, requirements, report, offline=self._offline)
+
+    def prefetch(
+        self, interpreter: Interpreter, requirements: Iterable[str] = (), report: Report = _silent
+    ) -> Environment:
+        """As `ensure`, asking the index at once, and with all bytecode compiled on return: ready to go offline."""
+        # offline=True stays: the user's setting is stronger than the name of the call
+        environment = self._ensure(interpreter, requirements, report, offline=self._offline or False, background=False)
+        report("compiling bytecode")
+        compile_now(environment, child_environ(self._environ))
+        return environment
+
+    def list(self) -> Infos:
+        """Every environment that is ready, the most recently used first."""
+        records = map(read_record, self._shelf.folders())
+        return sorted((describe(r) for r in records if r is not None), key=lambda info: info.last_used, reverse=True)
+
+    def prune(
+        self,
+        keys: Collection[str] | None = None,
+        unused_for: timedelta | None = None,
+        in_use: Collection[str] = (),
+    ) -> Infos:
+        """Remove environments: those of `keys` (all where None) not used for that long; returns what was removed.
+
+        Those of `in_use`, and those that another process is just making, stay.
+        """
+        before = datetime.now(UTC) - (unused_for or timedelta(0))
+        removed = []
+        for info in self.list():
+            chosen = (keys is None or info.key in keys) and (unused_for is None or info.last_used <= before)
+            if chosen and info.key not in in_use:
+                with contextlib.suppress(TimeoutError), self._shelf.locked(info.key, timeout=0):
+                    self._shelf.remove(info.folder)
+                    removed.append(info)
+        self.sweep()
+        return removed
+
+    def sweep(self) -> tuple[str, ...]:
+        """Remove the remains of killed builds and removals; returns their names. A build at work is left alone."""
+        return self._shelf.sweep()
+
+    def wait(self, timeout: float | None = None) -> None:
+        """Until the bytecode that this object compiles in the background is there."""
+        self._compilations.wait(timeout)
+
+    def close(self) -> None:
+        """End what this object does in the background; the environments stay usable."""
+        self._compilations.stop()
+
+    def _ensure(
+        self,
+        interpreter: Interpreter,
+        requirements: Iterable[str],
+        report: Report,
+        *,
+        offline: bool | None,
+        background: bool = True,
+    ) -> Environment:
+        wanted = check_requirements(requirements)
+        key = self.plan(interpreter, wanted)
+        environment = self.get(key)
+        if environment is None:
+            self._home.prepare()
+            with _translated(self._home), self._shelf.turn(key, report) as lease:
+                # another process may have made it meanwhile
+                environment = self.get(key)
+                if environment is None:
+                    environment = self._build(key, Request(interpreter, wanted, offline), report, lease)
+                    if background and self._background:
+                        self._compilations.start(environment, child_environ(self._environ))
+                    return environment
+        environment.note_use()
+        return environment
+
+    def _build(self, key: str, request: Request, report: Report, lease: int) -> Environment:
+        if not request.interpreter.executable.is_file():
+            raise InterpreterError(
+                f"{request.interpreter} is gone from this machine; choose one that `find_interpreters` lists"
+            )
+        folder = self._shelf.folder(key)
+        try:
+            self._shelf.remove(folder)
+            fill(folder, request, self._home.cache / "virtualenv", self._environ, report, lease)
+            environment = Environment(
+                key=key,
+                folder=folder,
+                python=folder / "bin" / "python",
+                interpreter=request.interpreter,
+                requirements=request.requirements,
+                packages=scan_packages(folder),
+                created=datetime.now(UTC),
+            )
+            environment.note_use()
+            write_record(self._home, environment)
+        except BaseException:
+            self._shelf.remove(folder)
+            raise
+        report(f"environment {key} is ready: {len(environment.packages)} packages")
+        return environment
+
+
+@contextlib.contextmanager
+def _translated(home: Home) -> Iterator[None]:
+    """What the operating system says of a build, in our words."""
+    try:
+        yield
+    except BrokenPipeError:
+        # the caller's `report` printed to what nobody reads any more
+        raise
+    except (OSError, shutil.Error) as error:
+        raise EnvironmentBuildError(f"the environment cannot be written below {home.environments}: {error}") from error
+
+
+def _state(name: str, path: Path) -> tuple[str, int, int]:
+    """Name, newest modification and number of files of a local package; zeros where it is absent."""
+    newest, count = 0, 0
+    pending = [path]
+    for entry in pending:
+        with contextlib.suppress(OSError):
+            status = entry.stat()
+            newest, count = max(newest, status.st_mtime_ns), count + 1
+            # what tools write beside the sources says nothing about them
+            if entry.is_dir() and not entry.name.startswith(".") and entry.name not in ("__pycache__", "build"):
+                pending += entry.iterdir()
+    return name, newest, count

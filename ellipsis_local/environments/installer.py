@@ -1,0 +1,197 @@
+"""Make a virtualenv and fill it: the commands, their environment variables, and what their failures mean.
+
+The program that resolves and installs is `uv`; where it is missing, virtualenv's own `pip`.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ellipsis_local.environments.interpreters import Interpreter
+from ellipsis_local.errors import EnvironmentBuildError
+
+__all__ = [
+    "Outcome",
+    "child_environ",
+    "explain",
+    "find_uv",
+    "install",
+    "is_offline",
+    "make_virtualenv",
+    "tail",
+    "without_passwords",
+]
+
+ANSI = re.compile(r"\x1b(\[[0-?]*[ -/]*[@-~]|\][^\x07]*\x07)")
+TAIL_LINES = 25
+LINE_ENDS = 150
+
+# Of the variables of installers only those pass that say where packages come from and how they travel; the others
+# (UV_PYTHON, UV_PROJECT, PIP_TARGET, PIP_REQUIRE_VIRTUALENV, …) could send the installation elsewhere.
+KEPT = re.compile(
+    r"UV_(DEFAULT_INDEX|EXTRA_INDEX_URL|INDEX.*|FIND_LINKS|NO_INDEX|OFFLINE|CACHE_DIR|NO_CACHE|LINK_MODE|CONFIG_FILE"
+    r"|KEYRING_PROVIDER|CREDENTIALS_DIR|NATIVE_TLS|SYSTEM_CERTS|INSECURE_HOST|HTTP_.*|REQUEST_TIMEOUT|CONCURRENT_.*"
+    r"|EXCLUDE_NEWER|TORCH_BACKEND)"
+    r"|PIP_(INDEX_URL|EXTRA_INDEX_URL|FIND_LINKS|NO_INDEX|TRUSTED_HOST|CERT|CLIENT_CERT|PROXY|CACHE_DIR|NO_CACHE_DIR"
+    r"|RETRIES|TIMEOUT|DEFAULT_TIMEOUT|CONFIG_FILE|KEYRING_PROVIDER|DISABLE_PIP_VERSION_CHECK)"
+)
+DROPPED = re.compile(r"PYTHON.*|__PYVENV_LAUNCHER__|VIRTUAL_?ENV.*|CONDA.*|PIP_.*|UV_.*|UV")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a command ended; its output without colours."""
+
+    command: tuple[str, ...]
+    exit_code: int
+    output: str
+
+
+def child_environ(environ: Mapping[str, str]) -> dict[str, str]:
+    """`environ` without what would redirect an installation; index, cache, proxy and certificate settings stay."""
+    return {name: value for name, value in environ.items() if KEPT.fullmatch(name) or not DROPPED.fullmatch(name)}
+
+
+def is_offline(offline: bool | None, environ: Mapping[str, str]) -> bool:
+    """Whether the index must not be asked: by the setting, or by uv's own variable."""
+    return offline is True or environ.get("UV_OFFLINE", "").lower() in ("1", "true", "yes", "on", "y", "t")
+
+
+def find_uv(environ: Mapping[str, str]) -> str | None:
+    """The uv that was installed with this package, else the one on PATH, else None."""
+    try:
+        import uv
+
+        return str(uv.find_uv_bin())
+    except (ImportError, FileNotFoundError):
+        return shutil.which("uv", path=environ.get("PATH", ""))
+
+
+def make_virtualenv(
+    folder: Path, interpreter: Interpreter, data: Path, environ: Mapping[str, str], *, with_pip: bool
+) -> None:
+    """An environment with nothing in it, or pip alone; no network, no user configuration.
+
+    Raises
+    ------
+    EnvironmentBuildError
+        virtualenv cannot make one from this interpreter.
+    OSError
+        The folder cannot be written.
+    """
+    # virtualenv takes a quarter of a second to import, and is needed for a first build only
+    from virtualenv import cli_run
+
+    command = [str(folder), "--python", str(interpreter.executable), "--app-data", str(data)]
+    command += ["--no-periodic-update", "--no-download", "--activators", ""]
+    command += [] if with_pip else ["--no-seed"]
+    # called in this process: half a second faster than a command, and it logs nothing unless asked to
+    own = {**child_environ(environ), "VIRTUALENV_CONFIG_FILE": os.devnull}
+    try:
+        cli_run(command, setup_logging=False, env=own)
+    except (RuntimeError, SystemExit) as error:
+        raise EnvironmentBuildError(
+            f"virtualenv cannot make an environment from {interpreter}: {error}",
+            command=("virtualenv", *command),
+            output=str(error),
+        ) from error
+
+
+def install(
+    python: Path, requirements: Path, environ: Mapping[str, str], uv: str | None, options: Sequence[str], lease: int
+) -> Outcome:
+    """Install the file `requirements` into the environment of `python`; never raises for what the command says.
+
+    `options` are uv's; of them pip knows only that `--offline` means no index. The command holds `lease`, an open
+    lock, so that a command that outlives a killed caller still counts as a build at work.
+    """
+    if uv is not None:
+        command = [uv, "pip", "install", "--python", str(python), "--color", "never", "--no-progress", *options]
+    else:
+        command = [str(python), "-I", "-m", "pip", "install", "--no-compile", "--no-input", "--no-color"]
+        command += ["--disable-pip-version-check", "--progress-bar", "off"]
+        command += ["--no-index"] if "--offline" in options else []
+    command += ["-r", str(requirements)]
+    # PIP_USER overrides a pip.conf that says `user = true`; uv must not fetch a Python of its own
+    own = {**child_environ(environ), "UV_PYTHON_DOWNLOADS": "never", "PIP_USER": "0"}
+    done = subprocess.run(
+        command,
+        env=own,
+        # the root: uv reads the settings of the project in whose folder it runs
+        cwd=python.anchor,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        pass_fds=(lease,),
+        check=False,
+    )
+    output = ANSI.sub("", done.stdout.decode("utf-8", "replace")).replace("\r\n", "\n")
+    return Outcome(tuple(command), done.returncode, output)
+
+
+# What uv and pip say, in the order in which it is looked for, and what it means for the caller.
+MEANINGS = (
+    ("disk", r"No space left on device|Disk quota exceeded", "the disk is full"),
+    (
+        "offline",
+        r"network was disabled|not found in the cache|--offline|network connectivity is disabled",
+        "not everything is in the local cache, and offline no index is asked; run `ellipsis-local env prefetch` online",
+    ),
+    (
+        "network",
+        "error sending request|dns error|client error|Request failed after|NewConnectionError|timed out",
+        "the package index cannot be reached",
+    ),
+    (
+        "wheel",
+        r"no wheels with a matching|no usable wheels|no matching wheel|is not a supported wheel",
+        "there is no build of a package for this Python on this machine; another interpreter or version may have one",
+    ),
+    (
+        "compile",
+        r"Failed to build|build backend returned an error|metadata-generation-failed|Failed building wheel",
+        "a package without a ready build could not be compiled here",
+    ),
+    ("version", r"there (?:is|are) no versions? of|\(from versions: (?!none)", "no such version"),
+    (
+        "unknown",
+        r"not found in the package registry|No matching distribution found|from versions: none",
+        "a package does not exist in the index",
+    ),
+    (
+        "conflict",
+        r"unsatisfiable|ResolutionImpossible|conflicting dependencies|incompatible",
+        "the requirements contradict each other",
+    ),
+)
+SENTENCES = {kind: sentence for kind, _, sentence in MEANINGS}
+
+
+def explain(outcome: Outcome, *, offline: bool = False) -> tuple[str, str]:
+    """What kind of failure it was, and a sentence; the kind is '' where the words are not known."""
+    # uv may break its sentences into lines and draw beside them
+    text = re.sub(r"[\s│├╰─▶]+", " ", outcome.output)
+    for kind, words, sentence in MEANINGS:
+        if re.search(words, text):
+            # pip does not know that it is offline: to it the package does not exist
+            return ("offline", SENTENCES["offline"]) if offline and kind == "unknown" else (kind, sentence)
+    return "", f"the installer failed (exit code {outcome.exit_code})"
+
+
+def tail(output: str) -> str:
+    """The end of the installer's own words; a list of a hundred versions keeps its ends, an address no password."""
+    lines = [line.rstrip() for line in output.strip().splitlines()]
+    kept = [line for line in lines if line and not line.startswith(("Using Python ", "DEBUG ", "WARN ", "TRACE "))]
+    short = [f"{line[:LINE_ENDS]} … {line[-LINE_ENDS:]}" if len(line) > 3 * LINE_ENDS else line for line in kept]
+    return without_passwords("\n".join(short[-TAIL_LINES:]))
+
+
+def without_passwords(text: str) -> str:
+    """`text` with `user:password@` of addresses blotted out."""
+    return re.sub(r"://[^/@\s]+@", "://****@", text)

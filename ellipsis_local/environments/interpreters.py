@@ -1,0 +1,191 @@
+"""Which Pythons are on this machine, and which of them a compute gets.
+
+The names are the service's (documented: `python3.12` is its default). Where the interpreters come from, and that the
+newest patch release of the asked minor version is taken, is our choice.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import warnings
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from ellipsis_local.environments.places import SUPPORTED_MINORS, candidates, running
+from ellipsis_local.environments.probe import Answer, Probe
+from ellipsis_local.errors import ArgumentError, EnvironmentWarning, InterpreterError
+from ellipsis_local.home import Home
+
+__all__ = ["DEFAULT_INTERPRETER", "Interpreter", "choose_interpreter", "find_interpreters", "parse_interpreter"]
+
+ACCEPTED = tuple(f"python3.{minor}" for minor in SUPPORTED_MINORS)
+
+# Without these neither the environment nor its workers run; of the others the lack is only a reason to prefer another.
+ESSENTIAL = frozenset({"ctypes", "zlib", "select", "multiprocessing.synchronize", "hashlib"})
+
+
+class _Default(str):
+    """A text that can be told from an equal one by identity."""
+
+    __slots__ = ()
+
+
+DEFAULT_INTERPRETER: Final[str] = _Default("python3.12")
+"""The service's default. `name is DEFAULT_INTERPRETER` tells that the caller left it; an equal text was asked for."""
+
+
+@dataclass(frozen=True)
+class Interpreter:
+    """One CPython on this machine that ran and said what it is."""
+
+    executable: Path
+    """Its real path, never a virtual environment's."""
+    version: tuple[int, int, int]
+    implementation: str
+    """`cpython`; others are not offered."""
+    prefix: Path
+    platform: str = ""
+    """As sysconfig spells it, such as `linux-x86_64`."""
+    final: bool = True
+    """False for alpha, beta and candidate releases."""
+    debug: bool = False
+    free_threaded: bool = False
+    missing: tuple[str, ...] = ()
+    """Modules of the standard library that this build lacks."""
+
+    @property
+    def name(self) -> str:
+        """The name under which the service knows it, such as `python3.12`."""
+        return f"python{self.version[0]}.{self.version[1]}"
+
+    def __str__(self) -> str:
+        return f"Python {'.'.join(map(str, self.version))} ({self.executable})"
+
+    @property
+    def _rank(self) -> tuple[bool, bool, int, tuple[int, int, int]]:
+        # A normal build first, then a final release, then a complete library, then the newest patch.
+        return not (self.debug or self.free_threaded), self.final, -len(self.missing), self.version
+
+
+def parse_interpreter(name: Any) -> tuple[int, int]:
+    """(3, 12) of 'python3.12'.
+
+    Raises
+    ------
+    ArgumentError
+        For anything but `python3.9` to `python3.14`, naming those. The wording for what is no text is the client's.
+    """
+    if not isinstance(name, str):
+        raise ArgumentError("interpreter must be of type string", argument="interpreter", value=name)
+    match = re.fullmatch(r"python3\.([0-9]{1,2})", name, re.ASCII)
+    if match is None or name not in ACCEPTED:
+        raise ArgumentError(
+            f"interpreter must be one of {', '.join(ACCEPTED)}, not {name!r}", argument="interpreter", value=name
+        )
+    return 3, int(match[1])
+
+
+def find_interpreters(home: Home, environ: Mapping[str, str] = os.environ) -> list[Interpreter]:
+    """Every usable CPython 3.9 to 3.14 of this machine: newest minor first, within it the one to prefer first.
+
+    Candidates are run once and their answers kept in the home's cache, so that a later call only looks whether files
+    changed. A candidate that fails, hangs or is no CPython is passed over, as are debug and free-threaded builds and
+    pre-releases where a normal build of that minor exists.
+    """
+    usable = [interpreter for interpreter in _ask(Probe(home, environ), candidates(environ)) if _is_usable(interpreter)]
+    normal = {i.version[:2] for i in usable if i.final and not (i.debug or i.free_threaded)}
+    offered = [i for i in usable if (i.final and not (i.debug or i.free_threaded)) or i.version[:2] not in normal]
+    # sorted() is stable: among equals the earlier place wins.
+    return sorted(offered, key=lambda i: (i.version[:2], i._rank), reverse=True)
+
+
+def choose_interpreter(name: Any, home: Home, environ: Mapping[str, str] = os.environ) -> Interpreter:
+    """The interpreter for `name`: the newest patch release of that minor version.
+
+    Warns
+    -----
+    EnvironmentWarning
+        The caller left the default (`name is DEFAULT_INTERPRETER`), it is not here, and the running interpreter is
+        used (our choice: the service has its default).
+
+    Raises
+    ------
+    ArgumentError
+        As `parse_interpreter`.
+    InterpreterError
+        It is not on this machine; `found` holds the names of those that are.
+    """
+    wanted = parse_interpreter(name)
+    interpreters = find_interpreters(home, environ)
+    for interpreter in interpreters:
+        if interpreter.version[:2] == wanted:
+            return interpreter
+    found = tuple(dict.fromkeys(interpreter.name for interpreter in interpreters))
+    if name is DEFAULT_INTERPRETER and interpreters:
+        own = {os.path.realpath(path) for path in running()}
+        substitute = next((i for i in interpreters if str(i.executable) in own), interpreters[0])
+        warnings.warn(
+            f"{name}, the default interpreter, is not on this machine; {substitute} is used. "
+            f"To silence this, pass interpreter='{substitute.name}' or install {name} ({_install(wanted)})",
+            EnvironmentWarning,
+            stacklevel=3,
+        )
+        return substitute
+    listed = "; ".join(str(interpreter) for interpreter in interpreters) or "none that can be used"
+    choice = f", or pass interpreter='{found[0]}'" if found else ""
+    raise InterpreterError(
+        f"{name} is not on this machine. Found: {listed}. Install it ({_install(wanted)}){choice}", found=found
+    )
+
+
+def _install(wanted: tuple[int, int]) -> str:
+    minor = f"{wanted[0]}.{wanted[1]}"
+    return f"`uv python install {minor}` or `pyenv install {minor}`"
+
+
+def _is_usable(interpreter: Interpreter) -> bool:
+    return (
+        interpreter.implementation == "cpython"
+        and interpreter.version[0] == 3
+        and interpreter.version[1] in SUPPORTED_MINORS
+        and not ESSENTIAL & set(interpreter.missing)
+    )
+
+
+def _ask(probe: Probe, paths: Iterable[str]) -> list[Interpreter]:
+    """Each interpreter once, in the order of `paths`; a virtual environment or a wrapper leads to what is behind it."""
+    found: dict[str, Interpreter] = {}
+    seen: set[str] = set()
+    pending = list(paths)
+    while pending:
+        seen.update(pending)
+        answers = probe.ask(pending)
+        behind: dict[str, None] = {}
+        for path in pending:
+            answer = answers.get(path)
+            if answer is None:
+                continue
+            if answer["executable"] == path or not (answer["virtual"] or Path(answer["executable"]).is_file()):
+                found[path] = _interpreter(path, answer)
+            else:
+                behind[answer["executable"]] = None
+        pending = [path for path in behind if path not in seen]
+    return list(found.values())
+
+
+def _interpreter(path: str, answer: Answer) -> Interpreter:
+    major, minor, micro = answer["version"]
+    return Interpreter(
+        executable=Path(path),
+        version=(major, minor, micro),
+        implementation=answer["implementation"],
+        prefix=Path(answer["prefix"]),
+        platform=answer["platform"],
+        final=answer["final"],
+        debug=answer["debug"],
+        free_threaded=answer["free_threaded"],
+        missing=tuple(answer["missing"]),
+    )

@@ -1,0 +1,146 @@
+"""What a compute may ask to be installed: a list of PEP 508 requirements, and nothing else.
+
+Documented: `requirements` is a list of package names as for pip. Refusing options, paths and shell text is our
+choice: every entry is one package, so that an entry can be named in an error and nothing can redirect the install.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+from packaging.requirements import InvalidRequirement, Requirement
+from packaging.utils import canonicalize_name
+
+from ellipsis_local.errors import ArgumentError
+
+__all__ = ["WORKER_REQUIREMENTS", "check_requirements", "local_path", "normalise"]
+
+WORKER_REQUIREMENTS = (
+    "numpy",
+    "geopandas",
+    "rasterio",
+    "shapely",
+    "pyarrow",
+    "cloudpickle",
+    "multiprocessing-logging",
+    "pebble",
+)
+"""What the program inside the environment imports; unpinned, so that every pin of the user wins."""
+
+SCHEMES = ("https", "http", "file", "git+https", "git+http", "git+ssh", "git+file")
+
+# What a shell, or the reader of a requirements file, would act on; no requirement needs it.
+SHELL_TEXT = re.compile(r"[`$\\|{}]")
+PATH_LIKE = re.compile(
+    r"(\.{0,2}|~[^/]*)/|[A-Za-z]:[\\/]|\.{1,2}$"
+    r"|[^@]*\.(whl|zip|tar\.gz|tgz|tar\.bz2|txt|toml)(\[.*\])?$"
+)
+
+
+def check_requirements(value: Any) -> tuple[str, ...]:
+    """The requirements in the order given, without surrounding blanks and repetitions; () for None.
+
+    Raises
+    ------
+    ArgumentError
+        `value` is no list of strings (the wording is the client's), or an entry is not a PEP 508 requirement; the
+        text names the entry and the way out.
+    """
+    if value is None:
+        return ()
+    if isinstance(value, str):
+        raise ArgumentError(
+            f"requirements must be a list of strings, not one string; write requirements={value.split()!r}",
+            argument="requirements",
+            value=value,
+        )
+    if not isinstance(value, Iterable):
+        raise ArgumentError("requirements must be an iterable", argument="requirements", value=value)
+    items = list(value)
+    if not all(isinstance(item, str) for item in items):
+        raise ArgumentError("requirements must be a list of strings", argument="requirements", value=value)
+    checked: dict[str, str] = {}
+    for item in items:
+        checked.setdefault(_canonical(_parse(item)), item.strip())
+    return tuple(checked.values())
+
+
+def normalise(requirements: Iterable[str]) -> tuple[str, ...]:
+    """The canonical, sorted form of checked requirements: equal for lists that ask for the same.
+
+    Case and punctuation of names, blanks, and the order of entries, extras and specifiers do not matter.
+
+    Raises
+    ------
+    ArgumentError
+        For an entry that `check_requirements` refuses.
+    """
+    return tuple(sorted({_canonical(_parse(item)) for item in requirements}))
+
+
+def local_path(requirement: str) -> tuple[str, Path] | None:
+    """Name and path of what a `name @ file:…` requirement stands for; None for any other requirement."""
+    parsed = Requirement(requirement)
+    parts = urlsplit((parsed.url or "").removeprefix("git+"))
+    return (canonicalize_name(parsed.name), Path(unquote(parts.path))) if parts.scheme == "file" else None
+
+
+def _refuse(item: str, reason: str) -> ArgumentError:
+    return ArgumentError(f"requirements: {item!r} {reason}", argument="requirements", value=item)
+
+
+def _parse(item: str) -> Requirement:
+    text = item.strip()
+    if not text:
+        raise _refuse(item, "is empty; leave it out")
+    if re.search(r"[\r\n\v\f\x1c-\x1e\x85\u2028\u2029\0]", text):
+        raise _refuse(item, "holds more than one line; give one requirement per entry")
+    if text.startswith("-"):
+        raise _refuse(
+            item, "is an option; only packages can be listed (an index is set by UV_DEFAULT_INDEX or PIP_INDEX_URL)"
+        )
+    if text.startswith("#") or re.search(r"\s#", text):
+        raise _refuse(item, "holds a comment; leave it out")
+    if re.match(r"[A-Za-z+]+://", text):
+        raise _refuse(item, f"is an address without a name; write it as 'name @ {text}'")
+    if PATH_LIKE.match(text):
+        raise _refuse(item, "is a path; write it as 'name @ file:///absolute/path'")
+    if SHELL_TEXT.search(text):
+        raise _refuse(item, "holds characters that no requirement needs; write it as 'numpy>=1.26'")
+    try:
+        requirement = Requirement(text)
+    except InvalidRequirement as error:
+        reason = str(error).splitlines()[0]
+        raise _refuse(item, f"is not a requirement such as 'numpy>=1.26' ({reason})") from None
+    if requirement.url is not None:
+        _check_url(item, requirement.url)
+    return requirement
+
+
+def _check_url(item: str, url: str) -> None:
+    try:
+        parts = urlsplit(url)
+    except ValueError as error:
+        raise _refuse(item, f"has an address that cannot be read ({error})") from None
+    if parts.scheme not in SCHEMES:
+        raise _refuse(item, f"has an address of an unknown kind; use one of {', '.join(SCHEMES)}")
+    if parts.scheme in ("file", "git+file"):
+        if parts.netloc not in ("", "localhost") or not parts.path.startswith("/"):
+            raise _refuse(item, "must have an absolute path, as in 'name @ file:///absolute/path'")
+    elif not parts.netloc:
+        raise _refuse(item, "has an address without a host")
+
+
+def _canonical(requirement: Requirement) -> str:
+    text: str = canonicalize_name(requirement.name)
+    if requirement.extras:
+        text += f"[{','.join(sorted(canonicalize_name(extra) for extra in requirement.extras))}]"
+    if requirement.url is not None:
+        text += f" @ {requirement.url}"
+    else:
+        text += ",".join(sorted(str(specifier) for specifier in requirement.specifier))
+    return f"{text} ; {requirement.marker}" if requirement.marker else text

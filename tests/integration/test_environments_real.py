@@ -1,0 +1,395 @@
+"""Real builds: virtualenv, uv or pip, and the packages that every environment holds.
+
+Tests of the building itself leave the worker's packages out (`light`), so that they take a fraction of a second.
+"""
+
+import dataclasses
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from ellipsis_local.environments import (
+    Environments,
+    choose_interpreter,
+    find_interpreters,
+    installer,
+)
+from ellipsis_local.environments import build as build_module
+from ellipsis_local.environments import filling as filling_module
+from ellipsis_local.environments.bytecode import compile_now
+from ellipsis_local.errors import EnvironmentBuildError, InterpreterError
+from ellipsis_local.home import Home
+
+UV = installer.find_uv(os.environ)
+needs_uv = pytest.mark.skipif(UV is None, reason="uv is not installed")
+
+# In a process of its own: builds one light environment and prints a line per step, then the key.
+CHILD = """
+import sys
+from pathlib import Path
+from ellipsis_local.environments import Environments, build, choose_interpreter, filling
+from ellipsis_local.home import Home
+build.WORKER_REQUIREMENTS = filling.WORKER_REQUIREMENTS = ()
+home, uv, *requirements = sys.argv[1:]
+filling.find_uv = lambda environ: uv
+home = Home(Path(home))
+interpreter = choose_interpreter(f"python3.{sys.version_info[1]}", home)
+report = lambda line: print(line, flush=True)
+environment = Environments(home, background=False).ensure(interpreter, requirements, report)
+print(environment.key, environment.packages)
+"""
+
+
+@pytest.fixture(scope="session")
+def shared_home(tmp_path_factory):
+    """One home whose complete environments are shared by the tests of this file."""
+    home = Home(tmp_path_factory.mktemp("environments"))
+    home.prepare()
+    return home
+
+
+@pytest.fixture
+def home(tmp_path):
+    home = Home(tmp_path / "home")
+    home.prepare()
+    return home
+
+
+@pytest.fixture
+def light(monkeypatch):
+    """Without the worker's own packages."""
+    for module in (build_module, filling_module):
+        monkeypatch.setattr(module, "WORKER_REQUIREMENTS", ())
+
+
+@pytest.fixture(scope="session")
+def own(shared_home):
+    """An interpreter of the version that runs the tests."""
+    return choose_interpreter(f"python3.{sys.version_info[1]}", shared_home)
+
+
+def run(environment, text, *options, **variables):
+    environ = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")} | variables
+    command = [environment.python, "-I", *options, "-c", text]
+    return subprocess.run(command, env=environ, check=True, capture_output=True, text=True).stdout.strip()
+
+
+def bytecode(environment):
+    return len(list(environment.folder.glob("lib/**/*.pyc")))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("which", ["running", "oldest"])
+def test_complete_environment(shared_home, own, which):
+    interpreter = own if which == "running" else find_interpreters(shared_home)[-1]
+    if which == "oldest" and interpreter.name == own.name:
+        pytest.skip("there is one version only")
+    environments = Environments(shared_home, background=False)
+    environment = environments.ensure(interpreter)
+    assert environments.ensure(interpreter) == environment
+    program = """
+import json, sys
+import cloudpickle, geopandas, multiprocessing_logging, numpy, pyarrow, rasterio, shapely
+print(json.dumps([list(sys.version_info[:3]), sys.prefix, sys.base_prefix, numpy.__version__, sys.path]))
+"""
+    version, prefix, base, numpy, path = json.loads(run(environment, program))
+    assert tuple(version) == interpreter.version
+    assert (Path(prefix), Path(base)) == (environment.folder, interpreter.prefix)
+    assert numpy == environment.packages["numpy"]
+    assert "pip" not in environment.packages
+    inside = [entry for entry in path if "site-packages" in entry]
+    assert all(Path(entry).is_relative_to(environment.folder) for entry in inside), (
+        "nothing of the system shows through"
+    )
+
+
+@pytest.mark.slow
+@needs_uv
+def test_users_pin_wins(shared_home, own):
+    environment = Environments(shared_home, background=False).ensure(own, ["shapely==2.0.6", "Cloudpickle<3.1"])
+    assert environment.packages["shapely"] == "2.0.6"
+    assert environment.packages["cloudpickle"] < "3.1"
+    assert run(environment, "import shapely; print(shapely.__version__)") == "2.0.6"
+
+
+@pytest.mark.slow
+@needs_uv
+def test_offline_with_a_warm_cache(shared_home, home, own):
+    complete = Environments(shared_home, background=False).ensure(own)
+    unreachable = {"HTTPS_PROXY": "http://127.0.0.1:9", "ALL_PROXY": "http://127.0.0.1:9"}
+    environments = Environments(home, background=False, environ={**os.environ, **unreachable, "UV_OFFLINE": "1"})
+    assert environments.ensure(own).packages.keys() == complete.packages.keys()
+
+
+@needs_uv
+def test_offline_with_a_cold_cache(home, own, tmp_path):
+    environments = Environments(
+        home, offline=True, background=False, environ={**os.environ, "UV_CACHE_DIR": str(tmp_path)}
+    )
+    with pytest.raises(EnvironmentBuildError, match="ellipsis-local env prefetch") as caught:
+        environments.ensure(own)
+    assert caught.value.exit_code == 1
+    assert "--offline" in caught.value.command
+    assert "network was disabled" in caught.value.output
+    assert environments.list() == []
+
+
+@needs_uv
+def test_no_network(light, home, own, tmp_path):
+    variables = {"UV_DEFAULT_INDEX": "http://127.0.0.1:9/simple", "UV_CACHE_DIR": str(tmp_path), "UV_HTTP_RETRIES": "0"}
+    environ = {name: value for name, value in os.environ.items() if not name.startswith("UV_")} | variables
+    with pytest.raises(EnvironmentBuildError, match="the package index cannot be reached"):
+        Environments(home, background=False, environ=environ).ensure(own, ["click"])
+
+
+@needs_uv
+@pytest.mark.parametrize(
+    ("requirements", "meaning", "words"),
+    [
+        (["no-such-package-of-anyone-0x"], "does not exist in the index", "no-such-package-of-anyone-0x"),
+        (["numpy==1.26.4", "numpy==2.0.0"], "contradict each other", "numpy==1.26.4 and numpy==2.0.0"),
+        (["click==99"], "no such version", "click==99"),
+        (["tensorflow==2.4.0"], "no build of a package for this Python", "tensorflow==2.4.0"),
+    ],
+)
+def test_what_cannot_be_installed(light, home, own, requirements, meaning, words):
+    environments = Environments(home, background=False)
+    with pytest.raises(EnvironmentBuildError, match=meaning) as caught:
+        environments.ensure(own, requirements)
+    assert words in str(caught.value)
+    assert "\x1b" not in str(caught.value)
+    assert caught.value.exit_code == 1
+    assert list(home.environments.iterdir()) == []
+
+
+@needs_uv
+def test_cached_old_release_is_not_the_answer(light, home, own, tmp_path):
+    """Another project's pin fills the cache; an unpinned requirement still gets the newest release."""
+    environments = Environments(home, background=False, environ={**os.environ, "UV_CACHE_DIR": str(tmp_path / "cache")})
+    assert environments.ensure(own, ["click==8.1.0"]).packages["click"] == "8.1.0"
+    assert environments.ensure(own, ["click"]).packages["click"] != "8.1.0"
+
+
+@needs_uv
+def test_settings_of_the_caller_do_not_redirect(light, home, own, tmp_path, monkeypatch):
+    elsewhere = tmp_path / "elsewhere"
+    (tmp_path / "pyproject.toml").write_text('[project]\nname = "x"\nversion = "1"\n[tool.uv]\nno-index = true\n')
+    monkeypatch.chdir(tmp_path)
+    variables = {
+        **dict.fromkeys(("VIRTUAL_ENV", "UV_TARGET", "UV_PREFIX", "PIP_TARGET", "CONDA_PREFIX"), str(elsewhere)),
+        "UV_PYTHON": "3.99",
+        "UV_SYSTEM_PYTHON": "1",
+        "PYTHONHOME": str(elsewhere),
+        "PYTHONPATH": str(elsewhere),
+    }
+    environment = Environments(home, background=False, environ={**os.environ, **variables}).ensure(
+        own, ["click==8.1.0"]
+    )
+    assert run(environment, "import click; print(click.__file__)").startswith(str(environment.folder))
+    assert not elsewhere.exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("offline", [None, True])
+def test_pip_where_uv_is_missing(light, home, own, monkeypatch, offline):
+    monkeypatch.setattr(filling_module, "find_uv", lambda _: None)
+    environ = {name: value for name, value in os.environ.items() if name != "PIP_FIND_LINKS"}
+    environments = Environments(home, offline=offline, background=False, environ=environ)
+    if offline:
+        with pytest.raises(EnvironmentBuildError, match="env prefetch"):
+            environments.ensure(own, ["click"])
+    else:
+        environment = environments.ensure(own, ["click==8.1.0"])
+        assert environment.packages["click"] == "8.1.0"
+        assert run(environment, "import click; print(click.__file__)").startswith(str(environment.folder))
+        with pytest.raises(EnvironmentBuildError, match="does not exist in the index"):
+            environments.ensure(own, ["no-such-package-of-anyone-0x"])
+
+
+@needs_uv
+def test_local_package_is_installed_anew_when_it_changes(light, home, own, tmp_path):
+    package = tmp_path / "package"
+    package.mkdir()
+    (package / "pyproject.toml").write_text(
+        '[build-system]\nrequires = ["flit_core"]\nbuild-backend = "flit_core.buildapi"\n'
+        '[project]\nname = "helper"\nversion = "1"\ndescription = "x"\n'
+    )
+    environments = Environments(home, background=False)
+    for answer in ("1", "2"):
+        (package / "helper.py").write_text(f"answer = {answer}")
+        environment = environments.ensure(own, [f"helper @ file://{package}"])
+        assert run(environment, "import helper; print(helper.answer)") == answer
+
+
+def test_interpreter_removed_afterwards(light, home, own, tmp_path):
+    environments = Environments(home, background=False)
+    link = tmp_path / "python"
+    link.symlink_to(own.executable)
+    passing = dataclasses.replace(own, executable=link)
+    environment = environments.ensure(passing, ["click"])
+    environment.python.unlink()
+    environment.python.symlink_to(link)
+    assert environments.get(environment.key) is not None
+    link.unlink()
+    assert environments.get(environment.key) is None
+    with pytest.raises(InterpreterError, match="gone"):
+        environments.ensure(passing, ["click"])
+    link.symlink_to(own.executable)
+    assert run(environments.ensure(passing, ["click"]), "import click; print(1)") == "1"
+
+
+def start(home, uv, *requirements):
+    command = [sys.executable, "-c", CHILD, str(home.root), str(uv), *requirements]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+@needs_uv
+def test_three_processes_build_once(home):
+    processes = [start(home, UV, "click") for _ in range(3)]
+    outputs = [process.communicate(timeout=120) for process in processes]
+    assert [process.returncode for process in processes] == [0, 0, 0], outputs
+    assert sum(output.count("making an environment") for output, _ in outputs) == 1
+    assert len({output.splitlines()[-1] for output, _ in outputs}) == 1
+    assert len(Environments(home).list()) == 1
+
+
+def slow_uv(folder, before, after):
+    """An installer that takes its time, and writes `started` when it is at work."""
+    path = folder / "slow-uv"
+    path.write_text(f"#!/bin/sh\ntouch '{folder}/started'\n{before}\n'{UV}' \"$@\" || exit\n{after}\n")
+    path.chmod(0o755)
+    return path
+
+
+def wait_for(path):
+    deadline = time.monotonic() + 60
+    while not path.exists():
+        assert time.monotonic() < deadline, f"{path} did not appear"
+        time.sleep(0.02)
+
+
+@needs_uv
+@pytest.mark.parametrize(("before", "after"), [("sleep 2", ""), ("", "sleep 2")])
+def test_killed_build(light, home, own, tmp_path, before, after):
+    with start(home, slow_uv(tmp_path, before, after), "click") as process:
+        wait_for(tmp_path / "started")
+        process.send_signal(signal.SIGKILL)
+    environments = Environments(home, background=False)
+    key = environments.plan(own, ["click"])
+    assert environments.get(key) is None
+    assert environments.list() == []
+    # the installer outlived its parent and still writes
+    assert environments.sweep() == ()
+    lines = []
+    environment = environments.ensure(own, ["click"], lines.append)
+    assert any("waiting" in line for line in lines)
+    assert run(environment, "import click; print(1)") == "1"
+    assert {entry.name for entry in home.environments.iterdir()} == {key}
+
+
+@needs_uv
+def test_sweep_after_a_killed_build(home, tmp_path):
+    with start(home, slow_uv(tmp_path, "sleep 0.5", ""), "click") as process:
+        wait_for(tmp_path / "started")
+        process.send_signal(signal.SIGKILL)
+    deadline = time.monotonic() + 60
+    while not (swept := Environments(home).sweep()):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    assert len(swept) == 1
+    assert list(home.environments.iterdir()) == []
+
+
+@needs_uv
+def test_interrupted_build_ends_the_installer(home, tmp_path):
+    with start(home, slow_uv(tmp_path, "exec sleep 60", ""), "click") as process:
+        wait_for(tmp_path / "started")
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=30)
+    assert "KeyboardInterrupt" in errors
+    assert list(home.environments.iterdir()) == []
+    with Environments(home)._shelf.locked("unrelated", timeout=0):
+        pass
+
+
+@needs_uv
+def test_bytecode_in_the_background(light, home, own):
+    environments = Environments(home)
+    environment = environments.ensure(own, ["click"])
+    environments.wait(60)
+    assert bytecode(environment) > 10
+    # a second object, or a second call, starts nothing
+    assert not environments._compilations._running
+
+
+@needs_uv
+def test_prefetch_compiles_and_works_for_what_is_ready(light, home, own):
+    environments = Environments(home, background=False)
+    environment = environments.ensure(own, ["click"])
+    assert bytecode(environment) == 0
+    assert environments.prefetch(own, ["click"]) == environment
+    assert bytecode(environment) > 10
+    assert environments.prefetch(own, ["click==8.1.0"]).packages["click"] == "8.1.0"
+
+
+@pytest.mark.slow
+@needs_uv
+def test_removal_while_bytecode_is_compiled(home, own):
+    environments = Environments(home)
+    environment = environments.ensure(own)
+    assert environments._compilations._running, "it takes seconds"
+    assert [info.key for info in environments.prune()] == [environment.key]
+    environments.wait(60)
+    assert not environments._compilations._running
+    environments.sweep()
+    assert list(home.environments.iterdir()) == []
+
+
+@pytest.mark.slow
+@needs_uv
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="reads /proc")
+def test_helper_holds_nothing_of_the_caller(home, own):
+    environments = Environments(home)
+    environments.ensure(own)
+    (process,) = environments._compilations._running
+    opened = {name: str(Path(f"/proc/{process.pid}/fd/{name}").readlink()) for name in "012"}
+    assert set(opened.values()) == {"/dev/null"}
+    assert os.getsid(process.pid) == process.pid
+    assert Path(f"/proc/{process.pid}/cwd").readlink() == Path("/")
+    environments.close()
+    assert process.returncode == -signal.SIGKILL
+
+
+def test_file_that_does_not_compile_is_left(light, home, own):
+    environment = Environments(home, background=False).ensure(own, ["click"])
+    site = next(environment.folder.glob("lib/*/site-packages"))
+    (site / "broken.py").write_text("def (:\n")
+    (site / "also").mkdir()
+    (site / "also/broken.py").write_bytes(b"\xff\xfe")
+    compile_now(environment, dict(os.environ))
+    assert bytecode(environment) > 10
+
+
+@needs_uv
+def test_home_that_cannot_be_written(light, home, own):
+    if os.geteuid() == 0:
+        pytest.skip("root may write everywhere")
+    home.environments.chmod(0o500)
+    try:
+        with pytest.raises(EnvironmentBuildError, match="cannot be written"):
+            Environments(home, background=False).ensure(own, ["click"])
+    finally:
+        home.environments.chmod(0o700)
+
+
+def test_uv_that_crashes(light, home, own, monkeypatch):
+    monkeypatch.setattr(filling_module, "find_uv", lambda _: shutil.which("false"))
+    with pytest.raises(EnvironmentBuildError, match=r"installer failed \(exit code 1\)"):
+        Environments(home, background=False).ensure(own, ["click"])

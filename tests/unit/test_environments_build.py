@@ -1,0 +1,287 @@
+"""Keys, records, lists and removal, with environments that are folders and nothing more."""
+
+import dataclasses
+import os
+import sys
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from ellipsis_local.environments import build, filling
+from ellipsis_local.environments.build import Environments
+from ellipsis_local.environments.interpreters import Interpreter
+from ellipsis_local.environments.record import Environment, read_record, scan_packages, write_record
+from ellipsis_local.errors import ArgumentError, EnvironmentBuildError, InterpreterError
+from ellipsis_local.home import Home
+
+INTERPRETER = Interpreter(Path(sys.executable).resolve(), sys.version_info[:3], "cpython", Path(sys.base_prefix))
+
+
+@pytest.fixture
+def home(tmp_path):
+    home = Home(tmp_path / "home")
+    home.prepare()
+    return home
+
+
+@pytest.fixture
+def environments(home):
+    return Environments(home, background=False)
+
+
+def fake(folder, *_):
+    """In the place of `fill`: what a build leaves, without a program in it."""
+    (folder / "bin").mkdir(parents=True)
+    (folder / "bin/python").symlink_to(sys.executable)
+    info = folder / "lib/python3.12/site-packages/Some_Thing-1.0.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: Some_Thing\nVersion: 1.0\n")
+
+
+@pytest.fixture
+def builds(monkeypatch):
+    built = []
+
+    def fill(folder, request, *others):
+        built.append((folder.name, request))
+        fake(folder)
+
+    monkeypatch.setattr(build, "fill", fill)
+    return built
+
+
+def test_plan_is_pure_and_does_not_depend_on_writing(environments, home):
+    plain = environments.plan(INTERPRETER, ["numpy >=1", "Shapely"])
+    assert plain == environments.plan(INTERPRETER, ("shapely", "NumPy>=1", "numpy>=1"))
+    assert plain == Environments(Home(home.root / "other")).plan(INTERPRETER, ["numpy>=1", "shapely"])
+    others = [
+        environments.plan(INTERPRETER),
+        environments.plan(INTERPRETER, ["numpy>=1", "shapely>2"]),
+        environments.plan(dataclasses.replace(INTERPRETER, version=(3, 12, 99)), ["numpy>=1", "shapely"]),
+        environments.plan(dataclasses.replace(INTERPRETER, executable=Path("/x")), ["numpy>=1", "shapely"]),
+    ]
+    assert len({plain, *others}) == 5
+    assert list(home.environments.iterdir()) == []
+
+
+def test_plan_refuses_what_cannot_be_installed(environments):
+    with pytest.raises(ArgumentError):
+        environments.plan(INTERPRETER, ["-r x"])
+
+
+def test_plan_follows_local_packages(environments, tmp_path):
+    package = tmp_path / "package"
+    package.mkdir()
+    asked = [f"package @ file://{package}"]
+    keys = [environments.plan(INTERPRETER, asked)]
+    (package / "module.py").write_text("a = 1")
+    keys.append(environments.plan(INTERPRETER, asked))
+    os.utime(package / "module.py", (1e9, 2e9))
+    keys.append(environments.plan(INTERPRETER, asked))
+    assert len(set(keys)) == 3
+    assert environments.plan(INTERPRETER, asked) == keys[-1]
+    (package / ".git").mkdir()
+    os.utime(package / ".git", (1e9, 1e9))
+    before = environments.plan(INTERPRETER, asked)
+    (package / ".git/index").touch()
+    os.utime(package / ".git", (1e9, 1e9))
+    assert environments.plan(INTERPRETER, asked) == before
+
+
+def test_ensure_builds_once_and_remembers(environments, home, builds):
+    lines = []
+    made = environments.ensure(INTERPRETER, ["Some.thing", "b"], lines.append)
+    assert made.folder == home.environments / made.key
+    assert made.python == made.folder / "bin/python"
+    assert made.packages == {"some-thing": "1.0"}
+    assert lines
+    lines.clear()
+    assert environments.ensure(INTERPRETER, ["b", "some_thing"], lines.append) == made
+    assert lines == []
+    assert Environments(home).get(made.key) == made
+    assert len(builds) == 1
+
+
+def test_ensure_makes_a_home_that_does_not_exist(tmp_path, builds):
+    environments = Environments(Home(tmp_path / "a/b"), background=False)
+    assert environments.list() == []
+    assert environments.get("py312-0") is None
+    assert environments.sweep() == ()
+    assert environments.prune() == []
+    assert environments.ensure(INTERPRETER).folder.is_dir()
+
+
+@pytest.mark.parametrize(
+    "error", [OSError(28, "No space left on device"), EnvironmentBuildError("x"), KeyboardInterrupt()]
+)
+def test_failed_build_leaves_nothing(environments, home, monkeypatch, error):
+    def fill(folder, *_):
+        fake(folder)
+        raise error
+
+    monkeypatch.setattr(build, "fill", fill)
+    expected = KeyboardInterrupt if isinstance(error, KeyboardInterrupt) else EnvironmentBuildError
+    with pytest.raises(expected, match=None if expected is KeyboardInterrupt else r"No space left on device|x"):
+        environments.ensure(INTERPRETER)
+    assert list(home.environments.iterdir()) == []
+    monkeypatch.setattr(build, "fill", fake)
+    assert environments.ensure(INTERPRETER).python.exists()
+
+
+def test_interpreter_that_is_gone(environments, home):
+    with pytest.raises(InterpreterError, match="gone"):
+        environments.ensure(dataclasses.replace(INTERPRETER, executable=home.root / "python3.12"))
+    assert list(home.environments.iterdir()) == []
+
+
+def test_environment_whose_interpreter_went_is_not_ready_and_built_anew(environments, builds):
+    made = environments.ensure(INTERPRETER)
+    made.python.unlink()
+    made.python.symlink_to("/nonexistent/python")
+    assert environments.get(made.key) is None
+    assert environments.ensure(INTERPRETER).python.exists()
+    assert len(builds) == 2
+
+
+@pytest.mark.parametrize("damage", ["", "{", "[]", "{}", '{"format": 1}', '{"format": 0, "key": "k"}'])
+def test_damaged_record_is_no_environment(environments, builds, damage):
+    made = environments.ensure(INTERPRETER)
+    (made.folder / "environment.json").write_text(damage)
+    assert environments.get(made.key) is None
+    assert environments.list() == []
+    assert environments.ensure(INTERPRETER).packages == made.packages
+    assert len(builds) == 2
+
+
+def test_sweep_removes_remains_and_leaves_work_alone(environments, home, builds):
+    made = environments.ensure(INTERPRETER)
+    fake(home.environments / "py312-half")
+    fake(home.environments / "py312-busy")
+    fake(home.environments / ".gone-py312-old")
+    with environments._shelf.locked("py312-busy"):
+        assert environments.sweep() == (".gone-py312-old", "py312-half")
+    assert {entry.name for entry in home.environments.iterdir()} == {made.key, "py312-busy"}
+
+
+@pytest.fixture
+def three(home, environments):
+    """Environments last used 0, 5 and 10 days ago."""
+    now = datetime.now(UTC)
+    for days in (0, 5, 10):
+        folder = home.environments / f"days-{days}"
+        fake(folder)
+        environment = Environment(
+            folder.name, folder, folder / "bin/python", INTERPRETER, ("a",), {"a": "1", "b": "2"}, now - timedelta(20)
+        )
+        write_record(home, environment)
+        environment.note_use()
+        stamp = (now - timedelta(days)).timestamp()
+        os.utime(folder / "last-used", (stamp, stamp))
+    return environments
+
+
+def test_list(three):
+    infos = three.list()
+    assert [info.key for info in infos] == ["days-0", "days-5", "days-10"]
+    assert infos[0].packages == 2
+    assert infos[0].requirements == ("a",)
+    assert infos[0].interpreter == INTERPRETER
+    assert infos[0].bytes > 100
+    assert infos[0].last_used > infos[0].created
+
+
+@pytest.mark.parametrize(
+    ("arguments", "removed"),
+    [
+        ({}, {0, 5, 10}),
+        ({"keys": []}, set()),
+        ({"keys": ["days-5", "unknown"]}, {5}),
+        ({"unused_for": timedelta(4)}, {5, 10}),
+        ({"unused_for": timedelta(4), "in_use": ["days-10"]}, {5}),
+        ({"keys": ["days-0", "days-5"], "unused_for": timedelta(1)}, {5}),
+        ({"in_use": ["days-0", "days-5", "days-10"]}, set()),
+    ],
+)
+def test_prune(three, home, arguments, removed):
+    gone = {f"days-{days}" for days in removed}
+    assert {info.key for info in three.prune(**arguments)} == gone
+    assert {entry.name for entry in home.environments.iterdir()} == {"days-0", "days-5", "days-10"} - gone
+
+
+def test_use_is_noted_once_an_hour(three, home):
+    environment = three.get("days-5")
+    mark = environment.folder / "last-used"
+    before = mark.stat().st_mtime
+    environment.note_use()
+    noted = mark.stat().st_mtime_ns
+    assert noted / 1e9 > before + 1e5
+    environment.note_use()
+    assert mark.stat().st_mtime_ns == noted
+
+
+def test_packages_of_separate_library_folders(tmp_path):
+    for folder, name in (("lib", "Pure.One"), ("lib64", "compiled")):
+        info = tmp_path / folder / f"python3.12/site-packages/{name}-1.dist-info"
+        info.mkdir(parents=True)
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1\n")
+    assert scan_packages(tmp_path) == {"compiled": "1", "pure-one": "1"}
+
+
+def test_record_of_another_folder_does_not_count(three, home):
+    (home.environments / "days-0").rename(home.environments / "moved")
+    assert read_record(home.environments / "moved") is None
+
+
+class Attempts:
+    """In the place of the installer: answers in turn, and what it was asked."""
+
+    def __init__(self, *answers):
+        self.answers = list(answers)
+        self.options = []
+
+    def __call__(self, python, requirements, environ, uv, options, lease):
+        self.options.append("offline" if "--offline" in options else "online")
+        code, output = self.answers.pop(0)
+        return filling.Outcome(("uv",), code, output)
+
+
+GOOD = (0, "Resolved 18 packages")
+STALE = (0, "WARN click needs to be downloaded from a registry")
+ABSENT = (1, "numpy was not found in the cache … the network was disabled")
+CONFLICT = (1, "your requirements are unsatisfiable")
+NO_NETWORK = (1, "error sending request")
+
+
+@pytest.mark.parametrize(
+    ("offline", "environ", "answers", "asked", "error"),
+    [
+        # the cache first, unless it passed something over
+        (None, {}, [GOOD], ["offline"], None),
+        (None, {}, [ABSENT, GOOD], ["offline", "online"], None),
+        (None, {}, [STALE, GOOD], ["offline", "online"], None),
+        (None, {}, [CONFLICT, CONFLICT], ["offline", "online"], "contradict"),
+        # no network: what the cache has is better than nothing
+        (None, {}, [STALE, NO_NETWORK, STALE], ["offline", "online", "offline"], None),
+        (None, {}, [ABSENT, NO_NETWORK], ["offline", "online"], "cannot be reached"),
+        (None, {}, [STALE, CONFLICT], ["offline", "online"], "contradict"),
+        # as set
+        (False, {}, [GOOD], ["online"], None),
+        (True, {}, [STALE], ["offline"], None),
+        (True, {}, [ABSENT], ["offline"], "env prefetch"),
+        (None, {"UV_OFFLINE": "1"}, [ABSENT], ["offline"], "env prefetch"),
+    ],
+)
+def test_order_of_attempts(environments, home, monkeypatch, offline, environ, answers, asked, error):
+    attempts = Attempts(*answers)
+    monkeypatch.setattr(filling, "install", attempts)
+    monkeypatch.setattr(filling, "find_uv", lambda _: "uv")
+    monkeypatch.setattr(filling, "make_virtualenv", lambda folder, *_, **__: fake(folder))
+    environments = Environments(home, offline=offline, environ=environ, background=False)
+    if error is None:
+        environments.ensure(INTERPRETER)
+    else:
+        with pytest.raises(EnvironmentBuildError, match=error) as caught:
+            environments.ensure(INTERPRETER)
+        assert (caught.value.command, caught.value.exit_code, caught.value.output) == (("uv",), *answers[-1])
+    assert attempts.options == asked
