@@ -1,0 +1,151 @@
+"""Argument checks for the public functions, in the client's own words where it has any (seen in the client)."""
+
+from __future__ import annotations
+
+import json
+import numbers
+import os
+import uuid
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from ellipsis_local.errors import ArgumentError
+
+__all__ = [
+    "boolean",
+    "date_range",
+    "dict_list",
+    "integer",
+    "json_value",
+    "number",
+    "string",
+    "string_list",
+    "uuid_list",
+    "uuid_text",
+]
+
+
+def _fail(name: str, value: Any, text: str) -> ArgumentError:
+    return ArgumentError(f"{name} {text}, not {_short(value)}", argument=name, value=value)
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:77]}…"
+
+
+def string(name: str, value: Any) -> str:
+    if type(value) is not str:
+        raise _fail(name, value, "must be of type string")
+    return value
+
+
+def optional_string(name: str, value: Any) -> str | None:
+    return None if value is None else string(name, value)
+
+
+def path_text(name: str, value: Any) -> str | None:
+    """A file path: a string as in the client, or anything os.fspath takes."""
+    if value is None:
+        return None
+    if not isinstance(value, str | os.PathLike):
+        raise _fail(name, value, "must be of type string")
+    return os.fsdecode(value)
+
+
+def token(value: Any) -> str:
+    text = string("token", value)
+    if not text.strip():
+        raise ArgumentError("token must not be empty; log in with account.logIn", argument="token", value=value)
+    return text
+
+
+def optional_token(value: Any) -> str | None:
+    return None if value is None else token(value)
+
+
+def uuid_text(name: str, value: Any) -> str:
+    """The id as it was given; UUIDs of any version and spelling are accepted."""
+    try:
+        uuid.UUID(value)
+    except (ValueError, AttributeError, TypeError):
+        raise _fail(name, value, "must be of type string and be a uuid") from None
+    return str(value)
+
+
+def optional_uuid(name: str, value: Any) -> str | None:
+    return None if value is None else uuid_text(name, value)
+
+
+def _listed(name: str, value: Any, kind: str) -> list[Any]:
+    if isinstance(value, str | bytes | Mapping):
+        raise _fail(name, value, f"must be a list of {kind}")
+    try:
+        return list(value)
+    except TypeError:
+        raise _fail(name, value, "must be an iterable") from None
+
+
+def uuid_list(name: str, value: Any) -> list[str]:
+    if value is None:
+        return []
+    return [uuid_text(f"{name}[{i}]", item) for i, item in enumerate(_listed(name, value, "uuids"))]
+
+
+def string_list(name: str, value: Any) -> list[str]:
+    if value is None:
+        return []
+    items = _listed(name, value, "strings")
+    if any(type(item) is not str for item in items):
+        raise _fail(name, value, "must be a list of strings")
+    return items
+
+
+def dict_list(name: str, value: Any) -> list[dict[str, Any]]:
+    items = _listed(name, value, "dictionaries")
+    if any(not isinstance(item, dict) for item in items):
+        raise _fail(name, value, "must be a list of dictionaries")
+    return items
+
+
+def boolean(name: str, value: Any) -> bool:
+    if "bool" not in type(value).__name__:
+        raise _fail(name, value, "must be of type boolean")
+    return bool(value)
+
+
+def integer(name: str, value: Any) -> int | None:
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral):
+        raise _fail(name, value, "must be of type int")
+    return int(value)
+
+
+def number(name: str, value: Any) -> float | None:
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, numbers.Real):
+        raise _fail(name, value, "must be of type float")
+    return float(value)
+
+
+def json_value(name: str, value: Any) -> Any:
+    try:
+        json.dumps(value)
+    except (TypeError, ValueError):
+        raise _fail(name, value, "must be json serializable") from None
+    return value
+
+
+def date_range(name: str, value: Any) -> tuple[datetime, datetime] | None:
+    """``{'from': datetime, 'to': datetime}``."""
+    if value is None:
+        return None
+    if not isinstance(value, dict) or not {"from", "to"} <= set(value):
+        raise _fail(name, value, "must be a dictionary with properties from and to that should be of type datetime")
+    for key in ("from", "to"):
+        if not isinstance(value[key], datetime):
+            raise _fail(f"{name}[{key!r}]", value[key], "must be of type datetime")
+    return value["from"], value["to"]
