@@ -1,0 +1,143 @@
+"""The folder of cuts: what is there already, found without any library, and what goes when it grows too large.
+
+    cuts/
+      KEY/cut.json      one layer cut into N: {"bytes", "extent", "warnings", "parts": [one per node]}
+      KEY/0.npy …       one file per node (rasters), or 0.parquet … (vectors)
+      KEY.json          one whole request: {"tree", "extents", "layers": [{"key", "warnings", "parts"}]}
+
+A folder comes into view whole. Its time of modification is that of its last use.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+from collections.abc import Collection
+from pathlib import Path
+from typing import Any
+
+from ellipsis_local.home import Home
+from ellipsis_local.partitions.request import CutRequest, Partitioning
+from ellipsis_local.types import Extent
+
+__all__ = ["CutCache"]
+
+Json = dict[str, Any]
+
+
+class CutCache:
+    """Reads, writes and prunes `home.cuts`."""
+
+    def __init__(self, home: Home) -> None:
+        self._home = home
+        self.folder = home.cuts
+
+    def layer(self, key: str) -> Json | None:
+        """What the cut of a layer holds, None where it is not made."""
+        return _read(self.folder / key / "cut.json")
+
+    def find(self, request: CutRequest) -> Partitioning | None:
+        """The partitions of a request that was made before and is whole; marks them as used."""
+        index = _read(self.folder / f"{request.key}.json")
+        if index is None:
+            return None
+        for key in {layer["key"] for layer in index["layers"]}:
+            folder = self.folder / key
+            names = {part["path"] for layer in index["layers"] if layer["key"] == key for part in layer["parts"]}
+            try:
+                if not names <= set(os.listdir(folder)):  # noqa: PTH208  # one call, a thousand times less to do
+                    return None
+                os.utime(folder)
+            except OSError:
+                return None
+        return self._present(request, index)
+
+    def store(self, request: CutRequest, index: Json) -> Partitioning:
+        """Remember a request whose layers are all cut."""
+        with self._home.publish_file(self.folder / f"{request.key}.json") as draft:
+            draft.write_text(json.dumps(index), encoding="utf-8")
+        return self._present(request, index)
+
+    def _present(self, request: CutRequest, index: Json) -> Partitioning:
+        columns: list[list[Json]] = []
+        warnings: list[str] = []
+        for layer, cut in zip(request.layers, index["layers"], strict=True):
+            folder = f"{self.folder / cut['key']}{os.sep}"
+            columns.append([{"id": layer.id, **part, "path": folder + part["path"]} for part in cut["parts"]])
+            warnings += [f"layer {layer.id}: {text}" for text in cut["warnings"]]
+        return Partitioning(
+            crs=request.crs,
+            extents=tuple(Extent(*extent) for extent in index["extents"]),
+            parts=tuple(tuple(column[node] for column in columns) for node in range(request.nodes)),
+            warnings=tuple(warnings),
+        )
+
+    def discard(self, request: CutRequest) -> None:
+        """Forget the layers of a request that `find` did not find whole, so that they are made again."""
+        index = _read(self.folder / f"{request.key}.json") or {"layers": []}
+        for layer in index["layers"]:
+            folder = self.folder / layer["key"]
+            if folder.is_dir() and not all((folder / part["path"]).exists() for part in layer["parts"]):
+                self._remove(folder)
+
+    def prune(self, limit: int, keep: Collection[str]) -> int:
+        """Remove the least recently used cuts until all together have at most `limit` bytes; returns bytes freed."""
+        kept = self._folders_of(keep)
+        found = []
+        total = 0
+        for path in self.folder.iterdir() if self.folder.is_dir() else ():
+            if path.is_dir() and not path.name.startswith("."):
+                cut = _read(path / "cut.json")
+                size = cut["bytes"] if cut else 0
+                total += size
+                if path.name not in kept:
+                    with contextlib.suppress(FileNotFoundError):
+                        found.append((path.stat().st_mtime_ns, size, path))
+        freed = 0
+        for _, size, path in sorted(found):
+            if total - freed <= limit:
+                break
+            freed += size if self._remove(path) else 0
+        self._forget()
+        return freed
+
+    def _folders_of(self, keep: Collection[str]) -> set[str]:
+        """Names of folders for names of folders, keys of requests, or paths of parts."""
+        names = set()
+        for text in keep:
+            index = _read(self.folder / f"{text}.json") if os.sep not in text else None
+            if index is not None:
+                names |= {layer["key"] for layer in index["layers"]}
+            path = Path(text)
+            names.add(path.parent.name if path.suffix else path.name)
+        return names
+
+    def _remove(self, folder: Path) -> bool:
+        """Out of view at once, then deleted; False where another process has it locked or gone already."""
+        try:
+            with self._home.lock(f"cut-{folder.name}", timeout=0):
+                grave = self._home.temporary(self.folder)
+                try:
+                    folder.rename(grave)
+                finally:
+                    shutil.rmtree(grave, ignore_errors=True)
+        except (TimeoutError, FileNotFoundError):
+            return False
+        return True
+
+    def _forget(self) -> None:
+        """Drop the requests whose layers are gone."""
+        for path in self.folder.glob("*.json"):
+            index = _read(path)
+            if index is None or not all((self.folder / layer["key"]).is_dir() for layer in index["layers"]):
+                path.unlink(missing_ok=True)
+
+
+def _read(path: Path) -> Json | None:
+    try:
+        data: Json = json.loads(path.read_bytes())
+    except (FileNotFoundError, NotADirectoryError, json.JSONDecodeError):
+        return None
+    return data

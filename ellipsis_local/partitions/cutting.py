@@ -1,0 +1,162 @@
+"""Acting on a `CutRequest`: which layers are missing, and the files that make them whole.
+
+    request ──> points and tree (vectors alone) ──> missing layers, locked ──> tasks ──> folders published ──> index
+
+Rasters are described completely by arithmetic: their files are made in full size here, and helper processes fill
+them. Vectors are read by a helper, which tells how many features went where.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from functools import reduce
+from pathlib import Path
+from typing import Any
+
+from ellipsis_local.errors import StoreError
+from ellipsis_local.home import Home
+from ellipsis_local.partitions import npy, tasks
+from ellipsis_local.partitions.cache import CutCache
+from ellipsis_local.partitions.grid import Tree, cells, pad
+from ellipsis_local.partitions.helpers import Helpers, Task
+from ellipsis_local.partitions.request import CutRequest, RasterPlan, VectorPlan, content, tree_from_json
+from ellipsis_local.types import Extent
+
+__all__ = ["make"]
+
+Json = dict[str, Any]
+
+
+@dataclass
+class Making:
+    """One request on its way to files."""
+
+    request: CutRequest
+    cores: int
+    report: Callable[[str], None]
+    helpers: Helpers
+    tree: Tree = None
+    keys: list[str] = field(default_factory=list)
+    cuts: dict[str, Json] = field(default_factory=dict)
+    """By key: what is in `cut.json`, of layers that were there and of those made."""
+    drafts: dict[str, Path] = field(default_factory=dict)
+    """By key: the folders of those that are missing."""
+
+
+def make(home: Home, cache: CutCache, request: CutRequest, cores: int, report: Callable[[str], None]) -> Json:
+    """Cut what is not cut yet; returns the index of the request (see `cache`).
+
+    Raises
+    ------
+    PartitionError
+        A layer cannot be read, or a helper died.
+    StoreError
+        The home cannot be written, or is full.
+    """
+    helpers = Helpers(tasks.count_helpers(request, cores), home.bytecode)
+    # Left in this order: helpers end first, whatever happened, then drafts are published or vanish, then locks go.
+    with _store_errors(home), ExitStack() as drafts, helpers:
+        making = Making(request, cores, report, helpers, request.tree)
+        if request.vectors and not request.rasters:
+            making.tree = _tree_of_features(home, making)
+        making.keys = [tasks.layer_key(request, plan, making.tree) for plan in request.layers]
+        _lock_missing(home, cache, making, drafts)
+        _cut_missing(making)
+    return _index(making)
+
+
+@contextmanager
+def _store_errors(home: Home) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise StoreError(f"the partitions cannot be written to {home.cuts}: {error}") from error
+
+
+def _tree_of_features(home: Home, making: Making) -> Tree:
+    """Read the vector layers, each kept by its helper for the cutting, and balance their features."""
+    if making.request.nodes == 1:
+        return None
+    folder = home.temporary(home.cuts)
+    try:
+        loads: list[Task] = []
+        for number, plan in enumerate({content(plan): plan for plan in making.request.vectors}.values()):
+            making.report(f"reading layer {plan.id}")
+            loads.append(tasks.vector_task(plan, number) | {"do": "load", "points": str(folder / f"{number}.npy")})
+        root = _union(answer["extent"] for answer in making.helpers.run(loads))
+        points = [task["points"] for task in loads]
+        task = {"do": "bisect", "id": loads[0]["id"], "points": points, "extent": pad(root)}
+        task |= {"nodes": making.request.nodes}
+        (answer,) = making.helpers.run([task])
+        return tree_from_json(answer["tree"])
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _union(extents: Iterator[Sequence[float] | None]) -> Extent | None:
+    found = [Extent(*extent) for extent in extents if extent is not None]
+    return reduce(Extent.union, found) if found else None
+
+
+def _lock_missing(home: Home, cache: CutCache, making: Making, stack: ExitStack) -> None:
+    """A draft folder for each layer that no process has cut or is cutting."""
+    for key in sorted(set(making.keys)):  # in one order everywhere, so that two processes cannot wait for each other
+        found = cache.layer(key)
+        if found is None:
+            stack.enter_context(home.lock(f"cut-{key}"))
+            found = cache.layer(key)
+        if found is None:
+            making.drafts[key] = stack.enter_context(home.publish(cache.folder / key))
+        else:
+            making.cuts[key] = found
+
+
+def _cut_missing(making: Making) -> None:
+    request, layers = making.request, dict(zip(making.keys, making.request.layers, strict=True))
+    vectors = [key for key in making.drafts if isinstance(layers[key], VectorPlan)]
+    numbers = {content(plan): number for number, plan in enumerate(request.vectors)}
+    todo: list[Task] = []
+    for key in sorted(making.drafts, key=lambda key: key not in vectors):  # features first: their tasks are the longest
+        plan, folder = layers[key], making.drafts[key]
+        making.report(f"cutting layer {plan.id} into {request.nodes} partitions")
+        if isinstance(plan, RasterPlan):
+            todo += _prepare_raster(making, plan, key, folder)
+        else:
+            todo.append(
+                tasks.vector_task(plan, list(numbers).index(content(plan)))
+                | {"do": "features", "cut": key, "folder": str(folder), "tree": making.tree}
+                | {"features": request.features, "overlap": request.overlap}
+                | {"threads": max(making.cores // len(vectors), 1)}
+            )
+    for task, answer in zip(todo, making.helpers.run(todo), strict=True):
+        if task["do"] == "features":
+            parts = [{"type": "vector", "path": f"{i}.parquet", "rows": rows} for i, rows in enumerate(answer["rows"])]
+            making.cuts[task["cut"]] = {key: answer[key] for key in ("bytes", "extent", "warnings")} | {"parts": parts}
+    for key, folder in making.drafts.items():
+        (folder / "cut.json").write_text(json.dumps(making.cuts[key]), encoding="utf-8")
+
+
+def _prepare_raster(making: Making, plan: RasterPlan, key: str, folder: Path) -> list[Task]:
+    """Files of the right size, and the tasks that fill them."""
+    windows = tasks.raster_windows(making.request, plan, making.tree)
+    parts = [tasks.raster_part(plan, node, window) for node, window in enumerate(windows)]
+    size = sum(npy.create(folder / part["path"], part["dtype"], part["shape"]) for part in parts)
+    making.cuts[key] = {"bytes": size, "extent": plan.grid.extent, "warnings": plan.warnings, "parts": parts}
+    return tasks.raster_tasks(plan, windows, folder, making.cores)
+
+
+def _index(making: Making) -> Json:
+    root = _union(making.cuts[key]["extent"] for key in making.keys)
+    if not making.request.rasters:
+        root = pad(root)
+    return {
+        "extents": list(cells(making.tree, root)) if root is not None else [],
+        "layers": [
+            {"key": key, "warnings": making.cuts[key]["warnings"], "parts": making.cuts[key]["parts"]}
+            for key in making.keys
+        ],
+    }

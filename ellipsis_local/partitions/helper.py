@@ -1,0 +1,65 @@
+"""The program of a helper process: JSON lines in, JSON lines out. Started by path, by `helpers.Helpers`.
+
+It imports the modules of this room without running the package's own `__init__`, and the heavy libraries with the
+first task that needs them. It ends when its standard input does, which is when the calling process ends, however.
+"""
+
+import importlib
+import json
+import os
+import queue
+import sys
+import threading
+import types
+from pathlib import Path
+
+TASKS = {
+    "pixels": ("pixels", "cut"),
+    "load": ("frames", "load"),
+    "bisect": ("frames", "bisect"),
+    "features": ("frames", "cut"),
+}
+
+
+def find_package() -> None:
+    """Make `ellipsis_local.partitions` importable without importing what its users need."""
+    here = Path(__file__).absolute().parent
+    for name, folder in (("ellipsis_local", here.parent), ("ellipsis_local.partitions", here)):
+        module = types.ModuleType(name)
+        module.__path__ = [str(folder)]
+        sys.modules[name] = module
+
+
+def receive(tasks: "queue.SimpleQueue[bytes]") -> None:
+    """Pass on what the caller writes; end the process, in the middle of a task, when the caller is gone."""
+    for line in sys.stdin.buffer:
+        tasks.put(line)
+    os._exit(0)
+
+
+def perform(task: dict[str, object]) -> dict[str, object]:
+    """One task; a failure becomes an answer with its kind and text."""
+    try:
+        module, function = TASKS[str(task["do"])]
+        answer = getattr(importlib.import_module(f"ellipsis_local.partitions.{module}"), function)(task)
+    except Exception as error:  # noqa: BLE001  # whatever it is, the caller gets to know
+        kinds = [kind.__name__ for kind in type(error).__mro__]
+        return {"error": f"{error}" or kinds[0], "kinds": kinds, "errno": getattr(error, "errno", None)}
+    return {"answer": answer}
+
+
+def main() -> None:
+    """Perform tasks until the caller ends or kills this process."""
+    answers = os.fdopen(os.dup(1), "wb", buffering=0)
+    os.dup2(2, 1)  # what libraries print must not come between the answers
+    setup = json.loads(sys.stdin.buffer.readline() or b"{}")
+    sys.path.extend(folder for folder in setup.get("path", ()) if folder not in sys.path)
+    find_package()
+    tasks: queue.SimpleQueue[bytes] = queue.SimpleQueue()
+    threading.Thread(target=receive, args=(tasks,), daemon=True).start()
+    while True:
+        answers.write(json.dumps(perform(json.loads(tasks.get()))).encode() + b"\n")
+
+
+if __name__ == "__main__":
+    main()

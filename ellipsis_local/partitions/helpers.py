@@ -1,0 +1,201 @@
+"""Helper processes of the calling interpreter: started for one cut, given tasks as JSON lines, ended with it.
+
+`subprocess` and not `multiprocessing`: users' scripts have no ``__main__`` guard, and the caller may have threads.
+"""
+
+from __future__ import annotations
+
+import errno
+import importlib.util
+import json
+import os
+import selectors
+import subprocess
+import sys
+import tempfile
+from collections import deque
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any
+
+from ellipsis_local.errors import PartitionError, StoreError
+
+__all__ = ["Helpers"]
+
+PROGRAM = Path(__file__).with_name("helper.py")
+LIBRARIES = ("numpy", "rasterio", "affine", "geopandas", "pandas", "shapely", "pyogrio", "pyproj", "pyarrow")
+FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS}
+
+Task = dict[str, Any]
+
+
+class Helper:
+    """One process and the task that it is busy with."""
+
+    def __init__(self, environ: dict[str, str], path: Sequence[str]) -> None:
+        self.task: int | None = None
+        self.received = b""
+        self.log: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115  # closed in `close`
+        self.process = subprocess.Popen(
+            [sys.executable, "-P", str(PROGRAM)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self.log,
+            env=environ,
+            bufsize=0,
+            start_new_session=True,  # the terminal's Ctrl-C is the caller's to act on
+        )
+        self.send({"path": list(path)})
+
+    @property
+    def stdout(self) -> IO[bytes]:
+        assert self.process.stdout is not None  # noqa: S101
+        return self.process.stdout
+
+    def send(self, message: Task) -> None:
+        assert self.process.stdin is not None  # noqa: S101
+        data = memoryview(json.dumps(message).encode() + b"\n")
+        try:
+            while data:
+                data = data[self.process.stdin.write(data) :]
+        except BrokenPipeError:
+            raise self.death() from None
+
+    def receive(self) -> Task | None:
+        """An answer, None while it is incomplete."""
+        data = os.read(self.stdout.fileno(), 1 << 16)
+        if not data:
+            raise self.death()
+        self.received += data
+        if not self.received.endswith(b"\n"):
+            return None
+        message: Task = json.loads(self.received)
+        self.received = b""
+        return message
+
+    def death(self) -> PartitionError:
+        """The error for a process that ended by itself, with its last words."""
+        code = self.process.wait()
+        how = f"was killed by signal {-code}" if code < 0 else f"ended with exit code {code}"
+        self.log.seek(0)
+        said = self.log.read()[-2000:].decode(errors="replace").strip()
+        return PartitionError(
+            f"a helper process that cuts layers {how}"
+            + (" (out of memory?)" if code == -9 else "")
+            + (f": {said}" if said else "")
+        )
+
+    def close(self) -> None:
+        self.process.kill()
+        self.process.wait()
+        for stream in (self.process.stdin, self.process.stdout, self.log):
+            if stream is not None:
+                stream.close()
+
+
+class Helpers:
+    """A few helper processes; leaving the context ends them, whatever they are doing."""
+
+    def __init__(self, count: int, bytecode: Path) -> None:
+        environ, path = environment(bytecode), library_folders()
+        self._helpers: list[Helper] = []
+        try:
+            for _ in range(count):
+                self._helpers.append(Helper(environ, path))
+        except OSError as error:
+            self.close()
+            raise PartitionError(f"no helper process can be started with {sys.executable}: {error}") from error
+        except BaseException:
+            self.close()
+            raise
+
+    def __enter__(self) -> Helpers:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        for helper in self._helpers:
+            helper.close()
+
+    def run(self, tasks: Sequence[Task]) -> list[Task]:
+        """Perform the tasks, in parallel; answers in the same order.
+
+        Tasks with the same number as `stay` go to the same process, which may keep data from one to the next.
+
+        Raises
+        ------
+        PartitionError
+            A task failed, or its process died.
+        StoreError
+            The disk is full.
+        """
+        answers: list[Task] = [{} for _ in tasks]
+        waiting = deque(enumerate(tasks))
+        left = len(tasks)
+        with selectors.DefaultSelector() as selector:
+            for number, helper in enumerate(self._helpers):
+                selector.register(helper.stdout, selectors.EVENT_READ, (number, helper))
+                self._give(number, helper, waiting)
+            while left:
+                for key, _ in selector.select():
+                    number, helper = key.data
+                    answer = helper.receive()
+                    if answer is None:
+                        continue
+                    answers[helper.task] = unwrap(answer, tasks[helper.task])
+                    left -= 1
+                    self._give(number, helper, waiting)
+        return answers
+
+    def _give(self, number: int, helper: Helper, waiting: deque[tuple[int, Task]]) -> None:
+        """The next task that this helper may have."""
+        helper.task = None
+        for position, (index, task) in enumerate(waiting):
+            if task.get("stay", number) % len(self._helpers) == number:
+                del waiting[position]
+                helper.task = index
+                helper.send(task)
+                return
+
+
+def unwrap(message: Task, task: Task) -> Task:
+    """The answer, or the error that it reports."""
+    if "error" not in message:
+        answer: Task = message["answer"]
+        return answer
+    if message["errno"] in FULL:
+        raise StoreError(f"the home cannot hold the partitions of layer {task.get('id')}: {message['error']}")
+    raise PartitionError(f"layer {task.get('id')} cannot be cut: {message['kinds'][0]}: {message['error']}")
+
+
+def library_folders() -> list[str]:
+    """Where the caller finds the libraries that a helper needs, for callers that have added to `sys.path`."""
+    found = []
+    for library in LIBRARIES:
+        spec = importlib.util.find_spec(library)
+        if spec is not None and spec.origin:
+            found.append(str(Path(spec.origin).parents[1]))
+    return list(dict.fromkeys(found))
+
+
+def environment(bytecode: Path) -> dict[str, str]:
+    """The caller's environment; where its Python writes no bytecode and there is none, helpers keep their own.
+
+    Without bytecode every start costs a second.
+    """
+    environ = dict(os.environ)
+    if sys.dont_write_bytecode and not _compiled():
+        environ.pop("PYTHONDONTWRITEBYTECODE", None)
+        environ["PYTHONPYCACHEPREFIX"] = str(bytecode / str(sys.implementation.cache_tag))
+    return environ
+
+
+def _compiled() -> bool:
+    """Whether the libraries' bytecode lies beside them already, as most installers leave it."""
+    specs = [importlib.util.find_spec(library) for library in ("numpy", "rasterio", "geopandas")]
+    return all(spec is not None and spec.cached and Path(spec.cached).exists() for spec in specs)

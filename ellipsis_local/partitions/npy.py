@@ -1,0 +1,41 @@
+"""The `.npy` format, as far as it takes to write an array of known shape piece by piece, from several processes."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+__all__ = ["OFFSET", "create", "itemsize", "write_all"]
+
+OFFSET = 128
+"""Bytes before the pixels: a multiple of 64, as the format asks, and enough for any three numbers."""
+MAGIC = b"\x93NUMPY\x01\x00"
+
+
+def itemsize(dtype: str) -> int:
+    """Bytes per pixel of a dtype such as ``<u2``."""
+    return int(dtype[2:])
+
+
+def create(path: Path, dtype: str, shape: Sequence[int]) -> int:
+    """A file of zeros for an array in C order; returns the size in bytes.
+
+    Blocks of the disk are taken when pixels are written. OSError where the file cannot be made.
+    """
+    text = f"{{'descr': '{dtype}', 'fortran_order': False, 'shape': {tuple(shape)}, }}".encode("ascii")
+    room = OFFSET - len(MAGIC) - 2
+    header = MAGIC + room.to_bytes(2, "little") + text.ljust(room - 1) + b"\n"
+    size = OFFSET + math.prod(shape) * itemsize(dtype)
+    with path.open("wb") as file:
+        file.write(header)
+        file.truncate(size)
+    return size
+
+
+def write_all(handle: int, data: memoryview, offset: int) -> None:
+    """Write all of `data` (bytes) at `offset`; OSError where the disk is full."""
+    while data:
+        written = os.pwrite(handle, data, offset)
+        data, offset = data[written:], offset + written

@@ -1,0 +1,97 @@
+"""From layers and options to a `CutRequest`: metadata and arithmetic, no pixel and no feature is read."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Literal
+
+from ellipsis_local.errors import ArgumentError, PartitionError
+from ellipsis_local.partitions import crs as names
+from ellipsis_local.partitions.bisect import bisect_rasters
+from ellipsis_local.partitions.grid import Tree
+from ellipsis_local.partitions.rasters import plan_raster
+from ellipsis_local.partitions.request import CutRequest, LayerPlan, VectorPlan, VectorSource
+from ellipsis_local.types import Timestamp
+
+__all__ = ["plan"]
+
+
+def plan(
+    layers: Sequence[Timestamp],
+    nodes: int,
+    *,
+    crs: Literal["EPSG:3857", "native"] = "EPSG:3857",
+    features: Literal["once", "intersecting"] = "once",
+    overlap: float = 0.0,
+) -> CutRequest:
+    """Decide everything about a cut that does not need the data.
+
+    Parameters
+    ----------
+    layers : sequence of Timestamp
+        In the order in which parts are wanted.
+    nodes : int
+        How many partitions, at least 1.
+    crs : {'EPSG:3857', 'native'}
+        Web Mercator as on the service (documented), or the CRS that all layers share (our choice).
+    features : {'once', 'intersecting'}
+        A feature in the one cell that holds a point of it, or in every cell that it touches (our choice).
+    overlap : float
+        Halo around each cell, in units of the CRS.
+
+    Raises
+    ------
+    ArgumentError
+        `nodes` below 1 or above the number of pixels; an overlap that is negative or not finite.
+    PartitionError
+        Layers without files, with `native` in different CRSs, or outside Web Mercator altogether.
+    """
+    if nodes < 1:
+        raise ArgumentError(f"nodes must be at least 1, not {nodes}", argument="nodes", value=nodes)
+    if not (math.isfinite(overlap) and overlap >= 0):
+        raise ArgumentError(f"overlap must be 0 or more, and finite, not {overlap}", argument="overlap", value=overlap)
+    if not layers:
+        return CutRequest(None, nodes, features, float(overlap), (), None)
+    target = names.WEB_MERCATOR if crs == "EPSG:3857" else _shared_crs(layers)
+    plans = tuple(_plan_layer(timestamp, target) for timestamp in layers)
+    return CutRequest(target, nodes, features, float(overlap), plans, _tree(plans, nodes))
+
+
+def _plan_layer(timestamp: Timestamp, target: str) -> LayerPlan:
+    return plan_raster(timestamp, target) if timestamp.type == "raster" else _plan_vector(timestamp, target)
+
+
+def _tree(plans: Sequence[LayerPlan], nodes: int) -> Tree:
+    grids = [layer.grid for layer in plans if not isinstance(layer, VectorPlan)]
+    return bisect_rasters(grids, nodes) if grids else None
+
+
+def _shared_crs(layers: Sequence[Timestamp]) -> str:
+    files = [(layer.id, file) for layer in layers for file in layer.files]
+    found = [(layer, file.detail.crs) for layer, file in files if file.detail is not None]
+    if not found:
+        return names.WEB_MERCATOR
+    shared = found[0][1]
+    if not all(names.same(shared, crs) for _, crs in found):
+        listing = ", ".join(dict.fromkeys(f"{layer}: {_short(crs)}" for layer, crs in found))
+        raise PartitionError(
+            f"crs='native' needs layers in one CRS, and these are in several ({listing}); "
+            "use crs='EPSG:3857', which brings them all into Web Mercator, or add the layers in one CRS"
+        )
+    return names.name(shared)
+
+
+def _short(crs: str) -> str:
+    name = names.name(crs)
+    return name if name.partition(":")[2].isdigit() else name.split('"')[1] if '"' in name else name
+
+
+def _plan_vector(timestamp: Timestamp, target: str) -> VectorPlan:
+    if not timestamp.vectors:
+        raise PartitionError(f"layer {timestamp.id} has no vector files to cut; add one first")
+    sources = tuple(
+        VectorSource(file.location, file.content, file.crs, file.format, file.layer, file.geometry_column)
+        for file in timestamp.vectors
+    )
+    return VectorPlan(timestamp.id, target, sources)

@@ -1,0 +1,96 @@
+"""From a request to keys, parts and tasks of helper processes: plain data, nothing is read or written."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from ellipsis_local.partitions import npy
+from ellipsis_local.partitions.grid import EVERYWHERE, Tree, Window, cells, pieces
+from ellipsis_local.partitions.helpers import Task
+from ellipsis_local.partitions.request import CutRequest, LayerPlan, RasterPlan, VectorPlan, content, digest
+
+__all__ = ["count_helpers", "layer_key", "raster_part", "raster_tasks", "raster_windows", "vector_task"]
+
+TASK_BYTES = 64 * 2**20
+"""At most about how many bytes of pixels make one task."""
+SMALL_TASK_BYTES = 8 * 2**20
+"""Fewer are not divided any further."""
+HELPER_BYTES = 16 * 2**20
+"""Bytes of pixels that are worth the start of one more process."""
+
+
+def layer_key(request: CutRequest, plan: LayerPlan, tree: Tree) -> str:
+    """Equal where the files would be equal: what is in the layer, and where it is cut."""
+    if isinstance(plan, RasterPlan):
+        return digest("raster", content(plan), raster_windows(request, plan, tree))
+    return digest("vector", content(plan), tree, request.overlap, request.features)
+
+
+def raster_windows(request: CutRequest, plan: RasterPlan, tree: Tree) -> list[Window]:
+    """The pixels of each node. The outermost cells go on for ever, so other layers' extents do not matter."""
+    return [plan.grid.window(cell, request.overlap) for cell in cells(tree, EVERYWHERE)]
+
+
+def raster_part(plan: RasterPlan, node: int, window: Window) -> dict[str, Any]:
+    """What the program that runs a node is told of its part of a raster; `path` is within the layer's folder."""
+    return {
+        "type": "raster",
+        "path": f"{node}.npy",
+        "dtype": plan.dtype,
+        "shape": [plan.bands, window.height, window.width],
+        "offset": npy.OFFSET,
+        "transform": plan.grid.transform_of(window),
+        "extent": plan.grid.extent_of(window).to_dict(),
+        "crs": plan.crs,
+        "nodata": plan.nodata,
+    }
+
+
+def raster_tasks(plan: RasterPlan, windows: Sequence[Window], folder: Path, cores: int) -> list[Task]:
+    """Pieces of the nodes' windows, of whole rows of blocks, the nodes taking turns.
+
+    Taking turns, two processes seldom write to one file at a time, which the system would make them do one by one.
+    """
+    total = sum(window.pixels for window in windows) * plan.bands * npy.itemsize(plan.dtype)
+    size = min(TASK_BYTES, max(total // (4 * cores), SMALL_TASK_BYTES))
+    layer, key = asdict(plan), content(plan)
+    turns = [
+        (turn, node, rows) for node, window in enumerate(windows) for turn, rows in enumerate(_rows(plan, window, size))
+    ]
+    return [
+        {
+            "do": "pixels",
+            "id": plan.id,
+            "key": key,
+            "layer": layer,
+            "path": str(folder / f"{node}.npy"),
+            "window": windows[node],
+            "rows": rows,
+        }
+        for _, node, rows in sorted(turns)
+    ]
+
+
+def _rows(plan: RasterPlan, window: Window, size: int) -> Iterator[tuple[int, int]]:
+    """First and last + 1 rows of each piece of a window, with about `size` bytes."""
+    if not window.pixels:
+        return
+    block, offset = plan.grid.block[0], plan.grid.block_offset[0]
+    fit = size // (window.width * plan.bands * npy.itemsize(plan.dtype))
+    yield from pieces(window.row, window.row + window.height, max(fit // block, 1) * block, offset)
+
+
+def vector_task(plan: VectorPlan, number: int) -> Task:
+    """What every task about a vector layer says; layers with the same number share a process."""
+    return {"id": plan.id, "key": content(plan), "layer": asdict(plan), "stay": number}
+
+
+def count_helpers(request: CutRequest, cores: int) -> int:
+    """Processes that are worth their start: one per layer of features, one per some bytes of pixels."""
+    worth = len({content(plan) for plan in request.vectors})
+    pixels = sum(plan.grid.pixels * plan.bands * npy.itemsize(plan.dtype) for plan in request.rasters)
+    return max(1, min(cores, worth + math.ceil(pixels / HELPER_BYTES)))
