@@ -7,7 +7,6 @@ home/
   computes/COMPUTE_ID/     log.jsonl, results/, scratch/
   environments/KEY/        virtualenvs; usable once they hold environment.json
   cache/                   may be deleted at any time
-    frames/KEY/            vector layers in the CRS of a call
     cuts/KEY/              one layer cut into N partitions
     interpreters.json      what the interpreters found here said of themselves
     virtualenv/            what virtualenv keeps for the next environment
@@ -20,6 +19,7 @@ from __future__ import annotations
 import contextlib
 import shutil
 import tempfile
+import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -41,7 +41,6 @@ class Home:
         self.computes = root / "computes"
         self.environments = root / "environments"
         self.cache = root / "cache"
-        self.frames = self.cache / "frames"
         self.cuts = self.cache / "cuts"
         self.bytecode = self.cache / "bytecode"
         self.locks = root / "locks"
@@ -49,7 +48,7 @@ class Home:
     def prepare(self) -> None:
         """Make the folders; StoreError where the home cannot be written."""
         try:
-            for folder in (self.layers, self.computes, self.environments, self.frames, self.cuts, self.locks):
+            for folder in (self.layers, self.computes, self.environments, self.cuts, self.locks):
                 folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise StoreError(
@@ -72,6 +71,13 @@ class Home:
                 yield
         except Timeout as error:
             raise TimeoutError(f"the lock {key} is held by another process") from error
+
+    def sweep(self, age: float = 3600) -> None:
+        """Remove the drafts of killed processes: those that nobody has touched for so many seconds."""
+        for draft in self.cuts.glob(".new-*"):
+            with contextlib.suppress(OSError):
+                if time.time() - draft.stat().st_mtime > age:
+                    shutil.rmtree(draft, ignore_errors=True)
 
     @staticmethod
     def temporary(parent: Path) -> Path:

@@ -1,4 +1,4 @@
-"""Who a process is: its id alone is given to another one after it has ended."""
+"""Processes: who one is (an id alone is given to another after its end), and how many may run side by side."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import psutil
 
-__all__ = ["ProcessMark", "own_mark"]
+__all__ = ["ProcessMark", "available_cores", "own_mark"]
 
 
 class ProcessMark(NamedTuple):
@@ -21,7 +21,8 @@ class ProcessMark(NamedTuple):
     def alive(self) -> bool:
         try:
             process = psutil.Process(self.pid)
-            return abs(process.create_time() - self.started) < 0.01 and process.status() != psutil.STATUS_ZOMBIE
+            same = abs(process.create_time() - self.started) < 0.01
+            return same and process.status() != psutil.STATUS_ZOMBIE
         except psutil.Error:
             return False
 
@@ -34,3 +35,8 @@ def _mark(pid: int) -> ProcessMark:
 def own_mark() -> ProcessMark:
     """This process; asked anew after a fork."""
     return _mark(os.getpid())
+
+
+def available_cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

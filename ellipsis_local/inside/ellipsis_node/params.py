@@ -52,7 +52,9 @@ def _vector(part: dict[str, Any]) -> Any:
 
     frame = _frames.get(part["path"])
     if frame is None:
-        frame = _frames[part["path"]] = geopandas.read_parquet(part["path"])
+        # The file spells the CRS out; scripts compare its short name.
+        frame = geopandas.read_parquet(part["path"]).set_crs(part["crs"], allow_override=True)
+        _frames[part["path"]] = frame
     own = frame.copy()
     for name in own.columns:
         # A copied column of objects still shares its lists, arrays and dicts.

@@ -1,0 +1,43 @@
+"""`ellipsis.account`: log in, and what is known of an account."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ellipsis_local import arguments
+from ellipsis_local.emulator import current_emulator
+
+__all__ = ["getInfo", "logIn"]
+
+
+def logIn(username: str, password: str, validFor: int | None = None) -> str:
+    """Log in and get a token.
+
+    A user is made at the first login, and later ones need the same password (our choice: there is no sign-up here). A
+    token of the service needs no login: every token that was not given out here stands for a user of its own.
+
+    Parameters
+    ----------
+    username, password : str
+    validFor : int, optional
+        Seconds until the token expires; never where None.
+
+    Returns
+    -------
+    str
+        The token.
+
+    Raises
+    ------
+    AccountError
+        For another password than at the first login.
+    """
+    name = arguments.string("username", username)
+    secret = arguments.string("password", password)
+    return current_emulator().accounts.log_in(name, secret, arguments.integer("validFor", validFor))
+
+
+def getInfo(token: str) -> dict[str, Any]:
+    """What is known of the token's account: `id`, `username` and `plan` with `maxComputeNodes` (seen in the client)."""
+    emulator = current_emulator()
+    return emulator.account(emulator.user(arguments.token(token)))

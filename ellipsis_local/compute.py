@@ -1,0 +1,336 @@
+"""`ellipsis.compute`: create computes, execute functions on their nodes, collect the results, terminate.
+
+Arguments, their order and the answers are those of the documentation and of client 3.3.12; where both name an argument
+differently, both names work. Every error is a ``ValueError``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from os import PathLike
+from typing import Any, BinaryIO
+
+from ellipsis_local import arguments
+from ellipsis_local.computes.execution import WriteTarget
+from ellipsis_local.computes.results import copy_result, describe, result_path
+from ellipsis_local.computes.specification import ComputeRequest
+from ellipsis_local.emulator import current_emulator
+from ellipsis_local.environments import DEFAULT_INTERPRETER, check_requirements, parse_interpreter
+from ellipsis_local.errors import ArgumentError
+from ellipsis_local.store import NewFile
+
+__all__ = [
+    "addLayer",
+    "addToLayer",
+    "createCompute",
+    "downloadFile",
+    "execute",
+    "getComputeInfo",
+    "listComputes",
+    "terminateAll",
+    "terminateCompute",
+]
+
+
+def createCompute(
+    layers: Iterable[Mapping[str, str]],
+    token: str,
+    files: Iterable[str] | None = None,
+    nodes: int | None = None,
+    interpreter: str = DEFAULT_INTERPRETER,
+    requirements: Iterable[str] = (),
+    awaitTillStarted: bool = True,
+    largeResult: bool = False,
+    enableGpu: bool = False,
+) -> dict[str, str]:
+    """Make an environment, cut the layers into one partition per node, and start the nodes.
+
+    Parameters
+    ----------
+    layers : list of dict
+        ``{'pathId': …, 'timestampId': …}`` of each raster or vector timestamp that the function will receive.
+    token : str
+        Of the user who owns the compute.
+    files : list of str, optional
+        Path ids of files that every node receives whole, as ``BytesIO`` (seen in the client).
+    nodes : int, optional
+        The number of partitions; the plan's `maxComputeNodes` where None (seen in the client), here the setting
+        `max_nodes`.
+    interpreter : str
+        ``python3.9`` to ``python3.14``. Where the default is not on this machine and was not asked for, the running
+        one is used.
+    requirements : list of str
+        PEP 508 requirements; their pins win over what the nodes themselves need.
+    awaitTillStarted : bool
+        False returns at once; `getComputeInfo` then shows the progress.
+    largeResult : bool
+        Whether functions return a memory file (BytesIO, bytes, rasterio's MemoryFile) instead of a small object.
+    enableGpu : bool
+        Hand the visible GPUs to the nodes in turn; without it nodes see none.
+
+    Returns
+    -------
+    dict
+        ``{'id': computeId}``.
+
+    Raises
+    ------
+    ArgumentError, NotFoundError, LayerError, PartitionError, InterpreterError
+        For an argument that cannot be carried out, before anything has started.
+    EnvironmentBuildError, EngineError
+        Where starting fails; the compute is then `errored`, with the same message.
+    """
+    listed = [_layer(i, layer) for i, layer in enumerate(arguments.dict_list("layers", layers))]
+    owner_token = arguments.token(token)
+    parse_interpreter(interpreter)
+    request = ComputeRequest(
+        layers=tuple(listed),
+        files=tuple(arguments.uuid_list("files", files)),
+        nodes=arguments.integer("nodes", nodes),
+        interpreter=interpreter,
+        requirements=check_requirements(requirements),
+        large_result=arguments.boolean("largeResult", largeResult),
+        enable_gpu=arguments.boolean("enableGpu", enableGpu),
+    )
+    wait = arguments.boolean("awaitTillStarted", awaitTillStarted)
+    emulator = current_emulator()
+    return {"id": emulator.computes.create(request, emulator.user(owner_token).id, wait=wait)}
+
+
+def _layer(index: int, layer: Mapping[str, Any]) -> tuple[str, str]:
+    for key in ("pathId", "timestampId"):
+        if key not in layer:
+            raise ArgumentError(
+                f"layers[{index}] must have the keys pathId and timestampId, and {key} is missing: {dict(layer)!r}",
+                argument="layers", value=layer,
+            )  # fmt: skip
+    path_id = arguments.uuid_text(f"layers[{index}]['pathId']", layer["pathId"])
+    return path_id, arguments.uuid_text(f"layers[{index}]['timestampId']", layer["timestampId"])
+
+
+def execute(
+    computeId: str,
+    f: Callable[[dict[str, Any]], Any],
+    token: str,
+    awaitTillCompleted: bool = True,
+    writeToLayer: dict[str, Any] | None = None,
+) -> list[Any] | None:
+    """Run a function once per node, on the node's partition.
+
+    Parameters
+    ----------
+    computeId : str
+        As `createCompute` returned it; the compute must be available or completed.
+    f : function
+        Takes one dictionary: per timestamp id a raster ``{'raster': ndarray (bands, height, width), 'transform':
+        Affine, 'extent': {'xMin', 'xMax', 'yMin', 'yMax'}, 'crs', 'nodata'}`` or a vector's GeoDataFrame (which also
+        answers ``['vector']``), per file's path id a BytesIO. It is sent as source: it has to import and define all
+        that it uses.
+    token : str
+        Of the compute's owner.
+    awaitTillCompleted : bool
+        False returns None at once; `getComputeInfo` then shows progress and results (the client fails here).
+    writeToLayer : dict, optional
+        ``{'pathId': …, 'timestampId': …, 'file': {'format': 'tif' | 'gpkg'}}``: each node returns a memory file,
+        which is added to that layer; `file` is tif where absent (seen in the client).
+
+    Returns
+    -------
+    list
+        One entry per partition, in their order: the value, with its type; with `largeResult` the url of the node's
+        file, for `downloadFile` and `addLayer`; with `writeToLayer` the id of the added file.
+
+    Raises
+    ------
+    NodeError
+        Where a node failed, with its number and traceback; `getComputeInfo` shows the other nodes' results.
+    ArgumentError, FidelityError, ComputeStateError
+        Before anything has started.
+
+    Warns
+    -----
+    FidelityWarning
+        Where the service would not run the function.
+    """
+    compute_id = arguments.uuid_text("computeId", computeId)
+    owner_token = arguments.token(token)
+    wait = True if awaitTillCompleted is None else arguments.boolean("awaitTillCompleted", awaitTillCompleted)
+    target = _target(writeToLayer)
+    emulator = current_emulator()
+    return emulator.computes.execute(compute_id, f, emulator.user(owner_token).id, wait=wait, target=target)
+
+
+def _target(given: Any) -> WriteTarget | None:
+    if given is None:
+        return None
+    if not isinstance(given, dict) or not {"pathId", "timestampId"} <= set(given):
+        raise ArgumentError(
+            f"writeToLayer must be a dictionary with pathId, timestampId and file, not {given!r}",
+            argument="writeToLayer", value=given,
+        )  # fmt: skip
+    file = given.get("file") or {"format": "tif"}
+    if not isinstance(file, dict) or not isinstance(file.get("format", "tif"), str):
+        raise ArgumentError(
+            f"writeToLayer['file'] must be {{'format': 'tif'}} or {{'format': 'gpkg'}}, not {file!r}",
+            argument="writeToLayer", value=given,
+        )  # fmt: skip
+    return WriteTarget(
+        arguments.uuid_text("writeToLayer['pathId']", given["pathId"]),
+        arguments.uuid_text("writeToLayer['timestampId']", given["timestampId"]),
+        file.get("format", "tif"),
+    )
+
+
+def _waits(client: Any, documented: Any) -> bool:
+    """The await argument in the client's spelling and in the documentation's; True where neither is given."""
+    if documented is not None:
+        return arguments.boolean("awaitTillCompleted", documented)
+    return arguments.boolean("awaitTillTerminated", client)
+
+
+def terminateCompute(
+    computeId: str, token: str, awaitTillTerminated: bool = True, *, awaitTillCompleted: bool | None = None
+) -> None:
+    """Terminate a compute, in whatever state it is; a running execution ends at once.
+
+    Results that were returned, and files behind urls, stay (our choice). Terminating twice is no error.
+    """
+    compute_id = arguments.uuid_text("computeId", computeId)
+    owner_token = arguments.token(token)
+    wait = _waits(awaitTillTerminated, awaitTillCompleted)
+    emulator = current_emulator()
+    emulator.computes.terminate(compute_id, emulator.user(owner_token).id, wait=wait)
+
+
+def terminateAll(token: str, awaitTillTerminated: bool = True, *, awaitTillCompleted: bool | None = None) -> None:
+    """Terminate all of the user's computes that are not over.
+
+    Those stopped, stopping or errored are passed over (seen in the client).
+    """
+    owner_token = arguments.token(token)
+    wait = _waits(awaitTillTerminated, awaitTillCompleted)
+    emulator = current_emulator()
+    owner = emulator.user(owner_token).id
+    start: str | None = None
+    while True:
+        records, start = emulator.computes.records.page(owner, start)
+        for record in records:
+            if record.status not in ("stopped", "errored", "stopping"):
+                emulator.computes.terminate(record.id, owner, wait=wait)
+        if start is None:
+            return
+
+
+def getComputeInfo(computeId: str, token: str) -> dict[str, Any]:
+    """Status and metadata of one compute.
+
+    Returns
+    -------
+    dict
+        `id`, `status` (queued, starting, available, executing, completed, errored, stopping, stopped), `message`, the
+        arguments of createCompute, and `nodes`: per node a dict with `node`, `state`, `extent`, `seconds`,
+        `resultSize` in bytes. After an execution also `result`: per node ``{'type', 'value'}``, where type is
+        `object`, `file` (value: file id), `upload` or `exception` (value: text).
+    """
+    compute_id = arguments.uuid_text("computeId", computeId)
+    emulator = current_emulator()
+    record = emulator.computes.records.get(compute_id, emulator.user(arguments.token(token)).id)
+    return describe(record, emulator.computes.records.nodes(compute_id))
+
+
+def listComputes(token: str, pageStart: str | None = None, listAll: bool = True) -> dict[str, Any]:
+    """The user's computes, newest first, as `getComputeInfo` shows them.
+
+    Parameters
+    ----------
+    token : str
+    pageStart : str, optional
+        The id of the compute to start with; the newest where None.
+    listAll : bool
+        False returns one page of 50.
+
+    Returns
+    -------
+    dict
+        ``{'result': [...], 'nextPageStart': id or None}``.
+    """
+    owner_token = arguments.token(token)
+    start = arguments.optional_uuid("pageStart", pageStart)
+    everything = arguments.boolean("listAll", listAll)
+    emulator = current_emulator()
+    records = emulator.computes.records
+    owner = emulator.user(owner_token).id
+    result: list[dict[str, Any]] = []
+    while True:
+        page, start = records.page(owner, start)
+        result += [describe(record, records.nodes(record.id)) for record in page]
+        if start is None or not everything:
+            return {"result": result, "nextPageStart": start}
+
+
+def addLayer(response: Iterable[str], pathId: str, timestampId: str, token: str) -> None:
+    """Add the files of an execution with `largeResult` to a layer, and activate its timestamp.
+
+    All files are added, or none: each must be of the layer's type (a GeoTIFF for a raster layer, a GeoPackage for a
+    vector layer; the client knows rasters only).
+
+    Parameters
+    ----------
+    response : list of str
+        What `execute` returned.
+    pathId, timestampId : str
+        The layer, and one of its timestamps.
+    token : str
+
+    Raises
+    ------
+    ArgumentError
+        Where an entry is no url of a result.
+    LayerError
+        Where a file does not fit the layer; nothing was added then.
+    """
+    path_id, timestamp_id = arguments.uuid_text("pathId", pathId), arguments.uuid_text("timestampId", timestampId)
+    owner_token = arguments.token(token)
+    emulator = current_emulator()
+    owner = emulator.user(owner_token).id
+    urls = arguments.string_list("response", response)
+    if not urls:
+        raise ArgumentError(
+            "response holds no results; give the list that execute returned", argument="response", value=urls
+        )
+    files = [result_path(emulator.home, emulator.computes.records, url, owner) for url in urls]
+    timestamp = emulator.store.timestamp(path_id, timestamp_id)
+    suffix = "tif" if timestamp.type == "raster" else "gpkg"
+    emulator.store.add_files(path_id, timestamp_id, [NewFile(file, f"{file.name}.{suffix}", suffix) for file in files])
+    emulator.store.activate(path_id, timestamp_id)
+
+
+addToLayer = addLayer  # noqa: N816 - the client's spelling
+"""The client's name for `addLayer`."""
+
+
+def downloadFile(
+    url: str, token: str, filePath: str | PathLike[str] | None = None, memfile: BinaryIO | None = None
+) -> BinaryIO | None:
+    """Write one node's large result to a file, or into a memory file, which is returned (seen in the client).
+
+    Parameters
+    ----------
+    url : str
+        An entry of what `execute` returned.
+    token : str
+    filePath : str, optional
+        Written whole or not at all; an existing file is replaced.
+    memfile : file object, optional
+        Written from its position on.
+    """
+    owner_token = arguments.token(token)
+    target = arguments.path_text("filePath", filePath)
+    if memfile is None and target is None:
+        raise ArgumentError("Either memfile or filePath is required", argument="filePath", value=None)
+    emulator = current_emulator()
+    source = result_path(
+        emulator.home, emulator.computes.records, arguments.string("url", url), emulator.user(owner_token).id
+    )
+    copy_result(source, target, memfile)
+    return memfile

@@ -1,0 +1,272 @@
+"""The life of a compute: describe → start → execute → terminate, each step durable in `Records`."""
+
+from __future__ import annotations
+
+import shutil
+import threading
+import time
+import warnings
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from ellipsis_local.computes.execution import Execution, WriteTarget
+from ellipsis_local.computes.pools import Pools
+from ellipsis_local.computes.records import Record, Records
+from ellipsis_local.computes.specification import ComputeRequest, Specification, specify, timestamp_keys
+from ellipsis_local.environments import Environment, Environments, Interpreter, choose_interpreter, find_interpreters
+from ellipsis_local.errors import ComputeStateError, EllipsisLocalError, LayerWarning
+from ellipsis_local.home import Home
+from ellipsis_local.nodes import Engine, Pool, Program, describe_function
+from ellipsis_local.partitions import CutRequest, Partitioning, Partitions
+from ellipsis_local.processes import available_cores
+from ellipsis_local.settings import Settings
+from ellipsis_local.store import LayerStore
+
+__all__ = ["Computes"]
+
+TERMINATE_SECONDS = 30
+
+NOT_READY = {
+    "queued": "is still being started; wait until getComputeInfo shows 'available'",
+    "starting": "is still being started; wait until getComputeInfo shows 'available'",
+    "executing": "is executing; wait until getComputeInfo shows 'completed'",
+    "errored": "could not be started; its message tells why, and a new createCompute is needed",
+    "stopping": "is being terminated; create a new one",
+    "stopped": "has been terminated; create a new one",
+}
+
+
+class Computes:
+    """All computes of one home, seen from one process."""
+
+    def __init__(
+        self,
+        home: Home,
+        settings: Settings,
+        records: Records,
+        store: LayerStore,
+        environments: Environments,
+        partitions: Partitions,
+        engine: Engine,
+        report: Callable[[str], None],
+    ) -> None:
+        self.records = records
+        self._home = home
+        self._settings = settings
+        self._store = store
+        self._environments = environments
+        self._partitions = partitions
+        self._engine = engine
+        self._report = report
+        self._pools = Pools(records)
+
+    # --- create -----------------------------------------------------------------------------------------------------
+
+    def create(self, request: ComputeRequest, owner: str, *, wait: bool) -> str:
+        """Make a compute; its id.
+
+        With `wait` it is `available` on return, else it goes on in a thread that the interpreter waits for at its end.
+        """
+        specification = specify(request, self._home, self._settings, self._store, self._environments, self._partitions)
+        compute_id = self.records.create(owner, specification.to_dict())
+        if wait:
+            self._start(compute_id, specification)
+        else:
+            self._in_background(lambda: self._start(compute_id, specification))
+        return compute_id
+
+    def _start(self, compute_id: str, specification: Specification) -> None:
+        self.records.change(compute_id, {"queued"}, "starting", "preparing the environment and the partitions")
+        try:
+            environment, partitioning = self._prepare(
+                specification.interpreter,
+                specification.request.requirements,
+                specification.cut,
+                self._teller(compute_id),
+            )
+            if partitioning is not None:
+                self.records.set_extents(compute_id, [extent.to_dict() for extent in partitioning.extents])
+                for text in partitioning.warnings:
+                    warnings.warn(text, LayerWarning, stacklevel=5)
+            record = self.records.get(compute_id)
+            if record.status == "starting":
+                with self._pools.use(compute_id, lambda: self._pool(record, environment, partitioning)):
+                    pass
+        except BaseException as error:
+            self._pools.close(compute_id)
+            message = str(error) if isinstance(error, EllipsisLocalError) else f"{type(error).__name__}: {error}"
+            self.records.change(compute_id, {"queued", "starting"}, "errored", message)
+            raise
+        if not self.records.change(compute_id, {"starting"}, "available"):
+            self._pools.close(compute_id)
+            status = self.records.get(compute_id).status
+            raise ComputeStateError(
+                f"compute {compute_id} was terminated while it was being started", compute_id=compute_id, status=status
+            )
+
+    def _prepare(
+        self,
+        interpreter: Interpreter,
+        requirements: tuple[str, ...],
+        cut: CutRequest | None,
+        report: Callable[[str], None],
+    ) -> tuple[Environment, Partitioning | None]:
+        """The environment and the partitions, side by side: the one waits for the network, the other for the disk."""
+        if cut is None:
+            return self._environments.ensure(interpreter, requirements, report), None
+        executor = ThreadPoolExecutor(1, thread_name_prefix="ellipsis_local-environment")
+        try:
+            environment = executor.submit(self._environments.ensure, interpreter, requirements, report)
+            partitioning = self._partitions.ensure(cut, report)
+            return environment.result(), partitioning
+        finally:
+            # Where the cut failed, the build goes on for the next compute, and the error does not wait for it.
+            executor.shutdown(wait=False)
+
+    def _pool(self, record: Record, environment: Environment, partitioning: Partitioning | None) -> Pool:
+        spec = record.spec
+        keys = timestamp_keys(spec["layers"])
+        parts = partitioning.parts if partitioning is not None else ()
+        crs = partitioning.crs if partitioning is not None else None
+        return self._engine.start(
+            Program(
+                python=environment.python,
+                folder=self._home.compute(record.id),
+                nodes=spec["nodes"],
+                cores=self._settings.cores or available_cores(),
+                parts=tuple(tuple({**part, "id": keys[part["id"]], "crs": crs} for part in node) for node in parts),
+                files=tuple((path_id, str(self._store.get_plain_file(path_id).location)) for path_id in spec["files"]),
+                gpus=None if spec["gpus"] is None else tuple(spec["gpus"]),
+                timeout=self._settings.node_timeout,
+                memory=self._settings.node_memory,
+            )
+        )
+
+    def _restart(self, record: Record) -> Pool:
+        """Workers for a compute that another process made, or whose workers ended."""
+        spec = record.spec
+        cut = None if spec["cut"] is None else CutRequest.from_json(spec["cut"])
+        environment = self._environments.get(spec["environment"])
+        if environment is None:
+            interpreter = self._interpreter(spec)
+            environment = self._environments.ensure(interpreter, tuple(spec["requirements"]), self._teller(record.id))
+        partitioning = None if cut is None else self._partitions.ensure(cut, self._teller(record.id))
+        return self._pool(record, environment, partitioning)
+
+    def _interpreter(self, spec: dict[str, Any]) -> Interpreter:
+        """The interpreter that the compute was made with, or, where that is gone, the one that its name gives today."""
+        for interpreter in find_interpreters(self._home):
+            if str(interpreter.executable) == spec["executable"]:
+                return interpreter
+        return choose_interpreter(spec["interpreter"], self._home)
+
+    # --- execute ----------------------------------------------------------------------------------------------------
+
+    def execute(
+        self, compute_id: str, f: Any, owner: str, *, wait: bool, target: WriteTarget | None = None
+    ) -> list[Any] | None:
+        """Run `f` on every node; the results in the order of the partitions, or None without `wait`.
+
+        Raises
+        ------
+        NodeError
+            For the first failed node; the outcomes of all are in the record.
+        ComputeStateError
+            Where the compute is in no state for an execution, or is terminated during it.
+        """
+        record = self.records.get(compute_id, owner)
+        self._check_ready(record)
+        if target is not None:
+            target.check(self._store)
+        function = describe_function(f, tuple(record.spec["python"]), strict=self._settings.strict)
+        number = self.records.begin(compute_id)
+        if number is None:
+            self._check_ready(self.records.get(compute_id, owner))
+            raise ComputeStateError(
+                f"compute {compute_id} changed its state at this very moment; try again",
+                compute_id=compute_id,
+                status=record.status,
+            )
+        execution = Execution(self.records, self._store, self._home, record, number, target, self._teller(compute_id))
+
+        def run() -> list[Any]:
+            return execution.run(lambda: self._pools.use(compute_id, lambda: self._restart(record)), function)
+
+        if wait:
+            return run()
+        self._in_background(run)
+        return None
+
+    @staticmethod
+    def _check_ready(record: Record) -> None:
+        if record.status in NOT_READY:
+            text = f"compute {record.id} {NOT_READY[record.status]}"
+            if record.status == "errored":
+                text += f": {record.message}"
+            raise ComputeStateError(text, compute_id=record.id, status=record.status)
+
+    # --- terminate --------------------------------------------------------------------------------------------------
+
+    def terminate(self, compute_id: str, owner: str | None, *, wait: bool) -> None:
+        """End a compute in any state; results that were returned stay readable."""
+        record = self.records.get(compute_id, owner)
+        if record.status == "stopped":
+            return
+        before = {"queued", "starting", "available", "executing", "completed", "errored"}
+        self.records.change(compute_id, before, "stopping", record.message)
+        self._pools.close(compute_id)
+        if wait:
+            self._stop(compute_id)
+        else:
+            self._in_background(lambda: self._stop(compute_id))
+
+    def _stop(self, compute_id: str) -> None:
+        """Wait until no process holds workers of the compute, then tidy up."""
+        end = time.monotonic() + TERMINATE_SECONDS
+        while (others := self.records.other_pools(compute_id)) and time.monotonic() < end:
+            time.sleep(0.02)
+        if others:
+            raise ComputeStateError(
+                f"compute {compute_id} is not terminated: process {others[0].pid} still holds its workers and does not "
+                "react; end that process, then terminate again",
+                compute_id=compute_id, status="stopping",
+            )  # fmt: skip
+        shutil.rmtree(self._home.compute(compute_id) / "scratch", ignore_errors=True)
+        self.records.change(compute_id, {"stopping"}, "stopped", self.records.get(compute_id).message)
+
+    # --- the rest ---------------------------------------------------------------------------------------------------
+
+    def delete(self, compute_id: str) -> None:
+        """Forget a compute that is over, and remove its logs and results."""
+        self.records.delete(compute_id)
+        shutil.rmtree(self._home.compute(compute_id), ignore_errors=True)
+
+    def _teller(self, compute_id: str) -> Callable[[str], None]:
+        def tell(text: str) -> None:
+            self.records.say(compute_id, text)
+            self._report(text)
+
+        return tell
+
+    @staticmethod
+    def _in_background(work: Callable[[], Any]) -> None:
+        def run() -> None:
+            # The record tells how it ended; there is nobody to raise to.
+            try:
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore")
+                    work()
+            except EllipsisLocalError:
+                pass
+
+        threading.Thread(target=run, name="ellipsis_local-compute").start()
+
+    def tidy(self) -> None:
+        """Drop the least recently used cuts beyond the cache's size, those of living computes excepted."""
+        specs = self.records.living_specs()
+        self._partitions.prune([CutRequest.from_json(spec["cut"]).key for spec in specs if spec["cut"] is not None])
+
+    def close(self) -> None:
+        """End the workers of this process; the computes stay."""
+        self._pools.close_all()

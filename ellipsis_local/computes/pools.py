@@ -1,0 +1,105 @@
+"""The running workers of this process: a cache, kept in step with the records that other processes change."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+
+from ellipsis_local.computes.records import Records
+from ellipsis_local.errors import EllipsisLocalError
+from ellipsis_local.nodes import Pool
+
+__all__ = ["Pools"]
+
+MOST_POOLS = 8
+"""Of computes that wait; one more ends the workers of the one that has waited longest."""
+WATCH_SECONDS = 0.2
+
+
+class Pools:
+    """At most one pool per compute in this process; other processes may hold their own."""
+
+    def __init__(self, records: Records) -> None:
+        self._records = records
+        self._pools: OrderedDict[str, Pool] = OrderedDict()
+        self._busy: set[str] = set()
+        self._lock = threading.Lock()
+        self._starting: dict[str, threading.Lock] = {}
+        self._end = threading.Event()
+        self._watcher: threading.Thread | None = None
+
+    @contextlib.contextmanager
+    def use(self, compute_id: str, start: Callable[[], Pool]) -> Iterator[Pool]:
+        """The compute's pool, started where this process has none; it is not closed for room while in use."""
+        with self._lock:
+            starting = self._starting.setdefault(compute_id, threading.Lock())
+        with starting:
+            pool = self._living(compute_id)
+            if pool is None:
+                pool = self._start(compute_id, start)
+            with self._lock:
+                self._busy.add(compute_id)
+        try:
+            yield pool
+        finally:
+            with self._lock:
+                self._busy.discard(compute_id)
+
+    def _living(self, compute_id: str) -> Pool | None:
+        with self._lock:
+            pool = self._pools.get(compute_id)
+            if pool is not None and pool.alive:
+                self._pools.move_to_end(compute_id)
+                return pool
+        self.close(compute_id)
+        return None
+
+    def _start(self, compute_id: str, start: Callable[[], Pool]) -> Pool:
+        self._records.add_pool(compute_id)
+        try:
+            pool = start()
+        except BaseException:
+            self._records.remove_pool(compute_id)
+            raise
+        with self._lock:
+            self._pools[compute_id] = pool
+            idle = [key for key in self._pools if key not in self._busy and key != compute_id]
+            if self._watcher is None:
+                self._watcher = threading.Thread(target=self._watch, name="ellipsis_local-pools", daemon=True)
+                self._watcher.start()
+        for key in idle[: max(0, len(self._pools) - MOST_POOLS)]:
+            self.close(key)
+        return pool
+
+    def close(self, compute_id: str) -> None:
+        """End this process's workers of the compute, if it has any."""
+        with self._lock:
+            pool = self._pools.pop(compute_id, None)
+        if pool is not None:
+            pool.close()
+            self._records.remove_pool(compute_id)
+
+    def _watch(self) -> None:
+        """End the workers of computes that another process terminates."""
+        while not self._end.wait(WATCH_SECONDS):
+            with self._lock:
+                held = list(self._pools)
+            if not held:
+                continue
+            # The home may be deleted under a process that is about to end; its next call will say so.
+            with contextlib.suppress(EllipsisLocalError):
+                statuses = self._records.statuses(held)
+                for compute_id in held:
+                    if statuses.get(compute_id, "stopped") in ("stopping", "stopped"):
+                        self.close(compute_id)
+
+    def close_all(self) -> None:
+        """End all workers of this process; the computes stay and can be used again."""
+        self._end.set()
+        if self._watcher is not None and self._watcher is not threading.current_thread():
+            self._watcher.join()
+        for compute_id in list(self._pools):
+            with contextlib.suppress(EllipsisLocalError):
+                self.close(compute_id)

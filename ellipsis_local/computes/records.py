@@ -1,0 +1,275 @@
+"""The durable record of computes: states, nodes, results, and which processes hold workers.
+
+    queued → starting → available → executing → completed (→ executing …) → stopping → stopped
+    errored, from queued and starting, with the message
+
+A record outlives the process that made it. A process that died in the middle leaves a state that only it could have
+ended; whoever reads the record next ends it in its place (`Records.get`).
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import time
+import uuid
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from ellipsis_local.database import Database
+from ellipsis_local.errors import NotFoundError
+from ellipsis_local.nodes.engine import NodeOutcome
+from ellipsis_local.processes import ProcessMark, own_mark
+from ellipsis_local.types import ExtentDict
+
+__all__ = ["PAGE", "SCHEMA", "NodeRecord", "Record", "Records"]
+
+PAGE = 50
+"""Computes per page of a list (documented)."""
+
+SCHEMA = (
+    """CREATE TABLE IF NOT EXISTS computes (
+        number INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, owner TEXT NOT NULL, status TEXT NOT NULL,
+        message TEXT NOT NULL DEFAULT '', spec TEXT NOT NULL, created REAL NOT NULL, changed REAL NOT NULL,
+        executions INTEGER NOT NULL DEFAULT 0, pid INTEGER NOT NULL, started REAL NOT NULL)""",
+    "CREATE INDEX IF NOT EXISTS computes_owner ON computes (owner, number)",
+    """CREATE TABLE IF NOT EXISTS compute_nodes (
+        compute TEXT NOT NULL REFERENCES computes (id) ON DELETE CASCADE, node INTEGER NOT NULL, state TEXT NOT NULL,
+        extent TEXT, seconds REAL, size INTEGER NOT NULL DEFAULT 0, kind TEXT, text TEXT NOT NULL DEFAULT '',
+        payload BLOB, file TEXT, upload TEXT, PRIMARY KEY (compute, node)) WITHOUT ROWID""",
+    """CREATE TABLE IF NOT EXISTS compute_pools (
+        compute TEXT NOT NULL REFERENCES computes (id) ON DELETE CASCADE, pid INTEGER NOT NULL, started REAL NOT NULL,
+        PRIMARY KEY (compute, pid, started))""",
+)
+UNFINISHED = ("queued", "starting", "executing")
+LOST = "the process that {doing} it ended before it was done"
+
+
+@dataclass(frozen=True)
+class Record:
+    """One compute, as stored."""
+
+    id: str
+    owner: str
+    status: str
+    message: str
+    spec: dict[str, Any]
+    created: float
+    executions: int
+    process: ProcessMark
+
+    @classmethod
+    def of(cls, row: sqlite3.Row) -> Record:
+        return cls(
+            id=row["id"], owner=row["owner"], status=row["status"], message=row["message"],
+            spec=json.loads(row["spec"]),
+            created=row["created"], executions=row["executions"], process=ProcessMark(row["pid"], row["started"]),
+        )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class NodeRecord:
+    """One node of a compute: its partition, and the outcome of the last execution."""
+
+    node: int
+    state: str
+    extent: dict[str, float] | None
+    outcome: NodeOutcome | None
+    upload: str | None
+
+
+class Records:
+    """The tables of computes in one home."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def create(self, owner: str, spec: dict[str, Any]) -> str:
+        """A new record in state `queued`, owned by this process until it is available."""
+        compute_id, now, process = str(uuid.uuid4()), time.time(), own_mark()
+        with self._database.transaction() as connection:
+            connection.execute(
+                "INSERT INTO computes (id, owner, status, spec, created, changed, pid, started) "
+                "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                (compute_id, owner, "queued", json.dumps(spec), now, now, *process),
+            )
+            connection.executemany(
+                "INSERT INTO compute_nodes (compute, node, state) VALUES (?, ?, 'queued')",
+                [(compute_id, node) for node in range(spec["nodes"])],
+            )
+        return compute_id
+
+    def get(self, compute_id: str, owner: str | None = None) -> Record:
+        """The record; NotFoundError where this home has none, or not for `owner`."""
+        row = self._database.row("SELECT * FROM computes WHERE id = ?", (compute_id,))
+        if row is None or (owner is not None and row["owner"] != owner):
+            raise NotFoundError(
+                f"No compute found for given id: computeId {compute_id} is not among yours; listComputes shows them",
+                argument="computeId", value=compute_id,
+            )  # fmt: skip
+        return self._mend(Record.of(row))
+
+    def page(self, owner: str | None, start: str | None, size: int = PAGE) -> tuple[list[Record], str | None]:
+        """Records from the newest on, and the id that the next page starts with."""
+        first = 2**62
+        if start is not None:
+            row = self._database.row("SELECT number, owner FROM computes WHERE id = ?", (start,))
+            if row is None or (owner is not None and row["owner"] != owner):
+                raise NotFoundError(f"pageStart {start} is no compute of yours", argument="pageStart", value=start)
+            first = row["number"]
+        rows = self._database.rows(
+            "SELECT * FROM computes WHERE number <= ? AND (? IS NULL OR owner = ?) ORDER BY number DESC LIMIT ?",
+            (first, owner, owner, size + 1),
+        )
+        return [self._mend(Record.of(row)) for row in rows[:size]], rows[size]["id"] if len(rows) > size else None
+
+    def _mend(self, record: Record) -> Record:
+        """End what a dead process left unfinished."""
+        if record.status not in (*UNFINISHED, "stopping") or record.process.alive:
+            return record
+        if record.status == "executing":
+            text = LOST.format(doing="executed")
+            open_nodes = [n.node for n in self.nodes(record.id) if n.outcome is None]
+            self.finish(record.id, [NodeOutcome(n, "failed", None, kind="engine", text=text) for n in open_nodes], text)
+        elif record.status == "stopping":
+            self.change(record.id, {"stopping"}, "stopped")
+        else:
+            self.change(record.id, set(UNFINISHED), "errored", LOST.format(doing="started"))
+        return self.get(record.id)
+
+    def change(self, compute_id: str, before: Collection[str], after: str, message: str = "") -> bool:
+        """Go to a state from one of others, and become the process that answers for it; False where it is in none."""
+        marks = ",".join("?" * len(before))
+        with self._database.transaction() as connection:
+            done = connection.execute(
+                f"UPDATE computes SET status = ?, message = ?, changed = ?, pid = ?, started = ? "  # noqa: S608
+                f"WHERE id = ? AND status IN ({marks})",
+                (after, message, time.time(), *own_mark(), compute_id, *before),
+            )
+            return done.rowcount == 1
+
+    def say(self, compute_id: str, message: str) -> None:
+        """Tell what is going on, in a state that goes on."""
+        with self._database.transaction() as connection:
+            connection.execute(
+                "UPDATE computes SET message = ? WHERE id = ? AND status IN ('queued', 'starting', 'executing')",
+                (message, compute_id),
+            )
+
+    def set_extents(self, compute_id: str, extents: Iterable[ExtentDict]) -> None:
+        with self._database.transaction() as connection:
+            connection.executemany(
+                "UPDATE compute_nodes SET extent = ?, state = 'ready' WHERE compute = ? AND node = ?",
+                [(json.dumps(extent), compute_id, node) for node, extent in enumerate(extents)],
+            )
+
+    def begin(self, compute_id: str) -> int | None:
+        """Start an execution: its number, or None where the compute is in no state for one.
+
+        The former results vanish in the same transaction, so that nobody can take them for the new ones.
+        """
+        with self._database.transaction() as connection:
+            row = connection.execute(
+                "UPDATE computes SET status = 'executing', message = '', changed = ?, executions = executions + 1, "
+                "pid = ?, started = ? WHERE id = ? AND status IN ('available', 'completed') RETURNING executions",
+                (time.time(), *own_mark(), compute_id),
+            ).fetchone()
+            if row is None:
+                return None
+            connection.execute(
+                "UPDATE compute_nodes SET state = 'executing', seconds = NULL, size = 0, kind = NULL, text = '', "
+                "payload = NULL, file = NULL, upload = NULL WHERE compute = ?",
+                (compute_id,),
+            )
+            return int(row["executions"])
+
+    def _store(self, connection: sqlite3.Connection, compute_id: str, outcomes: Iterable[NodeOutcome]) -> None:
+        connection.executemany(
+            "UPDATE compute_nodes SET state = ?, seconds = ?, size = ?, kind = ?, text = ?, payload = ?, file = ? "
+            "WHERE compute = ? AND node = ?",
+            [(o.state, o.seconds, o.size, o.kind, o.text, o.payload, o.file, compute_id, o.node) for o in outcomes],
+        )
+
+    def progress(self, compute_id: str, outcomes: Iterable[NodeOutcome]) -> None:
+        """Store outcomes while others are still to come."""
+        with self._database.transaction() as connection:
+            self._store(connection, compute_id, outcomes)
+
+    def finish(
+        self, compute_id: str, outcomes: Iterable[NodeOutcome], message: str = "", uploads: Iterable[str] = ()
+    ) -> bool:
+        """End the execution; False where the compute was terminated meanwhile."""
+        with self._database.transaction() as connection:
+            self._store(connection, compute_id, outcomes)
+            connection.executemany(
+                "UPDATE compute_nodes SET upload = ? WHERE compute = ? AND node = ?",
+                [(upload, compute_id, node) for node, upload in enumerate(uploads)],
+            )
+            done = connection.execute(
+                "UPDATE computes SET status = 'completed', message = ?, changed = ? "
+                "WHERE id = ? AND status = 'executing'",
+                (message, time.time(), compute_id),
+            )
+            return done.rowcount == 1
+
+    def nodes(self, compute_id: str) -> list[NodeRecord]:
+        """The nodes in the order of their partitions."""
+        rows = self._database.rows("SELECT * FROM compute_nodes WHERE compute = ? ORDER BY node", (compute_id,))
+        return [
+            NodeRecord(
+                node=row["node"],
+                state=row["state"],
+                extent=json.loads(row["extent"]) if row["extent"] else None,
+                outcome=NodeOutcome(
+                    node=row["node"],
+                    state=row["state"],
+                    seconds=row["seconds"],
+                    size=row["size"],
+                    payload=row["payload"] or b"",
+                    file=row["file"],
+                    kind=row["kind"],
+                    text=row["text"],
+                )
+                if row["state"] in ("completed", "failed")
+                else None,
+                upload=row["upload"],
+            )
+            for row in rows
+        ]
+
+    def statuses(self, compute_ids: Collection[str]) -> dict[str, str]:
+        marks = ",".join("?" * len(compute_ids))
+        rows = self._database.rows(f"SELECT id, status FROM computes WHERE id IN ({marks})", tuple(compute_ids))  # noqa: S608
+        return {row["id"]: row["status"] for row in rows}
+
+    def add_pool(self, compute_id: str) -> None:
+        """Note that this process holds workers of the compute."""
+        with self._database.transaction() as connection:
+            connection.execute("INSERT OR IGNORE INTO compute_pools VALUES (?, ?, ?)", (compute_id, *own_mark()))
+
+    def remove_pool(self, compute_id: str) -> None:
+        with self._database.transaction() as connection:
+            connection.execute(
+                "DELETE FROM compute_pools WHERE compute = ? AND pid = ? AND started = ?", (compute_id, *own_mark())
+            )
+
+    def other_pools(self, compute_id: str) -> list[ProcessMark]:
+        """Other living processes that hold workers of the compute."""
+        rows = self._database.rows("SELECT pid, started FROM compute_pools WHERE compute = ?", (compute_id,))
+        marks = [ProcessMark(row["pid"], row["started"]) for row in rows]
+        return [mark for mark in marks if mark != own_mark() and mark.alive]
+
+    def delete(self, compute_id: str) -> None:
+        """Forget a compute that is stopped or errored."""
+        with self._database.transaction() as connection:
+            connection.execute("DELETE FROM computes WHERE id = ? AND status IN ('stopped', 'errored')", (compute_id,))
+
+    def living_specs(self) -> list[dict[str, Any]]:
+        """What the computes that are not over are made of."""
+        rows = self._database.rows("SELECT spec FROM computes WHERE status NOT IN ('stopped', 'errored')")
+        return [json.loads(row["spec"]) for row in rows]
+
+    def used_environments(self) -> set[str]:
+        """Keys of the environments of computes that are not over."""
+        return {spec["environment"] for spec in self.living_specs()}

@@ -1,0 +1,174 @@
+"""What a compute is made of, checked whole before anything starts, and kept as JSON in its record."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ellipsis_local.environments import Environments, Interpreter, check_requirements, choose_interpreter
+from ellipsis_local.errors import ArgumentError, EnvironmentWarning
+from ellipsis_local.home import Home
+from ellipsis_local.nodes.gpus import visible_gpus
+from ellipsis_local.partitions import CutRequest, Partitions
+from ellipsis_local.settings import Settings
+from ellipsis_local.store import LayerStore
+from ellipsis_local.types import Timestamp
+
+__all__ = ["ComputeRequest", "Specification", "specify"]
+
+
+@dataclass(frozen=True)
+class ComputeRequest:
+    """The arguments of createCompute, of the right types, not yet held against this home and machine."""
+
+    layers: tuple[tuple[str, str], ...]
+    """Path id and timestamp id of each, spelled as the caller did: the function's keys are."""
+    files: tuple[str, ...] = ()
+    nodes: int | None = None
+    interpreter: str = "python3.12"
+    requirements: tuple[str, ...] = ()
+    large_result: bool = False
+    enable_gpu: bool = False
+
+
+@dataclass(frozen=True)
+class Specification:
+    """A request that can be carried out here."""
+
+    request: ComputeRequest
+    nodes: int
+    interpreter: Interpreter
+    environment: str
+    """The environment's key."""
+    cut: CutRequest | None
+    """None without layers."""
+    gpus: tuple[str, ...] | None
+
+    def to_dict(self) -> dict[str, Any]:
+        """The record's JSON."""
+        request = self.request
+        return {
+            "layers": [{"pathId": path, "timestampId": timestamp} for path, timestamp in request.layers],
+            "files": list(request.files),
+            "nodes": self.nodes,
+            "interpreter": request.interpreter,
+            "python": list(self.interpreter.version),
+            "executable": str(self.interpreter.executable),
+            "requirements": list(request.requirements),
+            "largeResult": request.large_result,
+            "enableGpu": request.enable_gpu,
+            "environment": self.environment,
+            "cut": None if self.cut is None else self.cut.to_json(),
+            "gpus": None if self.gpus is None else list(self.gpus),
+        }
+
+
+def specify(
+    request: ComputeRequest,
+    home: Home,
+    settings: Settings,
+    store: LayerStore,
+    environments: Environments,
+    partitions: Partitions,
+) -> Specification:
+    """Hold a request against this home and machine; nothing is started or written.
+
+    Raises
+    ------
+    ArgumentError, NotFoundError, LayerError, PartitionError, InterpreterError
+        For the first argument that cannot be carried out, with the way out.
+    """
+    nodes = _nodes(request.nodes, settings)
+    timestamps = _layers(request, store)
+    for path_id in request.files:
+        store.get_plain_file(path_id)
+    requirements = check_requirements(list(request.requirements))
+    interpreter = choose_interpreter(request.interpreter, home)
+    cut = None
+    if timestamps:
+        cut = partitions.plan(timestamps, nodes, crs=settings.crs, features=settings.features, overlap=settings.overlap)
+    return Specification(
+        request=request,
+        nodes=nodes,
+        interpreter=interpreter,
+        environment=environments.plan(interpreter, requirements),
+        cut=cut,
+        gpus=_gpus() if request.enable_gpu else None,
+    )
+
+
+def _nodes(nodes: int | None, settings: Settings) -> int:
+    if nodes is None:
+        nodes = settings.max_nodes
+        if nodes == 0:
+            # The client's own words.
+            raise ArgumentError(
+                "You have no compute nodes in your plan. Please update your subscription "
+                "(here: configure(max_nodes=…))",
+                argument="nodes",
+                value=None,
+            )
+    if nodes < 1:
+        raise ArgumentError(f"nodes must be at least 1, not {nodes}", argument="nodes", value=nodes)
+    if nodes > settings.max_nodes:
+        raise ArgumentError(
+            f"nodes must be at most {settings.max_nodes}, the nodes of the plan (setting max_nodes), not {nodes}",
+            argument="nodes", value=nodes,
+        )  # fmt: skip
+    return nodes
+
+
+def _layers(request: ComputeRequest, store: LayerStore) -> list[Timestamp]:
+    if not request.layers and not request.files:
+        raise ArgumentError(
+            "layers must hold at least one {'pathId', 'timestampId'}, unless files are given",
+            argument="layers",
+            value=[],
+        )
+    seen: set[str] = set()
+    timestamps = []
+    for path_id, timestamp_id in request.layers:
+        if timestamp_id.lower() in seen:
+            raise ArgumentError(
+                f"layers holds timestamp {timestamp_id} twice; the function gets one value per timestamp: list it once",
+                argument="layers", value=timestamp_id,
+            )  # fmt: skip
+        seen.add(timestamp_id.lower())
+        timestamp = store.timestamp(path_id, timestamp_id)
+        if not timestamp.files:
+            raise ArgumentError(
+                f"layers: timestamp {timestamp_id} holds no files; add with path.{timestamp.type}.timestamp.file.add",
+                argument="layers", value=timestamp_id,
+            )  # fmt: skip
+        if timestamp.trashed or store.path(path_id).trashed:
+            raise ArgumentError(
+                f"layers: timestamp {timestamp_id} or its path is in the trash; recover it first",
+                argument="layers", value=timestamp_id,
+            )  # fmt: skip
+        if timestamp.status != "active":
+            raise ArgumentError(
+                f"layers: timestamp {timestamp_id} is {timestamp.status!r}, and has to be active; activate it with "
+                f"path.{timestamp.type}.timestamp.activate",
+                argument="layers", value=timestamp_id,
+            )  # fmt: skip
+        timestamps.append(timestamp)
+    if len(set(request.files)) < len(request.files):
+        raise ArgumentError("files holds a path twice; list it once", argument="files", value=list(request.files))
+    return timestamps
+
+
+def _gpus() -> tuple[str, ...]:
+    found = visible_gpus(os.environ)
+    if not found:
+        warnings.warn(
+            "enableGpu=True, and this machine shows no GPU: the nodes get none", EnvironmentWarning, stacklevel=5
+        )
+    return found
+
+
+def timestamp_keys(layers: Sequence[dict[str, str]]) -> dict[str, str]:
+    """From a timestamp's canonical id to the spelling that the caller uses as its key."""
+    return {layer["timestampId"].lower(): layer["timestampId"] for layer in layers}

@@ -1,0 +1,51 @@
+"""`ellipsis.path.file`: plain files, which createCompute hands to every node (`files=[pathId]`)."""
+
+from __future__ import annotations
+
+from os import PathLike
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from ellipsis_local import arguments
+from ellipsis_local.emulator import current_emulator
+from ellipsis_local.errors import ArgumentError
+
+__all__ = ["add", "download"]
+
+
+def add(
+    token: str,
+    filePath: str | PathLike[str] | None = None,
+    memFile: BinaryIO | None = None,
+    parentId: str | None = None,
+    publicAccess: dict[str, Any] | None = None,
+    metadata: dict[str, Any] | None = None,
+    name: str | None = None,
+) -> dict[str, str]:
+    """Add a file of any kind: ``{'id': pathId}``. A memory file needs a name (the client fails on memory files)."""
+    path_name = arguments.path_text("filePath", filePath)
+    name = arguments.optional_string("name", name)
+    if memFile is None and path_name is None:
+        raise ArgumentError("You need to specify either a filePath or a memFile", argument="filePath", value=None)
+    if memFile is not None and name is None:
+        raise ArgumentError("Parameter name is required when using a memory file", argument="name", value=None)
+    emulator = current_emulator()
+    path_id = emulator.store.add_plain_file(
+        memFile if path_name is None else Path(path_name),
+        name=name or Path(str(path_name)).name,
+        parent_id=arguments.optional_uuid("parentId", parentId),
+        metadata=arguments.json_value("metadata", metadata) or {},
+        public_access=arguments.json_value("publicAccess", publicAccess) or {},
+        owner=emulator.user(arguments.token(token)).id,
+    )
+    return {"id": path_id}
+
+
+def download(pathId: str, filePath: str | PathLike[str], token: str | None = None) -> None:
+    """Write the file to `filePath`, whole or not at all."""
+    path_id = arguments.uuid_text("pathId", pathId)
+    arguments.optional_token(token)
+    target = arguments.path_text("filePath", filePath)
+    if target is None:
+        raise ArgumentError("filePath must be of type string, not None", argument="filePath", value=None)
+    current_emulator().store.download_plain_file(path_id, Path(target))

@@ -1,0 +1,21 @@
+"""`ellipsis.path.raster`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ellipsis_local.path.raster import timestamp
+from ellipsis_local.path.shared import add_path
+
+__all__ = ["add", "timestamp"]
+
+
+def add(
+    name: str,
+    token: str,
+    parentId: str | None = None,
+    publicAccess: dict[str, Any] | None = None,
+    metadata: dict[str, Any] | None = None,
+) -> dict[str, str]:
+    """Make a raster layer, without timestamps: ``{'id': pathId}``."""
+    return add_path("raster", name, token, parentId, publicAccess, metadata)

@@ -1,0 +1,36 @@
+"""`ellipsis.path.raster.timestamp`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ellipsis_local.path import shared
+from ellipsis_local.path.raster.timestamp import file
+
+__all__ = ["activate", "add", "deactivate", "file", "getBounds"]
+
+
+def add(
+    pathId: str, token: str, description: str | None = None, date: dict[str, Any] | None = None, remote: bool = False
+) -> dict[str, str]:
+    """Make a timestamp: ``{'id': timestampId}``, in status 'created'.
+
+    `date` is now where None; `remote` has no effect here.
+    """
+    del remote
+    return shared.add_timestamp("raster", pathId, token, description, date)
+
+
+def activate(pathId: str, timestampId: str, token: str) -> None:
+    """Make a timestamp with files 'active'."""
+    shared.set_active("raster", pathId, timestampId, token, active=True)
+
+
+def deactivate(pathId: str, timestampId: str, token: str) -> None:
+    """Make a timestamp 'passive'."""
+    shared.set_active("raster", pathId, timestampId, token, active=False)
+
+
+def getBounds(pathId: str, timestampId: str, token: str | None = None) -> Any:
+    """The area of the timestamp's files: a shapely geometry, EPSG:4326."""
+    return shared.bounds("raster", pathId, timestampId, token)

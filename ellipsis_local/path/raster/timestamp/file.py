@@ -1,0 +1,67 @@
+"""`ellipsis.path.raster.timestamp.file`: several files of one timestamp are a mosaic."""
+
+from __future__ import annotations
+
+from os import PathLike
+from typing import Any, BinaryIO
+
+from ellipsis_local import arguments
+from ellipsis_local.errors import ArgumentError
+from ellipsis_local.path import shared
+
+__all__ = ["add", "download", "get"]
+
+
+def add(
+    pathId: str,
+    timestampId: str,
+    token: str,
+    fileFormat: str,
+    filePath: str | PathLike[str] | None = None,
+    memFile: BinaryIO | None = None,
+    epsg: int | None = None,
+    noDataValue: float | None = None,
+    mosaicPriority: str | None = None,
+    name: str | None = None,
+    remoteInfo: Any = None,
+) -> dict[str, str]:
+    """Add a raster file: ``{'id': fileId}``.
+
+    Parameters
+    ----------
+    fileFormat : str
+        'tif', or another format that rasterio reads.
+    filePath, memFile : str or file object
+        One of them; a memory file needs a `name`. It is read from its start, wherever its position is.
+    epsg, noDataValue : int, float, optional
+        In place of what the file says.
+    mosaicPriority : str, optional
+        Kept as data; later files lie on top (our choice).
+    """
+    if remoteInfo is not None:
+        raise ArgumentError(
+            "remoteInfo is not emulated: give the file by filePath or memFile", argument="remoteInfo", value=remoteInfo
+        )
+    return shared.add_file(
+        "raster", pathId, timestampId, token, fileFormat, filePath, memFile, name,
+        epsg=arguments.integer("epsg", epsg),
+        nodata=arguments.number("noDataValue", noDataValue),
+        mosaic_priority=arguments.optional_string("mosaicPriority", mosaicPriority),
+    )  # fmt: skip
+
+
+def get(
+    pathId: str, timestampId: str, token: str, pageStart: str | None = None, listAll: bool = True
+) -> dict[str, Any]:
+    """The files: ``{'result': [{'id', 'name', 'info'}], 'nextPageStart': None}``.
+
+    `info` holds `bounds`, a shapely geometry in EPSG:4326, and what is known of the file.
+    """
+    arguments.optional_uuid("pageStart", pageStart)
+    arguments.boolean("listAll", listAll)
+    return shared.list_files("raster", pathId, timestampId, token)
+
+
+def download(pathId: str, timestampId: str, fileId: str, filePath: str | PathLike[str], token: str) -> None:
+    """Write one file, as it was added, to `filePath`."""
+    shared.download("raster", pathId, timestampId, fileId, filePath, token)

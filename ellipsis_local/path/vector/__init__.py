@@ -1,0 +1,21 @@
+"""`ellipsis.path.vector`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ellipsis_local.path.shared import add_path
+from ellipsis_local.path.vector import timestamp
+
+__all__ = ["add", "timestamp"]
+
+
+def add(
+    name: str,
+    token: str,
+    parentId: str | None = None,
+    publicAccess: dict[str, Any] | None = None,
+    metadata: dict[str, Any] | None = None,
+) -> dict[str, str]:
+    """Make a vector layer, without timestamps: ``{'id': pathId}``."""
+    return add_path("vector", name, token, parentId, publicAccess, metadata)

@@ -1,0 +1,64 @@
+"""`ellipsis.path.vector.timestamp.file`: several files of one timestamp are read one after the other."""
+
+from __future__ import annotations
+
+from os import PathLike
+from typing import Any, BinaryIO
+
+from ellipsis_local import arguments
+from ellipsis_local.path import shared
+
+__all__ = ["add", "download", "get"]
+
+
+def add(
+    pathId: str,
+    timestampId: str,
+    token: str,
+    fileFormat: str,
+    filePath: str | PathLike[str] | None = None,
+    memFile: BinaryIO | None = None,
+    name: str | None = None,
+    epsg: int | None = None,
+    dateColumns: list[str] | None = None,
+    datePatterns: list[str] | None = None,
+    method: str = "simplify",
+    fastUpload: bool = True,
+) -> dict[str, str]:
+    """Add a vector file: ``{'id': fileId}``.
+
+    Parameters
+    ----------
+    fileFormat : str
+        'gpkg', 'geojson', 'zip' (a zipped Shapefile), or another format that pyogrio reads.
+    filePath, memFile : str or file object
+        One of them; a memory file needs a `name`. It is read from its start, wherever its position is.
+    epsg : int, optional
+        In place of what the file says.
+    dateColumns, datePatterns, method, fastUpload
+        Checked and without effect: columns keep the types that the file gives them.
+    """
+    arguments.string_list("dateColumns", dateColumns)
+    arguments.string_list("datePatterns", datePatterns)
+    arguments.string("method", method)
+    arguments.boolean("fastUpload", fastUpload)
+    return shared.add_file(
+        "vector", pathId, timestampId, token, fileFormat, filePath, memFile, name, epsg=arguments.integer("epsg", epsg)
+    )
+
+
+def get(
+    pathId: str, timestampId: str, token: str, pageStart: str | None = None, listAll: bool = True
+) -> dict[str, Any]:
+    """The files: ``{'result': [{'id', 'name', 'info'}], 'nextPageStart': None}``.
+
+    `info` holds `bounds`, a shapely geometry in EPSG:4326, and what is known of the file.
+    """
+    arguments.optional_uuid("pageStart", pageStart)
+    arguments.boolean("listAll", listAll)
+    return shared.list_files("vector", pathId, timestampId, token)
+
+
+def download(pathId: str, timestampId: str, fileId: str, filePath: str | PathLike[str], token: str) -> None:
+    """Write one file, as it was added, to `filePath`."""
+    shared.download("vector", pathId, timestampId, fileId, filePath, token)

@@ -1,0 +1,68 @@
+"""`ellipsis.util`: write rasters and vectors the way functions and scripts do with the client."""
+
+from __future__ import annotations
+
+from os import PathLike
+from typing import Any, BinaryIO
+
+from ellipsis_local import arguments
+from ellipsis_local.errors import ArgumentError
+
+__all__ = ["saveRaster", "saveVector"]
+
+
+def saveRaster(
+    r: Any,
+    epsg: int,
+    targetFile: str | PathLike[str] | BinaryIO,
+    extent: dict[str, float] | None = None,
+    transform: Any = None,
+) -> Any:
+    """Write an array as an LZW-compressed GeoTIFF (seen in the client).
+
+    Parameters
+    ----------
+    r : ndarray (bands, height, width)
+    epsg : int
+    targetFile : str or BytesIO
+        A memory file is returned.
+    extent : dict, optional
+        ``{'xMin', 'xMax', 'yMin', 'yMax'}`` in units of the CRS, where there is no `transform`.
+    transform : affine.Affine, optional
+    """
+    import numpy as np
+    import rasterio
+    from rasterio.transform import from_bounds
+
+    if extent is None and transform is None:
+        raise ArgumentError("You must provide either an extent or a transform", argument="transform", value=None)
+    if type(r) is not np.ndarray:
+        raise ArgumentError(f"r must be a numpy array, not {type(r).__name__}", argument="r", value=r)
+    if r.ndim != 3:
+        raise ArgumentError(f"r must be 3 dimensional: (bands, height, width), not {r.shape}", argument="r", value=r)
+    if transform is None:
+        assert extent is not None  # noqa: S101
+        missing = [key for key in ("xMin", "xMax", "yMin", "yMax") if key not in extent]
+        if missing:
+            raise ArgumentError(f"extent lacks {', '.join(missing)}", argument="extent", value=extent)
+        transform = from_bounds(extent["xMin"], extent["yMin"], extent["xMax"], extent["yMax"], r.shape[2], r.shape[1])
+    with rasterio.open(
+        targetFile, "w", driver="GTiff", compress="lzw", height=r.shape[1], width=r.shape[2], count=r.shape[0],
+        dtype=r.dtype, crs=f"EPSG:{arguments.integer('epsg', epsg)}", transform=transform,
+    ) as target:  # fmt: skip
+        target.write(r)
+    return None if isinstance(targetFile, str | PathLike) else targetFile
+
+
+def saveVector(targetFile: str | PathLike[str] | BinaryIO, features: Any) -> Any:
+    """Write a GeoDataFrame as a GeoPackage (seen in the client); a memory file is returned."""
+    import geopandas
+
+    if not isinstance(features, geopandas.GeoDataFrame):
+        raise ArgumentError(
+            f"features must be a geopandas dataframe, not {type(features).__name__}",
+            argument="features",
+            value=features,
+        )
+    features.to_file(targetFile, driver="GPKG")
+    return None if isinstance(targetFile, str | PathLike) else targetFile

@@ -1,0 +1,56 @@
+"""Layers and computes for tests that run the whole thing."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+from affine import Affine
+
+INTERPRETER = f"python3.{sys.version_info[1]}"
+"""The running one: it is on every machine that runs the tests."""
+
+
+@pytest.fixture
+def raster(el: ModuleType) -> dict[str, str]:
+    """Two bands of 40 × 60 pixels of 10 m in EPSG:3857; every value of the first band is another."""
+    array = np.stack([np.arange(2400, dtype="uint16").reshape(40, 60), np.full((40, 60), 7, "uint16")])
+    return el.layers.add({"raster": array, "transform": Affine(10, 0, 500_000, 0, -10, 6_000_000), "crs": "EPSG:3857"})
+
+
+@pytest.fixture
+def points(el: ModuleType) -> dict[str, str]:
+    """100 points over the raster, with a column of every common type."""
+    import geopandas as gpd
+    import pandas as pd
+
+    rng = np.random.default_rng(1)
+    x, y = 500_000 + rng.uniform(0, 600, 100), 6_000_000 - rng.uniform(0, 400, 100)
+    frame = gpd.GeoDataFrame(
+        {
+            "number": np.arange(100),
+            "name": [f"p{i}" if i % 3 else None for i in range(100)],
+            "kind": pd.Categorical(["a", "b"] * 50),
+            "when": pd.date_range("2024-01-01", periods=100, tz="UTC"),
+            "maybe": pd.array([None, 1] * 50, dtype="Int64"),
+        },
+        geometry=gpd.points_from_xy(x, y),
+        crs="EPSG:3857",
+    )
+    return el.layers.add(frame)
+
+
+@pytest.fixture
+def create(el: ModuleType, token: str) -> Callable[..., str]:
+    """createCompute with the running interpreter; the id."""
+
+    def make(layers: list[dict[str, str]], nodes: int = 2, **arguments: Any) -> str:
+        return el.compute.createCompute(
+            layers=layers, token=token, nodes=nodes, **({"interpreter": INTERPRETER} | arguments)
+        )["id"]
+
+    return make
