@@ -30,7 +30,7 @@ from ellipsis_local.partitions import Partitions
 from ellipsis_local.settings import Settings, read_settings
 from ellipsis_local.store import LayerStore
 
-__all__ = ["Emulator", "configure", "current_emulator"]
+__all__ = ["Emulator", "configure", "current_emulator", "use"]
 
 
 class Emulator:

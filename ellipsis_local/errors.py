@@ -123,7 +123,7 @@ class EngineError(EllipsisLocalError):
 class ComputeStateError(EllipsisLocalError):
     """A compute that is in the wrong state for what was asked."""
 
-    def __init__(self, message: str, *, compute_id: str, status: str) -> None:
+    def __init__(self, message: str, *, compute_id: str | None = None, status: str | None = None) -> None:
         super().__init__(message)
         self.compute_id = compute_id
         self.status = status

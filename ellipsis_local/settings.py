@@ -196,5 +196,6 @@ def read_settings(given: Mapping[str, Any] | None = None, environ: Mapping[str, 
     """
     values = {name: _parse(name, value, "configure") for name, value in (given or {}).items()}
     from_environ = _from_environ(os.environ if environ is None else environ)
-    home = values.pop("home", None) or from_environ.pop("home", None) or default_home()
+    homes = [place.pop("home", None) for place in (values, from_environ)]
+    home = next(filter(None, homes), None) or default_home()
     return replace(Settings(home=home), **(_from_file(home) | from_environ | values))

@@ -20,6 +20,7 @@ def test_defaults(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_later_place_wins(tmp_path: Path) -> None:
     (tmp_path / "settings.toml").write_text("cores = 1\nmax_nodes = 5\nstrict = true\n")
     environ = {"ELLIPSIS_LOCAL_HOME": str(tmp_path), "ELLIPSIS_LOCAL_MAX_NODES": "6", "ELLIPSIS_LOCAL_STRICT": "no"}
+    assert read_settings({"home": tmp_path / "other"}, environ).home == tmp_path / "other"
     settings = read_settings({"max_nodes": 7}, environ)
     assert (settings.home, settings.cores, settings.max_nodes, settings.strict) == (tmp_path, 1, 7, False)
 

@@ -1,0 +1,183 @@
+"""`ellipsis-local computes`: what runs and ran in the home, whoever made it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ellipsis_local.cli import logs
+from ellipsis_local.cli.lookup import OVER, every_compute, find_compute
+from ellipsis_local.cli.output import Json, Yes, confirm, console, counted, extent_text, moment, print_json, size, table
+from ellipsis_local.cli.session import session_of
+
+if TYPE_CHECKING:
+    from ellipsis_local.computes.records import Record
+    from ellipsis_local.emulator import Emulator
+
+__all__ = ["app"]
+
+app = typer.Typer(
+    help="The computes of the home, of all its users: states, results and logs, terminating and deleting them.",
+    no_args_is_help=True,
+)
+STYLES = {"available": "green", "completed": "green", "executing": "cyan", "errored": "red", "stopped": "dim"}
+Compute = Annotated[
+    str, typer.Argument(help="The compute's id, or so much of its beginning that only one fits.", show_default=False)
+]
+
+
+def answer_of(emulator: Emulator, record: Record, *, nodes: bool) -> dict[str, Any]:
+    """As getComputeInfo answers, and the owner; without the nodes' results only how many nodes there are."""
+    from ellipsis_local.computes.results import describe
+
+    answer = describe(record, emulator.computes.records.nodes(record.id) if nodes else [])
+    return answer | {"owner": record.owner} | ({} if nodes else {"nodes": record.spec["nodes"]})
+
+
+@app.command("list")
+def list_(
+    ctx: typer.Context,
+    status: Annotated[str | None, typer.Option(help="Only those in this state.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Only so many, the newest.")] = None,
+    as_json: Json = False,
+) -> None:
+    """List computes, the newest first."""
+    with session_of(ctx).emulator() as emulator:
+        found = [record for record in every_compute(emulator.computes.records) if status in (None, record.status)][
+            :limit
+        ]
+        answers = [answer_of(emulator, record, nodes=False) for record in found]
+    if as_json:
+        print_json(answers)
+        return
+    if not answers:
+        console().print("no computes")
+        return
+    rows = [
+        (a["id"], styled(a["status"]), a["nodes"], a["executions"], moment(a["createdAt"]), first_line(a["message"]))
+        for a in answers
+    ]
+    columns = ("id", "status", "nodes", "runs", "created", "message")
+    console().print(table(*columns, rows=rows, right=("nodes", "runs"), fold=("message",)))
+
+
+def styled(status: str) -> str:
+    return f"[{STYLES.get(status, 'yellow')}]{status}[/]"
+
+
+def first_line(text: str) -> str:
+    from rich.markup import escape
+
+    return escape(text.partition("\n")[0])
+
+
+@app.command()
+def show(ctx: typer.Context, compute: Compute, as_json: Json = False) -> None:
+    """Show one compute: its arguments, and per node the partition, the time and the result of the last execution."""
+    with session_of(ctx).emulator() as emulator:
+        record = find_compute(emulator.computes.records, compute)
+        answer = answer_of(emulator, record, nodes=True)
+        folder = emulator.home.compute(record.id)
+    if as_json:
+        print_json(answer)
+        return
+    out = console()
+    out.print(f"[bold]{answer['id']}[/]  {styled(answer['status'])}  {first_line(answer['message'])}")
+    python = ".".join(map(str, record.spec["python"]))
+    facts = [
+        ("created", moment(answer["createdAt"])),
+        ("executions", answer["executions"]),
+        ("interpreter", f"{answer['interpreter']} (Python {python})"),
+        ("requirements", ", ".join(answer["requirements"]) or "none"),
+        ("layers", "\n".join(f"{one['pathId']}  timestamp {one['timestampId']}" for one in answer["layers"]) or "none"),
+        ("files", "\n".join(answer["files"]) or None),
+        ("large result", "yes" if answer["largeResult"] else None),
+        ("folder", folder),
+    ]
+    for name, value in facts:
+        if value is not None:
+            out.print(f"{name:<13} {str(value).replace(chr(10), chr(10) + ' ' * 14)}", markup=False, soft_wrap=True)
+    out.print()
+    out.print(table("node", "state", "x", "y", "seconds", "size", "result", rows=list(node_rows(answer)),
+                    right=("node", "seconds", "size"), fold=("result",)))  # fmt: skip
+
+
+def node_rows(answer: dict[str, Any]) -> Iterator[tuple[Any, ...]]:
+    results = {result["node"]: result for result in answer.get("result", [])}
+    for node in answer["nodes"]:
+        seconds = None if node["seconds"] is None else f"{node['seconds']:.2f}"
+        yield (
+            node["node"], node["state"], *axes_text(node["extent"]), seconds, size(node["resultSize"]),
+            result_text(results.get(node["node"])),
+        )  # fmt: skip
+
+
+def axes_text(extent: dict[str, float] | None) -> tuple[str, str]:
+    if extent is None:
+        return "", ""
+    return extent_text(extent["xMin"], extent["xMax"]), extent_text(extent["yMin"], extent["yMax"])
+
+
+def result_text(result: dict[str, Any] | None) -> str:
+    """A result in one line; of a failure its last line, which names it."""
+    from rich.markup import escape
+
+    if result is None:
+        return ""
+    if result["type"] == "exception":
+        return f"[red]{escape(result['value'].strip().rpartition(chr(10))[2])}[/]"
+    text = (
+        " ".join(repr(result["value"]).split()) if result["type"] == "object" else f"{result['type']} {result['value']}"
+    )
+    return escape(text if len(text) <= 80 else f"{text[:79]}…")
+
+
+app.command("logs")(logs.logs)
+
+
+@app.command()
+def terminate(
+    ctx: typer.Context,
+    compute: Annotated[list[str] | None, typer.Argument(help="Ids, or beginnings of ids.", show_default=False)] = None,
+    everything: Annotated[bool, typer.Option("--all", help="All that are not over.")] = False,
+    yes: Yes = False,
+) -> None:
+    """Terminate computes; their results and logs stay. --all asks first on a terminal."""
+    if everything == bool(compute):
+        raise typer.BadParameter("give ids, or --all", param_hint="COMPUTE")
+    with session_of(ctx).emulator() as emulator:
+        records = emulator.computes.records
+        if everything:
+            chosen = [record for record in every_compute(records) if record.status not in OVER]
+            if chosen:
+                confirm(f"Terminate {counted(len(chosen), 'compute')} of {emulator.home.root}?", yes=yes)
+        else:
+            chosen = [find_compute(records, text) for text in compute or ()]
+        for record in chosen:
+            emulator.computes.terminate(record.id, None, wait=True)
+            console().print(f"terminated {record.id}")
+    if not chosen:
+        console().print("nothing to terminate")
+
+
+@app.command()
+def prune(
+    ctx: typer.Context,
+    older_than: Annotated[float, typer.Option(metavar="DAYS", min=0, help="Only those made longer ago.")] = 0,
+    yes: Yes = False,
+) -> None:
+    """Delete computes that are stopped or errored, with their results and logs. Asks first on a terminal."""
+    before = time.time() - older_than * 86400
+    with session_of(ctx).emulator() as emulator:
+        records = emulator.computes.records
+        over = [record for record in every_compute(records) if record.status in OVER and record.created <= before]
+        if over:
+            confirm(
+                f"Delete {counted(len(over), 'compute')} of {emulator.home.root} with their results and logs?", yes=yes
+            )
+        for record in over:
+            emulator.computes.delete(record.id)
+    console().print(f"deleted {counted(len(over), 'compute')}" if over else "nothing to delete")

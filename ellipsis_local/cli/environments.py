@@ -1,0 +1,125 @@
+"""`ellipsis-local env`: the virtual environments of the home."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.filesize import decimal
+
+from ellipsis_local.cli.output import Json, Yes, confirm, console, counted, errors, moment, print_json, size, table
+from ellipsis_local.cli.session import session_of
+from ellipsis_local.errors import NotFoundError
+
+if TYPE_CHECKING:
+    from ellipsis_local.environments import EnvironmentInfo, Interpreter
+
+__all__ = ["app"]
+
+app = typer.Typer(
+    help="Environments: a virtualenv per interpreter and requirements, made once, shared by all that ask for the same.",
+    no_args_is_help=True,
+)
+
+
+def answer_of(info: EnvironmentInfo) -> dict[str, Any]:
+    return {
+        "key": info.key,
+        "folder": info.folder,
+        "interpreter": info.interpreter.name,
+        "python": version_of(info.interpreter),
+        "requirements": list(info.requirements),
+        "packages": info.packages,
+        "bytes": info.bytes,
+        "created": info.created,
+        "lastUsed": info.last_used,
+    }
+
+
+def version_of(interpreter: Interpreter) -> str:
+    return ".".join(map(str, interpreter.version))
+
+
+@app.command("list")
+def list_(ctx: typer.Context, as_json: Json = False) -> None:
+    """List environments, the most recently used first."""
+    with session_of(ctx).emulator() as emulator:
+        found = emulator.environments.list()
+    if as_json:
+        print_json([answer_of(info) for info in found])
+    elif not found:
+        console().print("no environments; createCompute makes them, `env prefetch` beforehand")
+    else:
+        rows = [
+            (i.key, version_of(i.interpreter), size(i.bytes), moment(i.last_used), ", ".join(i.requirements))
+            for i in found
+        ]
+        console().print(
+            table(
+                "key", "python", "size", "last used", "requirements", rows=rows, right=("size",), fold=("requirements",)
+            )
+        )
+
+
+@app.command()
+def prefetch(
+    ctx: typer.Context,
+    requirements: Annotated[
+        list[str] | None,
+        typer.Argument(help="As createCompute takes them: numpy 'scikit-image>=0.24' …", show_default=False),
+    ] = None,
+    interpreter: Annotated[
+        str | None, typer.Option(help="python3.9 to python3.14; createCompute's default where left out.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Make an environment now, so that createCompute finds it ready, also without a network."""
+    from ellipsis_local.environments import DEFAULT_INTERPRETER, choose_interpreter
+
+    def tell(text: str) -> None:
+        errors().print(text, style="dim", markup=False)
+
+    with session_of(ctx).emulator() as emulator:
+        chosen = choose_interpreter(interpreter or DEFAULT_INTERPRETER, emulator.home)
+        environment = emulator.environments.prefetch(chosen, requirements or (), tell)
+    answer = {
+        "key": environment.key,
+        "folder": environment.folder,
+        "python": version_of(chosen),
+        "requirements": list(environment.requirements),
+        "packages": environment.packages,
+    }
+    if as_json:
+        print_json(answer)
+    else:
+        console().print(f"ready: {environment.key}, Python {answer['python']}, {len(environment.packages)} packages")
+
+
+@app.command()
+def prune(
+    ctx: typer.Context,
+    keys: Annotated[
+        list[str] | None, typer.Argument(help="Keys as `env list` shows them; all where left out.", show_default=False)
+    ] = None,
+    unused_for: Annotated[
+        float | None, typer.Option(metavar="DAYS", min=0, help="Only those not used for so long.")
+    ] = None,
+    yes: Yes = False,
+) -> None:
+    """Remove environments. Those of computes that are not over stay. Asks first on a terminal."""
+    with session_of(ctx).emulator() as emulator:
+        there = [info.key for info in emulator.environments.list()]
+        if unknown := set(keys or ()) - set(there):
+            raise NotFoundError(f"there is no environment {', '.join(sorted(unknown))}; `env list` shows what there is")
+        if there:
+            which = ", ".join(keys) if keys else "all environments"
+            age = "" if unused_for is None else f" not used for {unused_for:g} days"
+            confirm(f"Remove {which}{age} from {emulator.home.root}?", yes=yes)
+        removed = emulator.environments.prune(
+            keys or None,
+            None if unused_for is None else timedelta(days=unused_for),
+            in_use=emulator.computes.records.used_environments(),
+        )
+    freed = decimal(sum(info.bytes for info in removed))
+    console().print(f"removed {counted(len(removed), 'environment')}, {freed}" if removed else "nothing to remove")

@@ -1,0 +1,242 @@
+"""`ellipsis-local layers`: what lies in the home, into it and out of it."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from ellipsis_local.cli.lookup import find_layer
+from ellipsis_local.cli.output import Json, Yes, confirm, console, moment, print_json, size, table
+from ellipsis_local.cli.session import session_of
+from ellipsis_local.errors import ArgumentError
+
+__all__ = ["app"]
+
+app = typer.Typer(
+    help="The layers of the home: add files under the ids that scripts have written in them, list, export, remove.",
+    no_args_is_help=True,
+)
+DATES = ["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M:%S", "%Y-%m-%dT%H:%M:%SZ"]
+Layer = Annotated[
+    str, typer.Argument(help="The layer's path id, or its name where only one has it.", show_default=False)
+]
+TimestampId = Annotated[
+    str | None, typer.Option("--timestamp-id", "-t", help="One of its timestamps; needed where it has several.")
+]
+
+
+class Kind(StrEnum):
+    """What a source can be added as."""
+
+    RASTER = "raster"
+    VECTOR = "vector"
+    FILE = "file"
+
+
+def timestamps_of(answer: dict[str, Any]) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = answer.get(answer["type"], {}).get("timestamps", [])
+    return found
+
+
+def one_timestamp(answer: dict[str, Any], given: str | None) -> str:
+    """The timestamp that was given, or the only one."""
+    ids = [timestamp["id"] for timestamp in timestamps_of(answer)]
+    if given is not None:
+        return given
+    if len(ids) != 1:
+        raise ArgumentError(
+            f"layer {answer['name']!r} has {len(ids)} timestamps: give --timestamp-id {', '.join(ids) or 'none'}",
+            argument="timestampId",
+        )
+    return str(ids[0])
+
+
+@app.command()
+def add(
+    ctx: typer.Context,
+    source: Annotated[Path, typer.Argument(help="A file: GeoTIFF, GeoPackage, GeoJSON, Shapefile (also zipped), …")],
+    path_id: Annotated[
+        str | None, typer.Option(help="The UUID that scripts know it by; a new one where left out.")
+    ] = None,
+    timestamp_id: Annotated[str | None, typer.Option(help="The same for the timestamp.")] = None,
+    name: Annotated[str | None, typer.Option(help="The file's name where left out.")] = None,
+    kind: Annotated[
+        Kind | None, typer.Option("--type", help="Where a file can be read as either; `file` takes any file as it is.")
+    ] = None,
+    begin: Annotated[datetime | None, typer.Option("--from", formats=DATES, help="Begin of its date, in UTC.")] = None,
+    end: Annotated[
+        datetime | None, typer.Option("--to", formats=DATES, help="End of its date; the begin where left out.")
+    ] = None,
+    description: Annotated[str | None, typer.Option(help="Of the timestamp.")] = None,
+    epsg: Annotated[int | None, typer.Option(help="The CRS, in place of the file's.")] = None,
+    nodata: Annotated[float | None, typer.Option(help="The nodata value, in place of the file's.")] = None,
+    layer: Annotated[str | None, typer.Option(help="Which layer of a file that holds several.")] = None,
+    replace: Annotated[bool, typer.Option("--replace", help="Replace what the timestamp holds.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Add one file as a layer. It is copied; the same file under the same ids again changes nothing."""
+    with session_of(ctx).emulator() as emulator:
+        if kind is Kind.FILE:
+            answer = {"pathId": emulator.store.add_plain_file(source, name=name, path_id=path_id, replace=replace)}
+        else:
+            from ellipsis_local import layers
+
+            answer = layers.add(
+                source, path_id, timestamp_id, name=name, type=kind.value if kind else None, date=date_of(begin, end),
+                description=description, epsg=epsg, noDataValue=nodata, layer=layer, replace=replace,
+            )  # fmt: skip
+    if as_json:
+        print_json(answer)
+    else:
+        console().print(f"added {source.name}; for createCompute:\n{answer}", markup=False)
+
+
+def date_of(begin: datetime | None, end: datetime | None) -> dict[str, datetime] | None:
+    if begin is None:
+        if end is not None:
+            raise typer.BadParameter("needs --from as well", param_hint="--to")
+        return None
+    return {"from": begin.replace(tzinfo=UTC), "to": (end or begin).replace(tzinfo=UTC)}
+
+
+@app.command()
+def load(
+    ctx: typer.Context,
+    folder: Annotated[Path, typer.Argument(help="A folder of layers.")],
+    replace: Annotated[bool, typer.Option("--replace", help="Replace what is there under the same ids.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Add a folder of layers: by its catalog.toml, else every layer file, under ids that are the same everywhere."""
+    with session_of(ctx).emulator() as emulator:
+        loaded = emulator.store.load(folder, replace=replace)
+    if as_json:
+        print_json(loaded)
+        return
+    rows = [
+        (name, layer.get("type"), layer["pathId"], timestamp)
+        for name, layer in loaded.items()
+        for timestamp in layer.get("timestamps") or [layer.get("timestampId")]
+    ]
+    console().print(table("name", "type", "path id", "timestamp id", rows=rows, fold=("name",)))
+
+
+@app.command("list")
+def list_(ctx: typer.Context, as_json: Json = False) -> None:
+    """List all layers."""
+    from ellipsis_local import layers
+
+    with session_of(ctx).emulator() as emulator:
+        answers = layers.list()
+        home = emulator.home.root
+    if as_json:
+        print_json(answers)
+    elif not answers:
+        console().print(
+            f"no layers in {home}; add some with `layers add` or `layers load`, or run `demo`", markup=False
+        )
+    else:
+        rows = [(a["name"], a["type"], len(timestamps_of(a)) or None, a["id"]) for a in answers]
+        console().print(
+            table("name", "type", "timestamps", "path id", rows=rows, right=("timestamps",), fold=("name",))
+        )
+
+
+@app.command()
+def show(ctx: typer.Context, layer: Layer, as_json: Json = False) -> None:
+    """Show one layer: its timestamps with their ids, and what their files hold."""
+    from ellipsis_local import layers
+    from ellipsis_local.answers import file_answer
+
+    with session_of(ctx).emulator() as emulator:
+        path_id = find_layer(emulator.store.list(), layer)
+        answer = layers.get(path_id)
+        for timestamp in timestamps_of(answer):
+            timestamp["files"] = [file_answer(file) for file in emulator.store.files(path_id, timestamp["id"])]
+    if as_json:
+        print_json(answer)
+    else:
+        show_layer(answer)
+
+
+def show_layer(answer: dict[str, Any]) -> None:
+    out = console()
+    out.print(f"[bold]{answer['name']}[/]  {answer['type']}  {answer['id']}")
+    if description := answer["metadata"].get("description"):
+        out.print(description, markup=False)
+    if "file" in answer:
+        out.print(f"size  {size(answer['file']['size'])}")
+    for timestamp in timestamps_of(answer):
+        date = timestamp["date"]
+        out.print(
+            f"\ntimestamp {timestamp['id']}  {timestamp['status']}  {date['from']:%Y-%m-%d} to {date['to']:%Y-%m-%d}"
+        )
+        if timestamp["description"]:
+            out.print(timestamp["description"], markup=False)
+        rows = [
+            (file["name"], size(file["info"]["size"]), moment_of(file), content(file["info"]))
+            for file in timestamp["files"]
+        ]
+        out.print(table("file", "size", "added", "content", rows=rows, right=("size",), fold=("file", "content")))
+
+
+def moment_of(file: dict[str, Any]) -> str:
+    return moment(file["date"].replace(tzinfo=UTC))
+
+
+def content(info: dict[str, Any]) -> str:
+    if "features" in info:
+        return f"{info['features']} features, {crs_name(info['crs'])}; {', '.join(info['properties'])}"
+    if "bands" in info:
+        nodata = "" if info["noDataValue"] is None else f", nodata {info['noDataValue']:g}"
+        return f"{info['width']} × {info['height']}, {info['bands']} × {info['dtype']}, {crs_name(info['crs'])}{nodata}"
+    return ""
+
+
+def crs_name(text: str) -> str:
+    """A code as it is, of a WKT its name."""
+    return text if len(text) < 30 else text.split('"')[1] if '"' in text else text[:30]
+
+
+@app.command()
+def remove(
+    ctx: typer.Context,
+    layer: Layer,
+    timestamp_id: Annotated[str | None, typer.Option("--timestamp-id", "-t", help="Only this timestamp of it.")] = None,
+    yes: Yes = False,
+) -> None:
+    """Remove a layer, or one of its timestamps, with its files. Asks first on a terminal."""
+    from ellipsis_local import layers
+
+    with session_of(ctx).emulator() as emulator:
+        path_id = find_layer(emulator.store.list(), layer)
+        name = emulator.store.path(path_id).name
+        what = f"layer {name!r}" if timestamp_id is None else f"timestamp {timestamp_id} of layer {name!r}"
+        confirm(f"Remove {what} and its files from {emulator.home.root}?", yes=yes)
+        layers.remove(path_id, timestamp_id)
+    console().print(f"removed {what}", markup=False)
+
+
+@app.command()
+def export(
+    ctx: typer.Context,
+    layer: Layer,
+    target: Annotated[
+        Path, typer.Argument(help="Its ending tells the format: .tif; .gpkg, .geojson, .fgb, .parquet, .shp.zip")
+    ],
+    timestamp_id: TimestampId = None,
+) -> None:
+    """Write a timestamp to one file: several rasters as their mosaic, several vectors one after the other."""
+    from ellipsis_local import layers, path
+
+    with session_of(ctx).emulator() as emulator:
+        path_id = find_layer(emulator.store.list(), layer)
+        answer = layers.get(path_id)
+        if answer["type"] == "file":
+            path.file.download(path_id, target)
+        else:
+            layers.export(path_id, one_timestamp(answer, timestamp_id), target)
+    console().print(f"wrote {target} ({size(target.stat().st_size)})", markup=False)

@@ -1,0 +1,198 @@
+"""`computes` on computes that another process, or another user, made."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+import ellipsis_local
+from ellipsis_local.cli.app import app
+
+KEYS = {
+    "id",
+    "status",
+    "message",
+    "createdAt",
+    "executions",
+    "layers",
+    "files",
+    "interpreter",
+    "requirements",
+    "owner",
+    "nodes",
+}
+
+
+def program(home, *arguments):
+    """The command line as a process of its own."""
+    environ = {name: value for name, value in os.environ.items() if not name.startswith("ELLIPSIS_LOCAL_")}
+    environ |= {"ELLIPSIS_LOCAL_HOME": str(home), "PYTHONPATH": str(Path(ellipsis_local.__file__).parents[1])}
+    command = [sys.executable, "-m", "ellipsis_local", *arguments]
+    return subprocess.Popen(command, env=environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+@pytest.fixture
+def run(home, el):
+    def invoke(*arguments, code=0):
+        answer = CliRunner().invoke(app, ["--home", str(home), "computes", *arguments])
+        assert answer.exit_code == code, answer.output
+        if code:
+            return answer.stderr
+        return json.loads(answer.stdout) if "--json" in arguments and arguments[0] != "logs" else answer.stdout
+
+    return invoke
+
+
+def talk(params):
+    layer = next(iter(params.values()))
+    print("I have", layer["raster"].shape)
+    return layer["raster"].sum()
+
+
+def fail_on_one(params):
+    layer = next(iter(params.values()))
+    if layer["raster"][0, 0, 0] == 0:
+        raise RuntimeError("it is [bold]zero[/bold]")
+    return 1
+
+
+def wait(params):
+    import time
+
+    time.sleep(30)
+
+
+@pytest.fixture
+def computed(el, raster, create, token):
+    compute_id = create([raster])
+    el.compute.execute(compute_id, talk, token)
+    el.compute.execute(compute_id, talk, token)
+    return compute_id
+
+
+def test_list_and_show_those_of_all_users(run, el, raster, create, computed, home):
+    other = el.compute.createCompute(
+        [raster], "another token", nodes=1, interpreter=f"python3.{sys.version_info[1]}"
+    )["id"]  # fmt: skip
+    listed = run("list", "--json")
+    assert [one["id"] for one in listed] == [other, computed]
+    assert listed[0]["owner"] != listed[1]["owner"]
+    assert all(set(one) >= KEYS for one in listed)
+    assert (listed[1]["nodes"], listed[1]["executions"], listed[1]["status"]) == (2, 2, "completed")
+    assert [one["id"] for one in run("list", "--json", "--limit", "1")] == [other]
+    assert [one["id"] for one in run("list", "--json", "--status", "completed")] == [computed]
+    table = run("list")
+    assert other in table
+    assert computed in table
+
+
+def test_show(run, computed):
+    shown = run("show", computed[:13], "--json")
+    assert shown["id"] == computed
+    assert [node["state"] for node in shown["nodes"]] == ["completed"] * 2
+    assert sum(result["value"] for result in shown["result"]) == sum(range(2400)) + 2400 * 7
+    text = run("show", computed)
+    assert computed in text
+    assert "Python 3." in text
+    assert "no compute 'f00'" in run("show", "f00", code=1)
+
+
+def test_show_a_failure(run, el, raster, create, token):
+    compute_id = create([raster])
+    with pytest.raises(el.NodeError):
+        el.compute.execute(compute_id, fail_on_one, token)
+    text = run("show", compute_id)
+    assert "RuntimeError: it is [bold]zero[/bold]" in text
+    assert {result["type"] for result in run("show", compute_id, "--json")["result"]} == {"exception", "object"}
+
+
+def test_logs(run, computed):
+    lines = run("logs", computed).splitlines()
+    assert len(lines) == 4
+    assert "run 1 node 0 │ I have (2, " in "\n".join(lines)
+    records = [
+        json.loads(line) for line in run("logs", computed, "--json", "--node", "1", "--execution", "2").splitlines()
+    ]
+    assert [(one["execution"], one["node"]) for one in records] == [(2, 1)]
+    assert set(records[0]) == {"time", "execution", "node", "text"}
+    assert run("logs", computed, "--node", "7", "--json") == ""
+    assert "nothing" in run("logs", computed, "--node", "7")
+
+
+def test_logs_follow_until_the_compute_is_over(el, home, computed, token):
+    process = program(home, "computes", "logs", computed, "--follow")
+    try:
+        first = [process.stdout.readline() for _ in range(4)]
+        el.compute.execute(computed, talk, token)
+        more = [process.stdout.readline() for _ in range(2)]
+        el.compute.terminateCompute(computed, token)
+        assert process.wait(20) == 0
+    finally:
+        process.kill()
+        rest, errors = process.communicate()
+    assert all("I have" in line for line in first + more)
+    assert "run 3" in more[0]
+    assert rest == errors == ""
+
+
+def test_an_interrupt_is_code_130_and_one_word(home, computed):
+    process = program(home, "computes", "logs", computed, "--follow")
+    try:
+        process.stdout.readline()
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=20)
+    finally:
+        process.kill()
+    assert process.returncode == 130
+    assert errors == "interrupted\n"
+
+
+def test_terminate_one_that_another_process_holds(run, el, home, computed):
+    process = program(home, "computes", "terminate", computed[:8])
+    out, errors = process.communicate(timeout=40)
+    assert (process.returncode, errors) == (0, "")
+    assert computed in out
+    assert run("show", computed, "--json")["status"] == "stopped"
+
+
+def test_terminate_all_and_prune(run, el, raster, create, home, computed):
+    other = create([raster], nodes=1)
+    assert "nothing" in run("prune")
+    out = run("terminate", "--all", "--yes")
+    assert computed in out
+    assert other in out
+    assert "nothing" in run("terminate", "--all")
+    assert (home / "computes" / computed).is_dir()
+    assert "nothing" in run("prune", "--older-than", "1", "--yes")
+    assert "2 computes" in run("prune", "--yes")
+    assert run("list", "--json") == []
+    assert not (home / "computes" / computed).exists()
+
+
+def test_a_script_that_waits_hears_of_a_termination_by_command(run, el, raster, create, token, tmp_path, home):
+    compute_id = create([raster])
+    caught = []
+
+    def execute():
+        try:
+            el.compute.execute(compute_id, wait, token)
+        except ValueError as error:
+            caught.append(error)
+
+    thread = threading.Thread(target=execute)
+    thread.start()
+    while el.compute.getComputeInfo(compute_id, token)["status"] != "executing":
+        time.sleep(0.02)
+    program(home, "computes", "terminate", compute_id).communicate(timeout=40)
+    thread.join(20)
+    assert len(caught) == 1
+    assert "terminated" in str(caught[0])

@@ -1,0 +1,109 @@
+"""`demo`: the main job from the command line, and the files that it leaves."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import matplotlib.image
+import numpy as np
+import pytest
+import rasterio
+
+import ellipsis_local
+from ellipsis_local.cli import demo_functions, demo_job
+from ellipsis_local.cli.fixtures import fixtures_folder
+from ellipsis_local.nodes import describe_function
+
+INTERPRETER = f"python3.{sys.version_info[1]}"
+
+
+def run(home, folder, *arguments):
+    environ = {name: value for name, value in os.environ.items() if not name.startswith("ELLIPSIS_LOCAL_")}
+    environ |= {"ELLIPSIS_LOCAL_HOME": str(home), "PYTHONPATH": str(Path(ellipsis_local.__file__).parents[1])}
+    command = [sys.executable, "-m", "ellipsis_local", "demo", "--interpreter", INTERPRETER, *arguments]
+    return subprocess.run(command, env=environ, cwd=folder, capture_output=True, text=True, timeout=300, check=False)
+
+
+@pytest.mark.parametrize("function", [demo_functions.summary, demo_functions.ndvi_picture])
+def test_the_functions_keep_the_rules_of_the_service(function):
+    assert describe_function(function, (3, 12), strict=True)["kind"] == "source"
+
+
+def test_the_fixtures_are_found():
+    assert (fixtures_folder() / "catalog.toml").is_file()
+
+
+def test_the_reduction_takes_partitions_without_pixels():
+    empty = dict.fromkeys(("pixels", "buildings", "trees", "parcels", "ndvi_sum", "forest", "cover"), 0)
+    empty |= {"lowest": None, "highest": None}
+    full = empty | {"pixels": 4, "ndvi_sum": 2.0, "forest": 1, "cover": 2, "lowest": 1.0, "highest": 9.0}
+    total = demo_job.reduced([empty, full])
+    assert (total["ndvi"], total["forest_share"], total["lowest"], total["highest"]) == (0.5, 0.5, 1.0, 9.0)
+    assert demo_job.Row(0, {}, empty, 0.1, 10).ndvi is None
+
+
+@pytest.mark.slow
+def test_demo_in_a_fresh_home_and_again(home, tmp_path):
+    first = run(home, tmp_path)
+    assert (first.returncode, first.stderr) == (0, "")
+    assert str(home) in first.stdout
+    assert "\x1b" not in first.stdout
+    folder = tmp_path / "ellipsis_local_demo"
+    assert str(folder) in first.stdout
+    check_files(folder, 4)
+    again = run(home, tmp_path, "--nodes", "3", "--output", "other")
+    assert (again.returncode, again.stderr) == (0, "")
+    check_files(tmp_path / "other", 3)
+    check_home(home)
+
+
+def check_files(folder, nodes):
+    with rasterio.open(folder / "ndvi.tif") as source:
+        ndvi = source.read(1)
+        assert (source.crs.to_epsg(), source.shape) == (3857, (480, 512))
+    with rasterio.open(fixtures_folder() / "scene_2024.tif") as source:
+        bands = source.read().astype("float64")
+    valid = (bands != 0).all(axis=0)
+    assert (np.isfinite(ndvi) == valid).all()
+    expected = (bands[3] - bands[2])[valid] / (bands[3] + bands[2])[valid]
+    np.testing.assert_allclose(ndvi[valid], expected, atol=1e-6)
+    assert -1 <= ndvi[valid].min() < ndvi[valid].max() <= 1
+
+    told = json.loads((folder / "summary.json").read_text())
+    assert len(told["nodes"]) == nodes
+    assert told["total"]["pixels"] == valid.sum()
+    assert told["total"]["ndvi"] == pytest.approx(expected.mean())
+    assert [told["total"][name] for name in ("buildings", "trees", "parcels")] == [452, 739, 432]
+
+    picture = matplotlib.image.imread(folder / "partitions.png")
+    assert picture.shape[0] > 600
+    assert picture.shape[1] > 1200
+    assert len(np.unique((picture[..., :3] * 15).astype(int).reshape(-1, 3), axis=0)) > 200
+
+
+def check_home(home):
+    """Two runs leave one layer of NDVI, and no compute that is not over."""
+    environ = {
+        **os.environ,
+        "PYTHONPATH": str(Path(ellipsis_local.__file__).parents[1]),
+        "ELLIPSIS_LOCAL_HOME": str(home),
+    }
+
+    def ask(*arguments):
+        command = [sys.executable, "-m", "ellipsis_local", *arguments, "--json"]
+        return json.loads(subprocess.run(command, env=environ, capture_output=True, text=True, check=True).stdout)
+
+    assert len([layer for layer in ask("layers", "list") if layer["name"] == demo_job.NAME]) == 1
+    assert {compute["status"] for compute in ask("computes", "list")} == {"stopped"}
+
+
+@pytest.mark.slow
+def test_more_nodes_than_the_plan_has_is_one_line(home, tmp_path):
+    done = run(home, tmp_path, "--nodes", "65")
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: nodes must be at most 64")
+    assert done.stderr.count("\n") == 1

@@ -1,0 +1,149 @@
+"""Tables, JSON and logs as the command line prints them."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from ellipsis_local.cli import lookup, output
+from ellipsis_local.cli.logs import read_lines
+from ellipsis_local.errors import ArgumentError, NotFoundError
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "text"),
+    [
+        (661818.7253, 664587.6033, "661819 – 664588"),
+        (5.9456, 5.9944, "5.9456 – 5.9944"),
+        (0.0, 1.5, "0.00 – 1.50"),
+        (-20037508.34, 20037508.34, "-20037508 – 20037508"),
+        (3.0, 3.0, "3.00 – 3.00"),
+    ],
+)
+def test_extents_have_the_decimals_that_their_length_asks_for(low, high, text):
+    assert output.extent_text(low, high) == text
+
+
+@pytest.mark.parametrize(("number", "text"), [(None, ""), (0, "0 B"), (1, "1 B"), (238, "238 B"), (89_900, "89.9 kB")])
+def test_sizes(number, text):
+    assert output.size(number) == text
+
+
+@pytest.mark.parametrize(("number", "text"), [(0, "0 layers"), (1, "1 layer"), (2, "2 layers")])
+def test_counted(number, text):
+    assert output.counted(number, "layer") == text
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (np.float64(0.5), 0.5),
+        (np.int16(3), 3),
+        (np.arange(3), [0, 1, 2]),
+        (datetime(2024, 1, 2, tzinfo=UTC), "2024-01-02T00:00:00+00:00"),
+        (Path("/x"), "/x"),
+        ({1}, [1]),
+        (object, "<class 'object'>"),
+    ],
+)
+def test_json_has_a_word_for_results(value, expected, capsys):
+    output.print_json({"value": value})
+    assert json.loads(capsys.readouterr().out) == {"value": expected}
+
+
+def test_a_large_array_is_told_and_not_written_out(capsys):
+    output.print_json(np.zeros(100_000))
+    assert len(capsys.readouterr().out) < 600
+
+
+def test_tables_without_a_terminal_keep_ids_whole(capsys, monkeypatch):
+    monkeypatch.delenv("COLUMNS", raising=False)
+    made = output.table("name", "id", rows=[("a" * 60, "1791d90c-86ee-417e-aa04-0e22447f6fd9"), (None, 3)])
+    output.console().print(made)
+    out = capsys.readouterr().out
+    assert "1791d90c-86ee-417e-aa04-0e22447f6fd9" in out
+    assert "\x1b" not in out
+
+
+def test_tables_break_only_what_may_be_broken(capsys):
+    made = output.table("id", "text", rows=[("x" * 20, "y" * 30)], fold=("text",))
+    Console(width=40).print(made)
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 4
+    assert lines[2] == "x" * 20 + "  " + "y" * 18
+    assert lines[3].split() == ["y" * 12]
+
+
+def test_a_table_without_rows_has_its_head(capsys):
+    output.console().print(output.table("id", "text", rows=[]))
+    assert capsys.readouterr().out.split()[:2] == ["id", "text"]
+
+
+def layer(name, number):
+    return SimpleNamespace(name=name, id=f"00000000-0000-4000-8000-{number:012}")
+
+
+def test_a_layer_is_found_by_id_and_by_name():
+    records = [layer("a", 1), layer("b", 2), layer("b", 3)]
+    assert lookup.find_layer(records, "a") == records[0].id
+    assert lookup.find_layer([], records[0].id.upper()) == records[0].id
+    with pytest.raises(ArgumentError, match="several"):
+        lookup.find_layer(records, "b")
+    with pytest.raises(NotFoundError, match="layers list"):
+        lookup.find_layer(records, "c")
+
+
+class FakeRecords:
+    """Two pages of computes."""
+
+    pages = {None: (["aa1", "ab2"], "next"), "next": (["b3"], None)}
+
+    def get(self, text):
+        for ids, _ in self.pages.values():
+            if text in ids:
+                return SimpleNamespace(id=text)
+        raise NotFoundError("no")
+
+    def page(self, owner, start):
+        assert owner is None
+        ids, after = self.pages[start]
+        return [SimpleNamespace(id=one) for one in ids], after
+
+
+def test_a_compute_is_found_by_the_beginning_of_its_id():
+    assert lookup.find_compute(FakeRecords(), "b").id == "b3"
+    assert lookup.find_compute(FakeRecords(), "aa1").id == "aa1"
+    assert [one.id for one in lookup.every_compute(FakeRecords())] == ["aa1", "ab2", "b3"]
+    with pytest.raises(ArgumentError, match="2 computes"):
+        lookup.find_compute(FakeRecords(), "a")
+    with pytest.raises(NotFoundError, match="computes list"):
+        lookup.find_compute(FakeRecords(), "c")
+
+
+def test_logs_are_read_as_they_grow(tmp_path):
+    path = tmp_path / "log.jsonl"
+    steps = iter(
+        [
+            lambda: False,
+            lambda: path.write_text('{"text": "one"}\n{"text": "t'),
+            lambda: path.open("a").write('wo"}\n{"text": "thr'),
+            lambda: path.open("a").write('ee"}\n') and True,
+        ]
+    )
+    results = iter([False, False, False, True])
+
+    def over():
+        next(steps)()
+        return next(results)
+
+    assert [line["text"] for line in read_lines(path, over)] == ["one", "two", "three"]
+
+
+def test_logs_of_a_compute_that_printed_nothing(tmp_path):
+    assert list(read_lines(tmp_path / "none", lambda: True)) == []

@@ -1,0 +1,179 @@
+"""The structure of the code: imports go one way, rooms leave each other alone, modules stay small.
+
+Everything is read from the source (ast), nothing is imported. Lazy imports inside functions count as well; imports
+under `if TYPE_CHECKING` count for the direction, and not for cycles, because they never run.
+"""
+
+from __future__ import annotations
+
+import ast
+import sys
+from collections.abc import Iterator
+from functools import cache
+from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+ROOT = Path(__file__).parents[2] / "ellipsis_local"
+MOST_LINES = 400
+
+LEVELS = (
+    {"errors", "types"},
+    {"settings", "arguments"},
+    {"home", "database", "processes"},
+    {"inside"},
+    {"store", "accounts", "environments", "partitions", "nodes"},
+    {"computes"},
+    {"emulator"},
+    {"answers"},
+    {"account", "compute", "layers", "path", "util"},
+    {"", "cli", "__main__"},
+)
+"""From the ground up. A room may import those of lower levels; rooms of one level do not import each other. "" is the
+package itself, whose public names are looked up lazily."""
+
+SAME_LEVEL = {("cli", ""), ("__main__", "cli")}
+"""The exceptions: the command line asks the package for its version, and `python -m` is the command line."""
+
+SPEAKS_TO_NODES = {"nodes", "computes"}
+"""Who may import `inside`: the engine for the frames of the pipe, computes for the values that come back."""
+
+AT_IMPORT = {"numpy", "affine", "pebble"}
+"""What `inside` may import besides the standard library when it is imported."""
+IN_FUNCTIONS = AT_IMPORT | {
+    "cloudpickle", "geopandas", "multiprocessing_logging", "pandas", "pyarrow", "pyproj", "rasterio", "shapely",
+}  # fmt: skip
+"""What it may import later: what every environment holds, and what comes with that."""
+
+
+class Import(NamedTuple):
+    """One imported module, as it is written."""
+
+    module: str
+    line: int
+    typing: bool
+    """Under `if TYPE_CHECKING`."""
+    lazy: bool
+    """Inside a function."""
+
+
+def dotted(path: Path) -> str:
+    parts = path.relative_to(ROOT.parent).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+MODULES = {dotted(path): path for path in sorted(ROOT.rglob("*.py"))}
+INSIDE = {name: path for name, path in MODULES.items() if f"{name}.".startswith("ellipsis_local.inside.")}
+OURS = {name: path for name, path in MODULES.items() if name not in INSIDE}
+RUN_INSIDE = [*INSIDE.values(), ROOT / "environments" / "compile_program.py"]
+
+
+def room(module: str) -> str:
+    return module.split(".")[1] if "." in module else ""
+
+
+def origin(node: ast.ImportFrom, package: str) -> str:
+    """The module after `from`, with the dots of a relative import resolved."""
+    if not node.level:
+        return str(node.module)
+    above = package.split(".")[: len(package.split(".")) - node.level + 1]
+    return ".".join([*above, *([node.module] if node.module else [])])
+
+
+def walk(node: ast.AST, package: str, typing: bool = False, lazy: bool = False) -> Iterator[Import]:
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.Import):
+            for alias in child.names:
+                yield Import(alias.name, child.lineno, typing, lazy)
+        elif isinstance(child, ast.ImportFrom):
+            module = origin(child, package)
+            for alias in child.names:
+                full = f"{module}.{alias.name}"
+                yield Import(full if full in MODULES else module, child.lineno, typing, lazy)
+        elif isinstance(child, ast.If) and "TYPE_CHECKING" in ast.unparse(child.test):
+            yield from walk(ast.Module(child.body, []), package, True, lazy)
+            yield from walk(ast.Module(child.orelse, []), package, typing, lazy)
+        else:
+            inner = isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
+            yield from walk(child, package, typing, lazy or inner)
+
+
+@cache
+def imports(path: Path) -> tuple[Import, ...]:
+    return tuple(walk(ast.parse(path.read_text(encoding="utf-8")), dotted(path.parent / "__init__.py")))
+
+
+def ours(path: Path) -> Iterator[Import]:
+    return (one for one in imports(path) if one.module.partition(".")[0] == "ellipsis_local")
+
+
+def test_every_room_has_its_place() -> None:
+    placed = [name for level in LEVELS for name in level]
+    assert len(placed) == len(set(placed))
+    assert {room(name) for name in MODULES} == set(placed), "add the new room to LEVELS, the removed one away"
+
+
+def test_imports_go_one_way() -> None:
+    level = {one: number for number, names in enumerate(LEVELS) for one in names}
+    wrong = []
+    for name, path in OURS.items():
+        here = room(name)
+        for one in ours(path):
+            there = room(one.module)
+            if not here:
+                # The package itself names everything public, under TYPE_CHECKING, and imports it when it is asked for.
+                allowed = one.typing
+            else:
+                allowed = there == here or level[there] < level[here] or (here, there) in SAME_LEVEL
+            if not allowed:
+                wrong.append(f"{path}:{one.line}: {name} imports {one.module}")
+    assert wrong == []
+
+
+def test_few_speak_the_language_of_the_nodes() -> None:
+    found = {room(name) for name, path in OURS.items() for one in ours(path) if room(one.module) == "inside"}
+    assert found <= SPEAKS_TO_NODES
+
+
+def test_no_cycles() -> None:
+    graph = {
+        name: {one.module for one in imports(path) if not one.typing and one.module in MODULES} - {name}
+        for name, path in MODULES.items()
+    }
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        pytest.fail(f"a cycle of imports: {' → '.join(error.args[1])}")
+
+
+def test_inside_stands_alone() -> None:
+    standard = set(sys.stdlib_module_names) | {"ellipsis_node"}
+    wrong = []
+    for path in INSIDE.values():
+        for one in imports(path):
+            libraries = standard | (IN_FUNCTIONS if one.lazy or one.typing else AT_IMPORT)
+            if one.module.partition(".")[0] not in libraries and one.module not in INSIDE:
+                wrong.append(f"{path}:{one.line}: {one.module}")
+    assert wrong == []
+
+
+@pytest.mark.parametrize("path", RUN_INSIDE, ids=lambda path: path.name)
+def test_what_runs_in_environments_is_python_3_9(path: Path) -> None:
+    ast.parse(path.read_text(encoding="utf-8"), feature_version=(3, 9))
+
+
+def test_the_program_that_compiles_bytecode_needs_no_package() -> None:
+    path = ROOT / "environments" / "compile_program.py"
+    assert {one.module.partition(".")[0] for one in imports(path)} <= set(sys.stdlib_module_names)
+
+
+def test_modules_stay_small() -> None:
+    lines = {str(path): len(path.read_text(encoding="utf-8").splitlines()) for path in MODULES.values()}
+    assert {path: count for path, count in lines.items() if count > MOST_LINES} == {}
+
+
+def test_modules_say_what_they_are() -> None:
+    silent = [path for path in MODULES.values() if not ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))]
+    assert [str(path) for path in silent if path.name != "__main__.py"] == []
