@@ -73,11 +73,13 @@ class Home:
             raise TimeoutError(f"the lock {key} is held by another process") from error
 
     def sweep(self, age: float = 3600) -> None:
-        """Remove the drafts of killed processes: those that nobody has touched for so many seconds."""
-        for draft in self.cuts.glob(".new-*"):
+        """Remove the drafts of killed processes: those in which nobody has written for so many seconds."""
+        for draft in (*self.cuts.glob(".new-*"), *self.cache.glob(".new-*")):
             with contextlib.suppress(OSError):
-                if time.time() - draft.stat().st_mtime > age:
+                newest = max(path.stat().st_mtime for path in (draft, *draft.rglob("*")))
+                if time.time() - newest > age:
                     shutil.rmtree(draft, ignore_errors=True)
+                    draft.unlink(missing_ok=True)
 
     @staticmethod
     def temporary(parent: Path) -> Path:

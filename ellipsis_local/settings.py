@@ -18,7 +18,7 @@ import platformdirs
 
 from ellipsis_local.errors import SettingsError
 
-__all__ = ["Settings", "default_home", "read_settings"]
+__all__ = ["PREFIX", "SETTINGS_FILE", "Settings", "default_home", "read_settings"]
 
 PREFIX = "ELLIPSIS_LOCAL_"
 SETTINGS_FILE = "settings.toml"

@@ -7,7 +7,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, TypedDict
 
-__all__ = ["Extent", "ExtentDict", "PathRecord", "RasterFile", "StoredFile", "Timestamp", "VectorFile"]
+__all__ = ["Extent", "ExtentDict", "PathRecord", "PathType", "RasterFile", "StoredFile", "Timestamp", "VectorFile"]
 
 PathType = Literal["folder", "raster", "vector", "file"]
 

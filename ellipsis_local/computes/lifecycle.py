@@ -18,6 +18,7 @@ from ellipsis_local.environments import Environment, Environments, Interpreter, 
 from ellipsis_local.errors import ComputeStateError, EllipsisLocalError, LayerWarning
 from ellipsis_local.home import Home
 from ellipsis_local.nodes import Engine, Pool, Program, describe_function
+from ellipsis_local.notices import warn
 from ellipsis_local.partitions import CutRequest, Partitioning, Partitions
 from ellipsis_local.processes import available_cores
 from ellipsis_local.settings import Settings
@@ -88,7 +89,7 @@ class Computes:
             if partitioning is not None:
                 self.records.set_extents(compute_id, [extent.to_dict() for extent in partitioning.extents])
                 for text in partitioning.warnings:
-                    warnings.warn(text, LayerWarning, stacklevel=5)
+                    warn(text, LayerWarning)
             record = self.records.get(compute_id)
             if record.status == "starting":
                 with self._pools.use(compute_id, lambda: self._pool(record, environment, partitioning)):

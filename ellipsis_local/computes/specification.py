@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +11,7 @@ from ellipsis_local.environments import Environments, Interpreter, check_require
 from ellipsis_local.errors import ArgumentError, EnvironmentWarning
 from ellipsis_local.home import Home
 from ellipsis_local.nodes.gpus import visible_gpus
+from ellipsis_local.notices import warn
 from ellipsis_local.partitions import CutRequest, Partitions
 from ellipsis_local.settings import Settings
 from ellipsis_local.store import LayerStore
@@ -163,9 +163,7 @@ def _layers(request: ComputeRequest, store: LayerStore) -> list[Timestamp]:
 def _gpus() -> tuple[str, ...]:
     found = visible_gpus(os.environ)
     if not found:
-        warnings.warn(
-            "enableGpu=True, and this machine shows no GPU: the nodes get none", EnvironmentWarning, stacklevel=5
-        )
+        warn("enableGpu=True, and this machine shows no GPU: the nodes get none", EnvironmentWarning)
     return found
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import re
-import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +17,7 @@ from ellipsis_local.environments.places import SUPPORTED_MINORS, candidates, run
 from ellipsis_local.environments.probe import Answer, Probe
 from ellipsis_local.errors import ArgumentError, EnvironmentWarning, InterpreterError
 from ellipsis_local.home import Home
+from ellipsis_local.notices import warn
 
 __all__ = ["DEFAULT_INTERPRETER", "Interpreter", "choose_interpreter", "find_interpreters", "parse_interpreter"]
 
@@ -127,11 +127,10 @@ def choose_interpreter(name: Any, home: Home, environ: Mapping[str, str] = os.en
     if name is DEFAULT_INTERPRETER and interpreters:
         own = {os.path.realpath(path) for path in running()}
         substitute = next((i for i in interpreters if str(i.executable) in own), interpreters[0])
-        warnings.warn(
+        warn(
             f"{name}, the default interpreter, is not on this machine; {substitute} is used. "
             f"To silence this, pass interpreter='{substitute.name}' or install {name} ({_install(wanted)})",
             EnvironmentWarning,
-            stacklevel=3,
         )
         return substitute
     listed = "; ".join(str(interpreter) for interpreter in interpreters) or "none that can be used"

@@ -21,6 +21,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from ellipsis_local.errors import ArgumentError, FidelityError, FidelityWarning
+from ellipsis_local.notices import warn
 
 __all__ = ["describe_function", "service_text"]
 
@@ -75,11 +76,7 @@ def describe_function(f: Any, python: tuple[int, ...], *, strict: bool) -> dict[
     else:
         description = _as_pickle(f, python, problems)
     if problems:
-        warnings.warn(
-            f"{f.__name__} runs here and would fail on the service: {'; '.join(problems)}",
-            FidelityWarning,
-            stacklevel=4,
-        )
+        warn(f"{f.__name__} runs here and would fail on the service: {'; '.join(problems)}", FidelityWarning)
     return description
 
 

@@ -27,7 +27,6 @@ from __future__ import annotations
 import contextlib
 import os
 import tomllib
-import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -35,6 +34,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict, cast
 
 from ellipsis_local.errors import ArgumentError, EllipsisLocalError, LayerError, LayerWarning
+from ellipsis_local.notices import warn
 from ellipsis_local.store import formats, ids, vectors
 from ellipsis_local.store.foreign import reading
 from ellipsis_local.store.parcels import FileParcel, Overrides
@@ -246,9 +246,7 @@ def from_folder(context: Context) -> dict[str, Loaded]:
         )
     if failed:
         reasons = "".join(f"\n  {reason}" for reason in failed)
-        warnings.warn(
-            f"{len(failed)} files in {context.root} are no usable layers:{reasons}", LayerWarning, stacklevel=4
-        )
+        warn(f"{len(failed)} files in {context.root} are no usable layers:{reasons}", LayerWarning)
     return dict(sorted(loaded.items()))
 
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-import warnings
 from pathlib import Path
 from typing import Any
 
 from ellipsis_local.errors import ArgumentError, LayerError, LayerWarning
+from ellipsis_local.notices import warn
 from ellipsis_local.store.crs import crs_text, epsg_text
 from ellipsis_local.store.foreign import quiet, reading, writing
 
@@ -154,9 +154,7 @@ def warn_of_names(frame: Any) -> None:
     """A .dbf keeps ten bytes of a column's name."""
     long = [name for name in frame.columns.drop(frame.active_geometry_name) if len(name.encode()) > 10]
     if long:
-        warnings.warn(
-            f"a shapefile shortens names to ten characters: {', '.join(map(repr, long))}", LayerWarning, stacklevel=2
-        )
+        warn(f"a shapefile shortens names to ten characters: {', '.join(map(repr, long))}", LayerWarning)
 
 
 def gpkg_options(frame: Any) -> dict[str, str]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 import struct
-import warnings
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import Any, Literal
 import numpy as np
 
 from ellipsis_local.errors import LayerError, LayerWarning
+from ellipsis_local.notices import warn
 from ellipsis_local.store.crs import crs_text, epsg_text
 from ellipsis_local.store.foreign import reading
 from ellipsis_local.types import Extent, VectorFile
@@ -146,10 +146,9 @@ def inspect(
     if census.total and not census.usable:
         raise LayerError(f"none of the {census.total} features of {source} has a geometry", source=source)
     if census.usable < census.total:
-        warnings.warn(
+        warn(
             f"{census.total - census.usable} of {census.total} features of {source} have no geometry and are left out",
             LayerWarning,
-            stacklevel=2,
         )
     return VectorFile(
         location=str(location), content=content, features=census.usable, extent=census.extent, format=format, **found

@@ -302,3 +302,83 @@ def test_an_environment_of_another_python(el, token, raster, points, create) -> 
     assert type(whole) is gpd.GeoDataFrame and sorted(whole["number"]) == list(range(100))
     assert str(whole["maybe"].dtype) == "Int64"
     assert all(type(r[3]) is np.float64 and r[4] == pd.Timestamp(0, tz="UTC") for r in result)
+
+
+def test_keys_are_spelled_as_the_caller_did(el, token, raster, create) -> None:
+    def f(params):
+        return list(params)
+
+    shouted = {name: value.upper() for name, value in raster.items()}
+    assert el.compute.execute(create([shouted], nodes=1), f, token) == [[shouted["timestampId"]]]
+
+
+def test_result_files_stay_after_terminating(el, token, raster, create) -> None:
+    compute_id = create([raster], largeResult=True)
+    response = el.compute.execute(compute_id, ndvi_like("bytes"), token)
+    el.compute.terminateCompute(compute_id, token)
+    assert el.compute.downloadFile(response[0], token, memfile=io.BytesIO()).getvalue()[:2] == b"II"
+
+
+def test_geopackages_become_a_vector_layer(el, token, points, create, tmp_path) -> None:
+    def f(params):
+        import io
+
+        out = io.BytesIO()
+        next(iter(params.values()))[["number", "geometry"]].to_file(out, driver="GPKG")
+        return out
+
+    response = el.compute.execute(create([points], nodes=4, largeResult=True), f, token)
+    target = el.path.vector.add("collected", token)["id"]
+    when = el.path.vector.timestamp.add(target, token)["id"]
+    el.compute.addToLayer(response, target, when, token)
+    el.layers.export(target, when, tmp_path / "all.fgb")
+    assert sorted(gpd.read_file(tmp_path / "all.fgb")["number"]) == list(range(100))
+    assert el.path.vector.timestamp.getBounds(target, when, token).area > 0
+
+
+def test_layers_are_for_every_token_of_the_home(el, raster) -> None:
+    made = el.compute.createCompute(
+        [raster], "a token of the service", nodes=1, interpreter=f"python3.{sys.version_info[1]}"
+    )
+    assert el.compute.getComputeInfo(made["id"], "Bearer a token of the service")["status"] == "available"
+
+
+def test_warnings_point_at_the_callers_line(el, token, create, fixtures) -> None:
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        layer = el.layers.add(fixtures / "awkward_null_geometry.geojson")
+        compute_id = create([layer])
+        el.compute.execute(compute_id, lambda params: 1, token)
+    assert {str(w.category.__name__) for w in caught} >= {"LayerWarning", "FidelityWarning"}
+    assert {w.filename for w in caught if w.category.__module__.startswith("ellipsis_local")} == {__file__}
+
+
+@pytest.mark.slow
+def test_the_client_itself_inside_a_function(el, token, raster, create, tmp_path) -> None:
+    """Scripts save their results with the client's own helpers, which they list in the requirements."""
+
+    def f(params):
+        from io import BytesIO
+
+        import ellipsis
+
+        (value,) = params.values()
+        ellipsis.sanitize.validNumpyArray("r", value["raster"], True)
+        return ellipsis.util.saveRaster(
+            r=value["raster"], epsg=3857, targetFile=BytesIO(), transform=value["transform"]
+        )
+
+    compute_id = create([raster], largeResult=True, requirements=["ellipsis==3.3.12"])
+    target = el.path.raster.add("saved", token)["id"]
+    when = el.path.raster.timestamp.add(target, token)["id"]
+    el.compute.addLayer(el.compute.execute(compute_id, f, token), target, when, token)
+    el.layers.export(target, when, tmp_path / "saved.tif")
+    with rasterio.open(tmp_path / "saved.tif") as whole:
+        np.testing.assert_array_equal(whole.read(1), np.arange(2400).reshape(40, 60))
+
+
+def test_remote_files_are_refused(el, token, raster) -> None:
+    with pytest.raises(ValueError, match="remoteInfo is not emulated"):
+        el.path.raster.timestamp.file.add(
+            raster["pathId"], raster["timestampId"], token, "tif", name="x", remoteInfo={"url": "s3://x"}
+        )

@@ -21,7 +21,7 @@ MOST_LINES = 400
 
 LEVELS = (
     {"errors", "types"},
-    {"settings", "arguments"},
+    {"settings", "arguments", "notices"},
     {"home", "database", "processes"},
     {"inside"},
     {"store", "accounts", "environments", "partitions", "nodes"},

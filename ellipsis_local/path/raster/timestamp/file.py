@@ -36,7 +36,7 @@ def add(
     epsg, noDataValue : int, float, optional
         In place of what the file says.
     mosaicPriority : str, optional
-        Kept as data; later files lie on top (our choice).
+        'newest' (the default) lays the file on top of those that are there, 'oldest' beneath them (our reading).
     """
     if remoteInfo is not None:
         raise ArgumentError(
