@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import sys
 from collections.abc import Iterable, Sequence
 from datetime import datetime
@@ -41,7 +40,8 @@ Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask; off a termin
 
 def _console(*, stderr: bool) -> Console:
     stream = sys.stderr if stderr else sys.stdout
-    width = None if stream.isatty() or "COLUMNS" in os.environ else PLAIN_WIDTH
+    # COLUMNS tells of a terminal, and outlives it: programs that call programs pass it on.
+    width = None if stream.isatty() else PLAIN_WIDTH
     return Console(stderr=stderr, highlight=False, soft_wrap=stderr, width=width)
 
 

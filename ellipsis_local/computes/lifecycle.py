@@ -17,7 +17,7 @@ from ellipsis_local.computes.specification import ComputeRequest, Specification,
 from ellipsis_local.environments import Environment, Environments, Interpreter, choose_interpreter, find_interpreters
 from ellipsis_local.errors import ComputeStateError, EllipsisLocalError, LayerWarning
 from ellipsis_local.home import Home
-from ellipsis_local.nodes import Engine, Pool, Program, describe_function
+from ellipsis_local.nodes import Engine, Parts, Pool, Program, describe_function
 from ellipsis_local.notices import warn
 from ellipsis_local.partitions import CutRequest, Partitioning, Partitions
 from ellipsis_local.processes import available_cores
@@ -80,20 +80,19 @@ class Computes:
     def _start(self, compute_id: str, specification: Specification) -> None:
         self.records.change(compute_id, {"queued"}, "starting", "preparing the environment and the partitions")
         try:
-            environment, partitioning = self._prepare(
-                specification.interpreter,
-                specification.request.requirements,
-                specification.cut,
-                self._teller(compute_id),
-            )
-            if partitioning is not None:
-                self.records.set_extents(compute_id, [extent.to_dict() for extent in partitioning.extents])
-                for text in partitioning.warnings:
-                    warn(text, LayerWarning)
+            environment, cut = self._prepare(specification, self._teller(compute_id))
+
+            def parts() -> Partitioning | None:
+                partitioning = cut()
+                if partitioning is not None:
+                    self.records.set_extents(compute_id, [extent.to_dict() for extent in partitioning.extents])
+                    for text in partitioning.warnings:
+                        warn(text, LayerWarning)
+                return partitioning
+
             record = self.records.get(compute_id)
-            if record.status == "starting":
-                with self._pools.use(compute_id, lambda: self._pool(record, environment, partitioning)):
-                    pass
+            with self._pools.use(compute_id, lambda: self._pool(record, environment, parts)):
+                pass
         except BaseException as error:
             self._pools.close(compute_id)
             message = str(error) if isinstance(error, EllipsisLocalError) else f"{type(error).__name__}: {error}"
@@ -107,41 +106,55 @@ class Computes:
             )
 
     def _prepare(
-        self,
-        interpreter: Interpreter,
-        requirements: tuple[str, ...],
-        cut: CutRequest | None,
-        report: Callable[[str], None],
-    ) -> tuple[Environment, Partitioning | None]:
-        """The environment and the partitions, side by side: the one waits for the network, the other for the disk."""
+        self, specification: Specification, report: Callable[[str], None]
+    ) -> tuple[Environment, Callable[[], Partitioning | None]]:
+        """The environment, and how to come by the partitions.
+
+        An environment that has to be built is built while the layers are cut: the one waits for the network, the other
+        for the disk. Where it is there already, the cut is left for the time in which the nodes start.
+        """
+        interpreter, requirements = specification.interpreter, specification.request.requirements
+        cut = specification.cut
         if cut is None:
-            return self._environments.ensure(interpreter, requirements, report), None
+            return self._environments.ensure(interpreter, requirements, report), lambda: None
+        if self._environments.get(specification.environment) is not None:
+            environment = self._environments.ensure(interpreter, requirements, report)
+            return environment, lambda: self._partitions.ensure(cut, report)
         executor = ThreadPoolExecutor(1, thread_name_prefix="ellipsis_local-environment")
         try:
-            environment = executor.submit(self._environments.ensure, interpreter, requirements, report)
+            building = executor.submit(self._environments.ensure, interpreter, requirements, report)
             partitioning = self._partitions.ensure(cut, report)
-            return environment.result(), partitioning
+            return building.result(), lambda: partitioning
         finally:
             # Where the cut failed, the build goes on for the next compute, and the error does not wait for it.
             executor.shutdown(wait=False)
 
-    def _pool(self, record: Record, environment: Environment, partitioning: Partitioning | None) -> Pool:
+    def _pool(self, record: Record, environment: Environment, cut: Callable[[], Partitioning | None]) -> Pool:
         spec = record.spec
         keys = timestamp_keys(spec["layers"])
-        parts = partitioning.parts if partitioning is not None else ()
-        crs = partitioning.crs if partitioning is not None else None
+
+        def parts() -> Parts:
+            partitioning = cut()
+            if partitioning is None:
+                return ()
+            crs = partitioning.crs
+            return tuple(
+                tuple({**part, "id": keys[part["id"]], "crs": crs} for part in node) for node in partitioning.parts
+            )
+
         return self._engine.start(
             Program(
                 python=environment.python,
                 folder=self._home.compute(record.id),
                 nodes=spec["nodes"],
                 cores=self._settings.cores or available_cores(),
-                parts=tuple(tuple({**part, "id": keys[part["id"]], "crs": crs} for part in node) for node in parts),
+                vectors=any(layer["type"] == "vector" for layer in (spec["cut"] or {"layers": []})["layers"]),
                 files=tuple((path_id, str(self._store.get_plain_file(path_id).location)) for path_id in spec["files"]),
                 gpus=None if spec["gpus"] is None else tuple(spec["gpus"]),
                 timeout=self._settings.node_timeout,
                 memory=self._settings.node_memory,
-            )
+            ),
+            parts,
         )
 
     def _restart(self, record: Record) -> Pool:
@@ -152,8 +165,8 @@ class Computes:
         if environment is None:
             interpreter = self._interpreter(spec)
             environment = self._environments.ensure(interpreter, tuple(spec["requirements"]), self._teller(record.id))
-        partitioning = None if cut is None else self._partitions.ensure(cut, self._teller(record.id))
-        return self._pool(record, environment, partitioning)
+        tell = self._teller(record.id)
+        return self._pool(record, environment, lambda: None if cut is None else self._partitions.ensure(cut, tell))
 
     def _interpreter(self, spec: dict[str, Any]) -> Interpreter:
         """The interpreter that the compute was made with, or, where that is gone, the one that its name gives today."""

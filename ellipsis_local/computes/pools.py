@@ -57,11 +57,11 @@ class Pools:
         return None
 
     def _start(self, compute_id: str, start: Callable[[], Pool]) -> Pool:
-        self._records.add_pool(compute_id)
+        pool = start()
         try:
-            pool = start()
+            self._records.add_pool(compute_id)
         except BaseException:
-            self._records.remove_pool(compute_id)
+            pool.close()
             raise
         with self._lock:
             self._pools[compute_id] = pool

@@ -1,7 +1,7 @@
 """Running a function on nodes: how it is sent, the engine's interface, and the local engine."""
 
-from ellipsis_local.nodes.engine import Engine, NodeOutcome, Pool, Program
+from ellipsis_local.nodes.engine import Engine, NodeOutcome, Parts, Pool, Program
 from ellipsis_local.nodes.function import describe_function
 from ellipsis_local.nodes.local import LocalEngine
 
-__all__ = ["Engine", "LocalEngine", "NodeOutcome", "Pool", "Program", "describe_function"]
+__all__ = ["Engine", "LocalEngine", "NodeOutcome", "Parts", "Pool", "Program", "describe_function"]

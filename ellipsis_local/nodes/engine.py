@@ -13,17 +13,20 @@ from typing import Any, Literal, Protocol
 
 from ellipsis_local.errors import NodeDiedError, NodeError, NodeMemoryError, NodeTimeoutError, ResultError
 
-__all__ = ["SMALL_RESULT_BYTES", "Engine", "NodeOutcome", "Pool", "Program"]
+__all__ = ["SMALL_RESULT_BYTES", "Engine", "NodeOutcome", "Parts", "Pool", "Program"]
 
 SMALL_RESULT_BYTES = 2_000_000
 """What one node may return without largeResult: "2mb" in the documentation, of our encoding (our choice)."""
+
+Parts = tuple[tuple[dict[str, Any], ...], ...]
+"""Per node its parts of the layers, as `ellipsis_local.partitions` describes them; empty without layers."""
 
 FailureKind = Literal["exception", "result", "memory", "storage", "timeout", "died", "engine"]
 
 
 @dataclass(frozen=True)
 class Program:
-    """All that the nodes of one compute need, apart from the function."""
+    """All that the nodes of one compute need, apart from their parts of the layers and the function."""
 
     python: Path
     """The environment's interpreter."""
@@ -32,8 +35,8 @@ class Program:
     nodes: int
     cores: int
     """How many nodes run at the same time, at most."""
-    parts: tuple[tuple[dict[str, Any], ...], ...]
-    """Per node the parts of the layers, as `ellipsis_local.partitions` describes them; empty without layers."""
+    vectors: bool
+    """Whether there are vectors among the layers."""
     files: tuple[tuple[str, str], ...]
     """Path id and location of the files that every node receives."""
     gpus: tuple[str, ...] | None
@@ -104,5 +107,9 @@ class Pool(Protocol):
 class Engine(Protocol):
     """Starts pools."""
 
-    def start(self, program: Program) -> Pool:
-        """Start the nodes; returns when they are ready. EngineError with the evidence where they cannot start."""
+    def start(self, program: Program, parts: Callable[[], Parts]) -> Pool:
+        """Start the nodes; returns when they are ready.
+
+        `parts` is called once, while the nodes start, and may take its time. EngineError, with the evidence, where they
+        cannot start; what `parts` raises passes through, and nothing is left running then.
+        """

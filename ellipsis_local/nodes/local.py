@@ -13,7 +13,7 @@ from typing import Any
 
 from ellipsis_local.errors import EngineError
 from ellipsis_local.inside.ellipsis_node.frames import read_frame, write_frame
-from ellipsis_local.nodes.engine import SMALL_RESULT_BYTES, NodeOutcome, Program
+from ellipsis_local.nodes.engine import SMALL_RESULT_BYTES, NodeOutcome, Parts, Program
 
 __all__ = ["LocalEngine"]
 
@@ -30,8 +30,8 @@ class LocalEngine:
     def __init__(self, environ: Mapping[str, str] | None = None) -> None:
         self._environ = dict(os.environ if environ is None else environ)
 
-    def start(self, program: Program) -> LocalPool:
-        return LocalPool(program, self._environ)
+    def start(self, program: Program, parts: Callable[[], Parts]) -> LocalPool:
+        return LocalPool(program, parts, self._environ)
 
 
 def node_environ(environ: Mapping[str, str], threads: int) -> dict[str, str]:
@@ -63,7 +63,7 @@ def worker_count(nodes: int, cores: int, gpus: int) -> int:
 class LocalPool:
     """A host process and its workers; one execution at a time."""
 
-    def __init__(self, program: Program, environ: Mapping[str, str]) -> None:
+    def __init__(self, program: Program, parts: Callable[[], Parts], environ: Mapping[str, str]) -> None:
         self._program = program
         self._closed = threading.Event()
         folder = program.folder
@@ -73,7 +73,7 @@ class LocalPool:
         workers = worker_count(program.nodes, program.cores, len(program.gpus or ()))
         with self._stderr.open("ab") as stderr:
             self._process = subprocess.Popen(
-                [str(program.python), "-s", "-u", str(HOST)],
+                [str(program.python), "-s", "-u", str(HOST), *(["--vectors"] if program.vectors else [])],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=stderr,
@@ -83,15 +83,16 @@ class LocalPool:
                 start_new_session=True,
             )
         try:
-            self._start(workers)
+            # While it imports what it needs, the layers may still have to be cut.
+            self._start(workers, parts())
         except BaseException:
             self.close()
             raise
 
-    def _start(self, workers: int) -> None:
+    def _start(self, workers: int, parts: Parts) -> None:
         program = self._program
         config = {
-            "parts": program.parts,
+            "parts": parts,
             "files": program.files,
             "results": str(program.folder / "results"),
             "scratch": str(program.folder / "scratch"),

@@ -104,7 +104,8 @@ def valid(values: NDArray[Any], nodata: float | None) -> NDArray[np.bool_]:
     if np.isnan(nodata):
         return ~np.isnan(values)
     # Compared in the dtype of the pixels: a float32 of -3.4e38 is no such double.
-    return np.asarray(values != np.asarray(nodata).astype(values.dtype))
+    different: NDArray[np.bool_] = values != np.asarray(nodata).astype(values.dtype)
+    return different
 
 
 class Layer:

@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import json
 import math
+import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -41,7 +42,8 @@ def opened(location: str | Path, **options: Any) -> Iterator[Any]:
 def files_of(path: Path) -> tuple[Path, ...]:
     """The files that GDAL reads for the raster at `path`: itself first, then sidecars, or a VRT's sources."""
     with reading(path), opened(path) as dataset:
-        found = [Path(name) for name in dataset.files]
+        # Some versions of GDAL give the sources of a VRT as it spells them, with `..`.
+        found = [Path(os.path.normpath(name)) for name in dataset.files]
     return (path, *(name for name in found if name.is_file() and not name.samefile(path)))
 
 

@@ -234,8 +234,9 @@ def test_logs_of_every_node_in_one_place(el, token, raster, create, home) -> Non
         assert f"printed {edge}" in texts
         assert "WARNING mine: logged 5" in texts
         assert "from a child" in texts
-        assert texts[-1] == "to stderr without an end"
+        # The record of the forked process is written by a thread: before the unfinished line, or behind it.
         assert any("ERROR forked: " + "x" * 10_000 in text for text in texts)
+        assert any("to stderr without an end" in text for text in texts)
 
 
 def test_gpus_go_to_the_nodes_in_turn(el, token, raster, create, monkeypatch) -> None:

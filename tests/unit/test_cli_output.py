@@ -63,7 +63,7 @@ def test_a_large_array_is_told_and_not_written_out(capsys):
 
 
 def test_tables_without_a_terminal_keep_ids_whole(capsys, monkeypatch):
-    monkeypatch.delenv("COLUMNS", raising=False)
+    monkeypatch.setenv("COLUMNS", "80")
     made = output.table("name", "id", rows=[("a" * 60, "1791d90c-86ee-417e-aa04-0e22447f6fd9"), (None, 3)])
     output.console().print(made)
     out = capsys.readouterr().out

@@ -47,10 +47,13 @@ def main() -> None:
     answers = os.fdopen(os.dup(1), "wb")
     # Whatever a library prints at import must not end up between the answers.
     os.dup2(2, 1)
+    threading.Thread(target=_watch_parent, args=(os.getppid(),), daemon=True).start()
     try:
+        # Before the program is there: the caller may still be cutting layers.
+        loaded = _load(vectors="--vectors" in sys.argv)
         config, _ = read_frame(commands)
         host = _Host(config, answers, [commands.fileno(), answers.fileno()])
-        host.start()
+        host.start(loaded)
         while True:
             command, _ = read_frame(commands)
             host.run(command)
@@ -68,19 +71,9 @@ class _Host:
         self.lock = threading.Lock()
         self.pools: list[Any] = []
         self.log = open(config["log"], "ab")  # noqa: SIM115 - open as long as the process
-        threading.Thread(target=self._watch_parent, args=(os.getppid(),), daemon=True).start()
 
-    def start(self) -> None:
-        """Import what the layers need, fork the workers and tell the caller."""
-        import affine
-        import numpy
-
-        loaded = {"numpy": numpy.__version__, "affine": affine.__version__}
-        if any(part["type"] == "vector" for part in (self.config["parts"] or [[]])[0]):
-            import geopandas
-
-            answer_vector()
-            loaded["geopandas"] = geopandas.__version__
+    def start(self, loaded: dict[str, str]) -> None:
+        """Fork the workers and tell the caller."""
         program = worker.Program(self.config)
         count = self.config["workers"]
         self.collector = Collector(self.log, count)
@@ -134,11 +127,26 @@ class _Host:
         except (BrokenPipeError, ValueError):
             os.killpg(0, signal.SIGKILL)
 
-    def _watch_parent(self, parent: int) -> None:
-        """End with the caller even where a process forked by it still holds our stdin open."""
-        while os.getppid() == parent:
-            time.sleep(1)
-        os.killpg(0, signal.SIGKILL)
+
+def _load(*, vectors: bool) -> dict[str, str]:
+    """Import what the layers need, once for all workers; the versions."""
+    import affine
+    import numpy
+
+    loaded = {"numpy": numpy.__version__, "affine": affine.__version__}
+    if vectors:
+        import geopandas
+
+        answer_vector()
+        loaded["geopandas"] = geopandas.__version__
+    return loaded
+
+
+def _watch_parent(parent: int) -> None:
+    """End with the caller even where a process forked by it still holds our stdin open."""
+    while os.getppid() == parent:
+        time.sleep(1)
+    os.killpg(0, signal.SIGKILL)
 
 
 def _end_of_process(code: int | None) -> str:
