@@ -65,8 +65,8 @@ def describe_function(f: Any, python: tuple[int, ...], *, strict: bool) -> dict[
         )  # fmt: skip
     _check_signature(f)
     source = _source(f)
-    problems = _problems(f, source)
     outer = list(_outer_names(f, source)) if source is not None else []
+    problems = _problems(f, source, outer)
     sent_whole = source is not None and not outer and not source.lstrip().startswith("@") and f.__name__ != "<lambda>"
     if problems and strict:
         raise FidelityError(f"the service would not run {f.__name__}: {'; '.join(problems)} (strict=True)")
@@ -107,7 +107,7 @@ def _source(f: types.FunctionType) -> str | None:
         return None
 
 
-def _problems(f: types.FunctionType, source: str | None) -> list[str]:
+def _problems(f: types.FunctionType, source: str | None, outer: list[str]) -> list[str]:
     """Why the service would fail, in the user's words."""
     if f.__name__ == "<lambda>":
         return ["it is a lambda, and only the text of a def can be sent"]
@@ -123,7 +123,6 @@ def _problems(f: types.FunctionType, source: str | None) -> list[str]:
         found.append(
             "it is defined inside another block, and its text would be indented wrongly: move it to the top level"
         )
-    outer = list(_outer_names(f, source))
     if outer:
         found.append(f"it uses {', '.join(outer)} from outside its body: import or define them inside the function")
     return found
