@@ -9,6 +9,7 @@ from typing import Any, BinaryIO
 from ellipsis_local import arguments
 from ellipsis_local.emulator import current_emulator
 from ellipsis_local.errors import ArgumentError
+from ellipsis_local.path.shared import given_file
 
 __all__ = ["add", "download"]
 
@@ -23,16 +24,11 @@ def add(
     name: str | None = None,
 ) -> dict[str, str]:
     """Add a file of any kind: ``{'id': pathId}``. A memory file needs a name (the client fails on memory files)."""
-    path_name = arguments.path_text("filePath", filePath)
-    name = arguments.optional_string("name", name)
-    if memFile is None and path_name is None:
-        raise ArgumentError("You need to specify either a filePath or a memFile", argument="filePath", value=None)
-    if memFile is not None and name is None:
-        raise ArgumentError("Parameter name is required when using a memory file", argument="name", value=None)
+    source, name = given_file(filePath, memFile, name)
     emulator = current_emulator()
     path_id = emulator.store.add_plain_file(
-        memFile if path_name is None else Path(path_name),
-        name=name or Path(str(path_name)).name,
+        source,
+        name=name,
         parent_id=arguments.optional_uuid("parentId", parentId),
         metadata=arguments.json_value("metadata", metadata) or {},
         public_access=arguments.json_value("publicAccess", publicAccess) or {},

@@ -11,7 +11,17 @@ from ellipsis_local.answers import file_answer
 from ellipsis_local.emulator import Emulator, current_emulator
 from ellipsis_local.errors import ArgumentError
 
-__all__ = ["Layer", "add_file", "add_path", "add_timestamp", "bounds", "download", "list_files", "set_active"]
+__all__ = [
+    "Layer",
+    "add_file",
+    "add_path",
+    "add_timestamp",
+    "bounds",
+    "download",
+    "given_file",
+    "list_files",
+    "set_active",
+]
 
 Layer = Literal["raster", "vector"]
 
@@ -77,6 +87,18 @@ def bounds(type: Layer, path_id: Any, timestamp_id: Any, token: Any) -> Any:
     return emulator.store.bounds(path, timestamp)
 
 
+def given_file(file_path: Any, mem_file: Any, name: Any, *, path_wins: bool = False) -> tuple[Any, str]:
+    """What is to be added, and its name; where both are given, the client takes the path for rasters only."""
+    path_name = arguments.path_text("filePath", file_path)
+    name = arguments.optional_string("name", name)
+    if mem_file is None and path_name is None:
+        raise ArgumentError("You need to specify either a filePath or a memFile", argument="filePath", value=None)
+    if mem_file is not None and name is None:
+        raise ArgumentError("Parameter name is required when using a memory file", argument="name", value=None)
+    source = Path(str(path_name)) if mem_file is None or (path_wins and path_name is not None) else mem_file
+    return source, name or Path(str(path_name)).name
+
+
 def add_file(
     type: Layer,
     path_id: Any,
@@ -90,17 +112,8 @@ def add_file(
 ) -> dict[str, str]:
     arguments.token(token)
     file_format = arguments.string("fileFormat", file_format)
-    path_name = arguments.path_text("filePath", file_path)
-    name = arguments.optional_string("name", name)
-    if mem_file is None and path_name is None:
-        raise ArgumentError("You need to specify either a filePath or a memFile", argument="filePath", value=None)
-    if mem_file is not None and name is None:
-        raise ArgumentError("Parameter name is required when using a memory file", argument="name", value=None)
+    source, name = given_file(file_path, mem_file, name, path_wins=type == "raster")
     emulator, path, timestamp = _timestamp(type, path_id, timestamp_id)
-    # As the client does: a path wins over a memory file.
-    source = mem_file if path_name is None else Path(path_name)
-    if name is None:
-        name = Path(str(path_name)).name
     return {"id": emulator.store.add_file(path, timestamp, source, name=name, format=file_format, **options)}
 
 
