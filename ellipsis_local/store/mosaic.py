@@ -102,7 +102,8 @@ def valid(values: NDArray[Any], nodata: float | None) -> NDArray[np.bool_]:
     if nodata is None:
         return np.ones(values.shape, dtype=bool)
     if np.isnan(nodata):
-        return ~np.isnan(values)
+        missing: NDArray[np.bool_] = np.isnan(values)
+        return ~missing
     # Compared in the dtype of the pixels: a float32 of -3.4e38 is no such double.
     different: NDArray[np.bool_] = values != np.asarray(nodata).astype(values.dtype)
     return different
