@@ -101,10 +101,19 @@ def _check_signature(f: types.FunctionType) -> None:
 
 
 def _source(f: types.FunctionType) -> str | None:
+    """The function's own text; None where there is none.
+
+    What is found for a function made by exec can be another text of the same file name, such as that of ``python -c``.
+    """
     try:
-        return inspect.getsource(f)
-    except (OSError, TypeError, SyntaxError, IndentationError):
+        source = inspect.getsource(f)
+        if f.__name__ == "<lambda>":
+            return source
+        first = ast.parse(textwrap.dedent(source)).body[0]
+    except (OSError, TypeError, SyntaxError, IndexError, ValueError):
         return None
+    own = isinstance(first, ast.FunctionDef) and first.name in (f.__name__, f.__code__.co_name)
+    return source if own else None
 
 
 def _problems(f: types.FunctionType, source: str | None, outer: list[str]) -> list[str]:

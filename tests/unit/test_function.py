@@ -170,3 +170,15 @@ def test_what_is_no_function_of_one_argument(value, text) -> None:
     with pytest.raises(ArgumentError, match=text) as caught:
         describe_function(value, HERE, strict=False)
     assert caught.value.argument == "f"
+
+
+def test_another_text_of_the_same_file_name_is_not_sent(monkeypatch) -> None:
+    import linecache
+
+    scope: dict = {}
+    exec("def made(params):\n    return 7\n", scope)
+    # As `python -c` leaves it from Python 3.13 on.
+    other = "import sys;exec('def other(): pass')\n"
+    monkeypatch.setitem(linecache.cache, "<string>", (len(other), None, [other], "<string>"))
+    with pytest.warns(FidelityWarning, match="source is not available"):
+        assert describe_function(scope["made"], HERE, strict=False)["kind"] == "pickle"
