@@ -6,7 +6,7 @@ home/
   layers/FILE_ID/…         the files of layers, as they were given
   computes/COMPUTE_ID/     log.jsonl, results/, scratch/
   environments/KEY/        virtualenvs; usable once they hold environment.json
-  cache/                   may be deleted at any time
+  cache/                   may be deleted while no nodes run; what is missed is made again
     cuts/KEY/              one layer cut into N partitions
     interpreters.json      what the interpreters found here said of themselves
     virtualenv/            what virtualenv keeps for the next environment

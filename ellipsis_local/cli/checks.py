@@ -165,7 +165,7 @@ def check_disk(home: Home, settings: Settings) -> Finding:
     if free < LITTLE_DISK:
         return Finding(
             "disk", "warning", f"{text}: an environment takes half a gigabyte",
-            "`env prune` and `computes prune` free some; the cache may be deleted at any time", details,
+            "`env prune` and `computes prune` free some; the cache may be deleted while no nodes run", details,
         )  # fmt: skip
     return Finding("disk", "ok", text, details=details)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Callable
 from types import ModuleType
 from typing import Any
@@ -13,6 +14,16 @@ from affine import Affine
 
 INTERPRETER = f"python3.{sys.version_info[1]}"
 """The running one: it is on every machine that runs the tests."""
+
+
+def wait_for(el: ModuleType, compute_id: str, token: str, status: str, seconds: float = 120) -> dict[str, Any]:
+    """The compute's info once it has the status; fails where it errors instead, or takes too long."""
+    end = time.monotonic() + seconds
+    while (info := el.compute.getComputeInfo(compute_id, token))["status"] != status:
+        assert info["status"] != "errored", info["message"]
+        assert time.monotonic() < end, f"still {info['status']}, not {status}"
+        time.sleep(0.01)
+    return info
 
 
 @pytest.fixture

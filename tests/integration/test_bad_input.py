@@ -31,6 +31,7 @@ from ellipsis_local.errors import (
     NotFoundError,
     ResultError,
 )
+from tests.integration.conftest import wait_for
 
 UNKNOWN = "00000000-0000-4000-8000-000000000001"
 INTERPRETER = f"python3.{sys.version_info[1]}"
@@ -401,8 +402,7 @@ def test_the_state_decides(el, token, raster, create) -> None:
     compute_id = create([raster], awaitTillStarted=False)
     with pytest.raises(ComputeStateError, match="still being started"):
         el.compute.execute(compute_id, slow, token)
-    while el.compute.getComputeInfo(compute_id, token)["status"] != "available":
-        pass
+    wait_for(el, compute_id, token, "available")
     el.compute.execute(compute_id, slow, token, awaitTillCompleted=False)
     with pytest.raises(ComputeStateError, match="is executing"):
         el.compute.execute(compute_id, slow, token)

@@ -16,6 +16,7 @@ from typer.testing import CliRunner
 
 import ellipsis_local
 from ellipsis_local.cli.app import app
+from tests.integration.conftest import wait_for
 
 KEYS = {
     "id",
@@ -66,7 +67,6 @@ def fail_on_one(params):
 
 
 def wait(params):
-    import time
 
     time.sleep(30)
 
@@ -190,8 +190,7 @@ def test_a_script_that_waits_hears_of_a_termination_by_command(run, el, raster, 
 
     thread = threading.Thread(target=execute)
     thread.start()
-    while el.compute.getComputeInfo(compute_id, token)["status"] != "executing":
-        time.sleep(0.02)
+    wait_for(el, compute_id, token, "executing")
     program(home, "computes", "terminate", compute_id).communicate(timeout=40)
     thread.join(20)
     assert len(caught) == 1

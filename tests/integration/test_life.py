@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -18,7 +19,7 @@ import pytest
 
 from ellipsis_local import emulator as emulator_module
 from ellipsis_local.errors import ComputeStateError, EllipsisLocalError, FidelityWarning
-from tests.integration.conftest import INTERPRETER
+from tests.integration.conftest import INTERPRETER, wait_for
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -101,8 +102,7 @@ def test_terminating_during_an_execution_ends_it_within_a_second(el, token, rast
 
     thread = threading.Thread(target=run)
     thread.start()
-    while el.compute.getComputeInfo(compute_id, token)["status"] != "executing":
-        time.sleep(0.01)
+    wait_for(el, compute_id, token, "executing")
     if by == "thread":
         began = time.monotonic()
         el.compute.terminateAll(token)
@@ -132,8 +132,7 @@ def test_a_caller_that_dies_takes_its_workers_along(el, token, raster, home, tmp
     process = start(home, tmp_path, code)
     assert process.stdout is not None
     compute_id = process.stdout.readline().strip()
-    while el.compute.getComputeInfo(compute_id, token)["status"] != "executing":
-        time.sleep(0.01)
+    wait_for(el, compute_id, token, "executing")
     family = descendants(process.pid)
     assert len(family) >= 3
     process.send_signal(how)
@@ -193,6 +192,17 @@ def test_many_computes_keep_few_workers(el, token, raster, create) -> None:
     assert len(descendants(os.getpid())) <= 2 * 8
     assert [el.compute.execute(i, one, token) for i in (ids[0], ids[-1])] == [[1], [1]]
     assert len(el.compute.listComputes(token)["result"]) == 11
+
+
+def test_the_cache_may_be_deleted_between_uses(el: ModuleType, token, raster, points, create, home) -> None:
+    def count(params):
+        return [v["raster"].size if isinstance(v, dict) else len(v) for v in params.values()]
+
+    compute_id = create([raster, points])
+    before = el.compute.execute(compute_id, count, token)
+    emulator_module.use(None)
+    shutil.rmtree(home / "cache")
+    assert el.compute.execute(compute_id, count, token) == before
 
 
 def test_closing_the_emulator_leaves_the_compute(el: ModuleType, token, raster, create) -> None:

@@ -15,6 +15,7 @@ import rasterio
 from rasterio.io import MemoryFile
 
 from ellipsis_local.errors import FidelityWarning
+from tests.integration.conftest import wait_for
 
 
 @pytest.fixture(autouse=True)
@@ -231,30 +232,22 @@ def test_write_to_layer_raster_and_vector(el, token, raster, points, create, tmp
 
 def test_not_waiting_returns_at_once(el, token, raster, create) -> None:
     def slow(params):
-        import time
 
         time.sleep(0.7)
         return 5
 
-    def wait_for(status: str) -> dict:
-        end = time.monotonic() + 120
-        while (info := el.compute.getComputeInfo(compute_id, token))["status"] != status and time.monotonic() < end:
-            time.sleep(0.02)
-        assert info["status"] == status, info
-        return info
-
     compute_id = create([raster], awaitTillStarted=False)
     assert el.compute.getComputeInfo(compute_id, token)["status"] in ("queued", "starting", "available")
-    wait_for("available")
+    wait_for(el, compute_id, token, "available")
     assert el.compute.execute(compute_id, slow, token, awaitTillCompleted=False) is None
     info = el.compute.getComputeInfo(compute_id, token)
     assert info["status"] == "executing"
     assert "result" not in info
-    info = wait_for("completed")
+    info = wait_for(el, compute_id, token, "completed")
     assert [r["value"] for r in info["result"]] == [5, 5]
     assert all(n["state"] == "completed" and n["seconds"] >= 0.7 and n["resultSize"] > 0 for n in info["nodes"])
     el.compute.terminateCompute(compute_id, token, awaitTillTerminated=False)
-    wait_for("stopped")
+    wait_for(el, compute_id, token, "stopped")
 
 
 def test_both_spellings_of_the_await_argument(el, token, raster, create) -> None:
