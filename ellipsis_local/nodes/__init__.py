@@ -3,5 +3,16 @@
 from ellipsis_local.nodes.engine import Engine, NodeOutcome, Parts, Pool, Program
 from ellipsis_local.nodes.function import describe_function
 from ellipsis_local.nodes.local import LocalEngine
+from ellipsis_local.nodes.sent import Sent, describe_sent
 
-__all__ = ["Engine", "LocalEngine", "NodeOutcome", "Parts", "Pool", "Program", "describe_function"]
+__all__ = [
+    "Engine",
+    "LocalEngine",
+    "NodeOutcome",
+    "Parts",
+    "Pool",
+    "Program",
+    "Sent",
+    "describe_function",
+    "describe_sent",
+]

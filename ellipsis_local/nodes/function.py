@@ -1,40 +1,49 @@
 """How a function is sent: as source, the way the service gets it, or by cloudpickle where the service would fail.
 
-Seen in the client: it takes the function's source, derives the name as the text before the first bracket with every
-``def`` and every space removed, indents every line by two spaces and wraps it in ``def userFunction(params)``.
-Whatever that text does not carry (names of the module, closures, decorators) is a failure there.
+Whatever the text that the client sends does not carry (names of the module, closures, decorators) is a failure on the
+service, which `ellipsis_local.preflight` finds in the text.
 """
 
 from __future__ import annotations
 
-import ast
 import base64
 import builtins
-import dis
 import hashlib
 import inspect
 import sys
 import textwrap
 import types
-import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from dataclasses import replace
+from functools import lru_cache
 from typing import Any
 
 from ellipsis_local.errors import ArgumentError, FidelityError, FidelityWarning
 from ellipsis_local.notices import warn
+from ellipsis_local.preflight import (
+    Finding,
+    Origin,
+    Source,
+    Surroundings,
+    check_function,
+    lambda_finding,
+    no_source_finding,
+    outer_names,
+    parse,
+    read_source,
+    service_text,
+    wrapped_finding,
+)
 
 __all__ = ["describe_function", "service_text"]
 
-BUILTINS = frozenset(dir(builtins)) | {"__name__", "__file__"}
+GENERAL = "import or define it inside the function"
+PLAIN = (int, float, complex, str, bytes, bool, type(None))
 
 
-def service_text(source: str) -> tuple[str, str]:
-    """The text that the client sends for a function's source, and the name that it calls."""
-    name = source.split("(")[0].replace("def", "").replace(" ", "")
-    return "def userFunction(params):\n " + source.replace("\n", "\n  ") + "\n return " + name + "(params)", name
-
-
-def describe_function(f: Any, python: tuple[int, ...], *, strict: bool) -> dict[str, Any]:
+def describe_function(
+    f: Any, python: tuple[int, ...], *, strict: bool, around: Surroundings | None = None
+) -> dict[str, Any]:
     """The JSON description of a function that the node program runs.
 
     Parameters
@@ -44,7 +53,9 @@ def describe_function(f: Any, python: tuple[int, ...], *, strict: bool) -> dict[
     python : tuple of int
         The version of the environment's interpreter: a pickled function needs the same one.
     strict : bool
-        Refuse what the service would not run.
+        Refuse what the service would not run, or would run to another result.
+    around : Surroundings, optional
+        What else is known of the compute; rules that depend on it are silent without.
 
     Raises
     ------
@@ -56,7 +67,7 @@ def describe_function(f: Any, python: tuple[int, ...], *, strict: bool) -> dict[
     Warns
     -----
     FidelityWarning
-        Where the service would fail and it runs here.
+        One for each thing that fails, or may differ, on the service and runs here.
     """
     if not isinstance(f, types.FunctionType):
         raise ArgumentError(
@@ -65,18 +76,17 @@ def describe_function(f: Any, python: tuple[int, ...], *, strict: bool) -> dict[
         )  # fmt: skip
     _check_signature(f)
     source = _source(f)
-    outer = list(_outer_names(f, source)) if source is not None else []
-    problems = _problems(f, source, outer)
-    sent_whole = source is not None and not outer and not source.lstrip().startswith("@") and f.__name__ != "<lambda>"
-    if problems and strict:
-        raise FidelityError(f"the service would not run {f.__name__}: {'; '.join(problems)} (strict=True)")
-    if sent_whole:
-        assert source is not None  # noqa: S101
-        description = _as_source(f, source)
-    else:
-        description = _as_pickle(f, python, problems)
-    if problems:
-        warn(f"{f.__name__} runs here and would fail on the service: {'; '.join(problems)}", FidelityWarning)
+    look = _look(f)
+    findings = _findings(f, source, look, replace(around or Surroundings(), python=python))
+    reasons = "; ".join(finding.text for finding in findings)
+    if findings and strict:
+        raise FidelityError(f"the service would not run {f.__name__}: {reasons} (strict=True)")
+    text = None
+    if source is not None and not source.node.decorator_list and not outer_names(source, look, python):
+        text = _text(source)
+    description = _as_pickle(f, python, reasons) if source is None or text is None else _as_source(source, text)
+    for finding in findings:
+        warn(str(finding), FidelityWarning)
     return description
 
 
@@ -100,97 +110,104 @@ def _check_signature(f: types.FunctionType) -> None:
             )  # fmt: skip
 
 
-def _source(f: types.FunctionType) -> str | None:
-    """The function's own text; None where there is none.
+def _source(f: types.FunctionType) -> Source | None:
+    """The function's own def; None where it has none.
 
     What is found for a function made by exec can be another text of the same file name, such as that of ``python -c``.
     """
+    if f.__name__ == "<lambda>":
+        return None
     try:
-        source = inspect.getsource(f)
-        if f.__name__ == "<lambda>":
-            return source
-        first = ast.parse(textwrap.dedent(source)).body[0]
+        lines, first = inspect.getsourcelines(f)
+        # inspect unwraps, too
+        source = _read("".join(lines), inspect.unwrap(f).__code__.co_filename, first)
     except (OSError, TypeError, SyntaxError, IndexError, ValueError):
         return None
-    own = isinstance(first, ast.FunctionDef) and first.name in (f.__name__, f.__code__.co_name)
-    return source if own else None
+    return source if source.name in (f.__name__, f.__code__.co_name) else None
 
 
-def _problems(f: types.FunctionType, source: str | None, outer: list[str]) -> list[str]:
-    """Why the service would fail, in the user's words."""
-    if f.__name__ == "<lambda>":
-        return ["it is a lambda, and only the text of a def can be sent"]
+@lru_cache(maxsize=64)
+def _read(text: str, file: str, first: int) -> Source:
+    """Read once: the same function is executed again and again."""
+    return read_source(text, file, first)
+
+
+def _look(f: types.FunctionType) -> Callable[[str], Origin | None]:
+    """What defines a name outside of the function: an enclosing one, or its module."""
+    # Where it wraps another, that is whose text is sent.
+    own = inspect.unwrap(f)
+    enclosing = dict(zip(own.__code__.co_freevars, own.__closure__ or (), strict=True))
+
+    def look(name: str) -> Origin | None:
+        if name in enclosing:
+            try:
+                return Origin("closure", _way_out(name, enclosing[name].cell_contents, f))
+            except ValueError:
+                # it is not bound yet
+                return Origin("closure", GENERAL)
+        if name not in own.__globals__:
+            return None
+        value = own.__globals__[name]
+        return None if value is getattr(builtins, name, f) else Origin("global", _way_out(name, value, f))
+
+    return look
+
+
+def _way_out(name: str, value: Any, f: types.FunctionType) -> str:
+    """How to bring a value into the body."""
+    if isinstance(value, types.ModuleType):
+        plain = value.__name__ == name
+        return f"write 'import {value.__name__}{'' if plain else f' as {name}'}' in its body"
+    if isinstance(value, types.FunctionType | type):
+        if value.__module__ in (f.__module__, "__main__"):
+            return "move its definition into the body"
+        if getattr(sys.modules.get(value.__module__), name, None) is value:
+            return f"write 'from {value.__module__} import {name}' in its body"
+    return "write its value in the body" if isinstance(value, PLAIN) else GENERAL
+
+
+def _findings(
+    f: types.FunctionType, source: Source | None, look: Callable[[str], Origin | None], around: Surroundings
+) -> list[Finding]:
+    """What the service would do to it."""
+    code = inspect.unwrap(f).__code__
     if source is None:
-        return ["its source is not available (typed into python -c or made by exec), and only source can be sent"]
-    if source.lstrip().startswith("@"):
-        return ["it has a decorator, which the text that is sent cannot apply"]
-    found = []
-    text, name = service_text(source)
-    if name != f.__name__:
-        found.append(f"its name contains 'def', and the service would call {name!r}: rename it")
-    elif not _compiles(text):
-        found.append(
-            "it is defined inside another block, and its text would be indented wrongly: move it to the top level"
-        )
-    if outer:
-        found.append(f"it uses {', '.join(outer)} from outside its body: import or define them inside the function")
-    return found
+        found = [lambda_finding if f.__name__ == "<lambda>" else no_source_finding]
+        return [replace(make(code.co_firstlineno, None), function=f.__name__, file=code.co_filename) for make in found]
+    holder = f.__qualname__.split(".")[-2:-1]
+    findings = check_function(source, look, around, method=holder not in ([], ["<locals>"]))
+    if hasattr(f, "__wrapped__") and not source.node.decorator_list:
+        findings.insert(0, wrapped_finding(source))
+    return [replace(finding, function=f.__name__, file=source.file) for finding in findings]
 
 
-def _compiles(text: str) -> bool:
+def _text(source: Source) -> str | None:
+    """The text that is sent, put right where the service could not read it; None where that cannot be done."""
+    if source.calls_itself and source.sent_error is None:
+        return source.sent
+    text = service_text(textwrap.dedent(source.text))[0].rpartition("\n")[0] + f"\n return {source.name}(params)"
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            ast.parse(text)
-    except (SyntaxError, ValueError):
-        return False
-    return True
+        parse(text)
+    except SyntaxError:
+        return None
+    return text
 
 
-def _outer_names(f: types.FunctionType, source: str) -> Iterator[str]:
-    """Names that the text takes from the function's module or an enclosing function, in order of first use.
-
-    Of the text, not of the function's own code: pytest, for one, compiles assertions into calls of its own.
-    """
-    try:
-        code = compile(textwrap.dedent(source), "<source>", "exec", dont_inherit=True)
-    except (SyntaxError, ValueError):
-        return
-    seen = {f.__name__, *BUILTINS}
-    for name in _global_names(code):
-        if name not in seen and (name in f.__code__.co_freevars or name in f.__globals__):
-            seen.add(name)
-            yield name
-
-
-def _global_names(code: types.CodeType) -> Iterator[str]:
-    for instruction in dis.get_instructions(code):
-        if instruction.opname in ("LOAD_GLOBAL", "LOAD_NAME"):
-            yield str(instruction.argval)
-    for constant in code.co_consts:
-        if isinstance(constant, types.CodeType):
-            yield from _global_names(constant)
-
-
-def _as_source(f: types.FunctionType, source: str) -> dict[str, Any]:
-    text, name = service_text(source)
-    if name != f.__name__ or not _compiles(text):
-        text = service_text(textwrap.dedent(source))[0].rpartition("\n")[0] + f"\n return {f.__name__}(params)"
-    key = hashlib.sha256(f"{f.__code__.co_filename}\0{f.__code__.co_firstlineno}\0{text}".encode()).hexdigest()
+def _as_source(source: Source, text: str) -> dict[str, Any]:
+    key = hashlib.sha256(f"{source.file}\0{source.first}\0{text}".encode()).hexdigest()
     return {
         "kind": "source",
         "key": key,
         "text": text,
-        "source": source,
-        "filename": f.__code__.co_filename,
-        "line": f.__code__.co_firstlineno,
+        "source": source.text,
+        "filename": source.file,
+        "line": source.first,
     }
 
 
-def _as_pickle(f: types.FunctionType, python: tuple[int, ...], problems: list[str]) -> dict[str, Any]:
+def _as_pickle(f: types.FunctionType, python: tuple[int, ...], reasons: str) -> dict[str, Any]:
     import cloudpickle
 
-    reasons = "; ".join(problems)
     if tuple(python[:2]) != sys.version_info[:2]:
         raise FidelityError(
             f"{f.__name__} cannot be sent: {reasons}. It could run here only with interpreter="

@@ -79,7 +79,8 @@ def test_self_contained_functions_go_as_source(function, result) -> None:
 @pytest.mark.parametrize(
     ("function", "problem"),
     [
-        (uses_module_name, "it uses math, FACTOR from outside"),
+        (uses_module_name, "it uses math from outside"),
+        (uses_module_name, "it uses FACTOR from outside"),
         (annotated, "it uses FACTOR from outside"),
         (default_from_module, "it uses FACTOR from outside"),
         (lambda params: 1, "lambda"),

@@ -40,9 +40,28 @@ def load_function(description: dict[str, Any]) -> Callable[[Any], Any]:
                 _functions[key] = cloudpickle.loads(base64.b64decode(description["pickle"]))
             except BaseException:  # noqa: BLE001 - told to the caller
                 raise FunctionError(user_traceback(1)) from None
+        elif description["kind"] == "dill":
+            _functions[key] = _unpickle(description["pickle"])
         else:
             _functions[key] = _compile(description)
     return _functions[key]
+
+
+def _unpickle(text: str) -> Callable[[Any], Any]:
+    """A function that an old client pickled."""
+    from .pickles import HINT, ForeignPickleError, load_dill
+
+    try:
+        return load_dill(text)
+    except ForeignPickleError as error:
+        raise FunctionError(str(error)) from None
+    except ModuleNotFoundError as error:
+        raise FunctionError(
+            f"{user_traceback(1)}\nthe pickle names the module {error.name!r}, which the node does not have: put it "
+            f"among the requirements, or define the function in the script itself; besides, {HINT}"
+        ) from None
+    except BaseException:  # noqa: BLE001 - told to the caller
+        raise FunctionError(f"{user_traceback(1)}\n{HINT}") from None
 
 
 def _compile(description: dict[str, Any]) -> Callable[[Any], Any]:
@@ -50,16 +69,46 @@ def _compile(description: dict[str, Any]) -> Callable[[Any], Any]:
     text, file, first = description["text"], description["filename"], description["line"]
     scope: dict[str, Any] = {"__name__": "userFunction", "__builtins__": __builtins__}
     try:
-        tree = ast.parse(text)
-        # The text starts with one line of its own, before the first line of the function.
-        for node in ast.walk(tree):
-            for name in ("lineno", "end_lineno"):
-                if getattr(node, name, None) is not None:
-                    setattr(node, name, max(1, getattr(node, name) + first - 2))
-        lines = [""] * (first - 1) + [line + "\n" for line in description["source"].splitlines()]
+        tree = _parse(text, file, first - 2)
+        _place(tree, text.split("\n"), description["source"].split("\n"), first)
+        lines = [""] * (first - 1) + [line + "\n" for line in description["source"].split("\n")]
         linecache.cache[file] = (len(description["source"]), None, lines, file)
         exec(compile(tree, file, "exec", dont_inherit=True), scope)  # noqa: S102 - what a node is for
+    except SyntaxError as error:
+        raise FunctionError("".join(traceback.format_exception_only(type(error), error)).strip()) from None
     except BaseException:  # noqa: BLE001 - told to the caller
         raise FunctionError(user_traceback(1)) from None
-    function: Callable[[Any], Any] = scope["userFunction"]
+    function: Callable[[Any], Any] | None = scope.get("userFunction")
+    if function is None:
+        raise FunctionError("the text that was sent does not define userFunction")
     return function
+
+
+def _place(tree: ast.Module, sent: list[str], own: list[str], first: int) -> None:
+    """Move the parts of a tree to the lines and columns of the file that the function was written in.
+
+    The text that was sent starts with one line of its own, before the first line of the function, and is indented.
+    """
+    for node in ast.walk(tree):
+        for line, column in (("lineno", "col_offset"), ("end_lineno", "end_col_offset")):
+            number = getattr(node, line, None)
+            if number is not None:
+                if 0 <= number - 2 < len(own):
+                    moved = getattr(node, column) + _indent(own[number - 2]) - _indent(sent[number - 1])
+                    setattr(node, column, max(0, moved))
+                setattr(node, line, max(1, number + first - 2))
+
+
+def _indent(line: str) -> int:
+    return len(line) - len(line.lstrip(" \t"))
+
+
+def _parse(text: str, file: str, shift: int) -> ast.Module:
+    try:
+        return ast.parse(text)
+    except SyntaxError as error:
+        error.filename = file
+        for name in ("lineno", "end_lineno"):
+            if getattr(error, name, None):
+                setattr(error, name, max(1, getattr(error, name) + shift))
+        raise

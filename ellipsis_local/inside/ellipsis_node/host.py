@@ -29,6 +29,7 @@ from .frames import read_frame, write_frame
 from .memory import MEMORY_EXIT
 from .output import Collector
 from .params import answer_vector
+from .pickles import HINT
 
 __all__ = ["main"]
 
@@ -98,13 +99,17 @@ class _Host:
                 args=(command["execution"], node, command["function"], command["large"]),
                 timeout=command["timeout"],
             )
-            future.add_done_callback(partial(self._finished, node, done, command["timeout"]))
+            future.add_done_callback(
+                partial(self._finished, node, done, command["timeout"], command["function"]["kind"])
+            )
         for _ in nodes:
             done.acquire()
         self.collector.settle()
         self._answer({"event": "done"})
 
-    def _finished(self, node: int, done: threading.Semaphore, timeout: float | None, future: Future[Any]) -> None:
+    def _finished(
+        self, node: int, done: threading.Semaphore, timeout: float | None, function: str, future: Future[Any]
+    ) -> None:
         try:
             header, payload = future.result()
         except FutureTimeoutError:
@@ -112,6 +117,8 @@ class _Host:
         except pebble.ProcessExpired as error:
             kind = "memory" if error.exitcode == MEMORY_EXIT else "died"
             text = MEMORY.format(self.config["memory"]) if kind == "memory" else _end_of_process(error.exitcode)
+            if kind == "died" and function == "dill":
+                text += f"; {HINT}"
             header, payload = {"state": "failed", "kind": kind, "text": text}, b""
         except BaseException as error:  # noqa: BLE001 - told to the caller
             header, payload = {"state": "failed", "kind": "engine", "text": f"{type(error).__name__}: {error}"}, b""

@@ -19,7 +19,7 @@ import uuid
 from collections import OrderedDict
 from typing import Any, Callable
 
-__all__ = ["NotCarriableError", "decode", "encode"]
+__all__ = ["NotCarriableError", "decode", "encode", "open_value"]
 
 MAGIC = b"EV1\n"
 LENGTH = struct.Struct("<Q")
@@ -42,12 +42,17 @@ def encode(value: Any) -> bytes:
 
 def decode(data: bytes) -> Any:
     """What `encode` was given, in this process's own numpy, pandas, geopandas and shapely."""
+    tree, read = open_value(data)
+    return read(tree)
+
+
+def open_value(data: bytes) -> tuple[Any, Callable[[Any], Any]]:
+    """The tagged JSON of a value, and what makes the value of any part of it."""
     start = len(MAGIC) + LENGTH.size
     if data[: len(MAGIC)] != MAGIC:
         raise ValueError("these bytes are no encoded value")
     (length,) = LENGTH.unpack(data[len(MAGIC) : start])
-    tree = json.loads(data[start : start + length])
-    return _Reader(memoryview(data)[start + length :]).read(tree)
+    return json.loads(data[start : start + length]), _Reader(memoryview(data)[start + length :]).read
 
 
 def _library(value: Any) -> str:

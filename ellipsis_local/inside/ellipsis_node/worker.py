@@ -18,6 +18,7 @@ from typing import Any
 from .functions import FunctionError, load_function, user_traceback
 from .memory import memory_limit
 from .params import make_params
+from .pickles import HINT
 from .values import NotCarriableError, encode
 
 __all__ = ["Program", "begin", "hello", "run_node"]
@@ -143,9 +144,12 @@ def _run(node: int, function: dict[str, Any], large: bool) -> tuple[dict[str, An
         raise
     except SystemExit as error:
         raise FunctionError(f"the function ended its interpreter with sys.exit({error.code!r})") from None
-    except BaseException:  # noqa: BLE001 - told to the caller
+    except BaseException as error:  # noqa: BLE001 - told to the caller
         # Our own frame, and the line that wraps the text.
-        raise FunctionError(user_traceback(2 if function["kind"] == "source" else 1)) from None
+        text = user_traceback(2 if function["kind"] == "source" and function.get("wrapped", True) else 1)
+        if function["kind"] == "dill" and isinstance(error, SystemError):
+            text += "\n" + HINT
+        raise FunctionError(text) from None
     if large:
         return _keep_file(value), b""
     if _memory_file(value) is not None and not isinstance(value, (bytes, bytearray)):

@@ -1,0 +1,129 @@
+"""`ellipsis-local check`: what the service would do to the functions of a script, without running it."""
+
+from __future__ import annotations
+
+import tokenize
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ellipsis_local.cli.output import Json, console, counted, errors, print_json
+from ellipsis_local.cli.session import Session, session_of
+from ellipsis_local.errors import ArgumentError, EllipsisLocalError
+
+if TYPE_CHECKING:
+    from ellipsis_local.preflight import Finding, Installed, Report
+
+__all__ = ["check"]
+
+STYLES = {"error": "bold red", "warning": "yellow"}
+
+
+def check(
+    ctx: typer.Context,
+    scripts: Annotated[list[Path], typer.Argument(metavar="SCRIPT…", help="Python files.", show_default=False)],
+    strict: Annotated[bool, typer.Option("--strict", help="End with code 1 for what may differ as well.")] = False,
+    function: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="Look at this function of the script's module as well; may be repeated."),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Look at every function that a script passes to compute.execute: would the service run it, and to the same result?
+
+    The script is read, not run. Its layers, files, requirements and interpreter are those of its createCompute, as far
+    as they are written out. Ends with code 1 where a function would fail or give another result.
+    """
+    reports = [_look(session_of(ctx), script, function or []) for script in scripts]
+    findings = [finding for report in reports for finding in report.findings]
+    failed = any(strict or finding.severity == "error" for finding in findings)
+    if as_json:
+        print_json({"ok": not failed, **_answer(reports)})
+    else:
+        _tell(reports, findings)
+    if failed:
+        raise typer.Exit(1)
+
+
+def _look(session: Session, script: Path, functions: list[str]) -> Report:
+    from ellipsis_local.preflight import check_script
+
+    try:
+        # as Python reads it: by its coding cookie, else as UTF-8
+        with tokenize.open(script) as file:
+            text = file.read()
+    except (SyntaxError, UnicodeDecodeError) as error:
+        raise ArgumentError(f"{script} is no Python script: {error}", argument="script", value=str(script)) from error
+
+    def installed(python: tuple[int, ...], requirements: tuple[str, ...]) -> Installed | None:
+        return _environment(session, python, requirements)
+
+    report = check_script(text, str(script), installed=installed, functions=functions)
+    missing = [one.what for one in report.unseen if one.what in functions]
+    if missing:
+        raise ArgumentError(
+            f"{script} defines no function {missing[0]}; give the name of a def of its module",
+            argument="function", value=missing[0],
+        )  # fmt: skip
+    return report
+
+
+def _environment(session: Session, python: tuple[int, ...], requirements: tuple[str, ...]) -> Installed | None:
+    """What the home's environment for it holds; None where the home has none yet. Nothing is made."""
+    from ellipsis_local.environments import Environments, choose_interpreter
+    from ellipsis_local.home import Home
+    from ellipsis_local.preflight import installed_in
+
+    home = Home(session.settings().home)
+    if not home.environments.is_dir():
+        return None
+    environments = Environments(home)
+    try:
+        interpreter = choose_interpreter(f"python{python[0]}.{python[1]}", home)
+        found = environments.get(environments.plan(interpreter, requirements))
+    except EllipsisLocalError:
+        # createCompute tells what is wrong with them
+        return None
+    finally:
+        environments.close()
+    return None if found is None else installed_in(found.folder)
+
+
+def _answer(reports: list[Report]) -> dict[str, Any]:
+    return {
+        "functions": [
+            {"name": one.name, "file": one.file, "line": one.line} for report in reports for one in report.functions
+        ],
+        "findings": [finding.to_dict() for report in reports for finding in report.findings],
+        "unchecked": [
+            {"what": one.what, "why": one.why, "file": one.file, "line": one.line, "column": one.column}
+            for report in reports
+            for one in report.unseen
+        ],
+    }
+
+
+def _tell(reports: list[Report], findings: list[Finding]) -> None:
+    from rich.text import Text
+
+    # Lines are left whole, so that editors find their way by file:line:column.
+    out = console()
+    for finding in findings:
+        line = Text.assemble(
+            f"{finding.place}: ", (finding.severity, STYLES[finding.severity]), f": {finding.function or 'execute'}: "
+        )
+        line.append(f"{finding.message} [{finding.rule}]\n")
+        line.append(f"    → {finding.way_out}", style="cyan")
+        out.print(line, soft_wrap=True)
+    looked = sum(len(report.functions) for report in reports)
+    sure = sum(finding.severity == "error" for finding in findings)
+    text = (
+        f"{counted(looked, 'function')} looked at: {counted(sure, 'error')}, {counted(len(findings) - sure, 'warning')}"
+    )
+    out.print(text, markup=False, soft_wrap=True)
+    for report in reports:
+        for one in report.unseen:
+            errors().print(f"{one.file}:{one.line}:{one.column}: not looked at: {one.what}, {one.why}", markup=False)
+        if not (report.functions or report.findings or report.unseen):
+            errors().print(f"{report.file}: no function is passed to compute.execute", markup=False)

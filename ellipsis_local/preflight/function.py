@@ -1,0 +1,157 @@
+"""All rules for one function."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import suppress
+from weakref import WeakKeyDictionary
+
+from ellipsis_local.preflight.findings import Finding
+from ellipsis_local.preflight.form import check_form
+from ellipsis_local.preflight.imports import Imported, check_imports, imported
+from ellipsis_local.preflight.keys import Key, check_keys, read_keys
+from ellipsis_local.preflight.modules import builtin_names
+from ellipsis_local.preflight.names import Names, Use, read_names
+from ellipsis_local.preflight.source import Source
+from ellipsis_local.preflight.surroundings import Look, Origin, Surroundings
+from ellipsis_local.preflight.texts import check_texts
+
+__all__ = ["check_function", "outer_names"]
+
+WRAPPER = "params"
+"""What the client's own def calls its argument."""
+OF_THE_FILE = frozenset({"__file__", "__doc__", "__spec__", "__package__", "__loader__", "__path__", "__annotations__"})
+"""Names of every module, which on a node are another's, or nobody's."""
+LAZY_ANNOTATIONS = (3, 14)
+
+
+class _Facts:
+    """What the rules need to know of a def; read once, because the same one is executed again and again."""
+
+    def __init__(self, source: Source) -> None:
+        node = source.node
+        self.texts: list[Finding] = []
+        self.imports: tuple[Imported, ...] = ()
+        self.keys: tuple[Key, ...] = ()
+        self._lazy = self._eager = Names()
+        # What is nested more deeply than Python calls itself is left to the node.
+        with suppress(RecursionError):
+            self._lazy = self._eager = read_names(node, annotations=True)
+            if self._lazy.annotated:
+                self._lazy = read_names(node, annotations=False)
+            self.texts = list(check_texts(source))
+            self.imports = tuple(imported(node))
+            self.keys = read_keys(node)
+
+    def names(self, python: tuple[int, ...]) -> Names:
+        return self._eager if tuple(python[:2]) < LAZY_ANNOTATIONS else self._lazy
+
+
+_known: WeakKeyDictionary[Source, _Facts] = WeakKeyDictionary()
+
+
+def _facts(source: Source) -> _Facts:
+    found = _known.get(source)
+    if found is None:
+        found = _known[source] = _Facts(source)
+    return found
+
+
+def check_function(
+    source: Source, look: Look, around: Surroundings, *, method: bool = False, returns: tuple[Finding, ...] = ()
+) -> list[Finding]:
+    """What the service would do to a function, in the order of its text.
+
+    Parameters
+    ----------
+    source : Source
+    look : callable
+        What defines a name outside of the function.
+    around : Surroundings
+        The compute.
+    method : bool
+        Whether it stands in a class.
+    returns : tuple of Finding
+        What is known of its results.
+
+    Returns
+    -------
+    list of Finding
+    """
+    facts = _facts(source)
+    found = [
+        *check_form(source, around.python, method=method),
+        *_names(source, facts.names(around.python), look, around.python),
+        *facts.texts,
+        *check_imports(source, facts.imports, around),
+        *check_keys(source, facts.keys, around),
+        *returns,
+    ]
+    return sorted(found, key=lambda one: (one.line or 0, one.column or 0))
+
+
+def outer_names(source: Source, look: Look, python: tuple[int, ...]) -> list[str]:
+    """Names without which the text cannot run, and that are defined outside of it; in the order of the text."""
+    found = (use.name for use in _facts(source).names(python).uses if _is_outer(use, source, look, python))
+    return list(dict.fromkeys(found))
+
+
+def _is_outer(use: Use, source: Source, look: Look, python: tuple[int, ...]) -> bool:
+    if use.name in (source.name, WRAPPER) or use.name in OF_THE_FILE or use.name in builtin_names(python):
+        return False
+    return look(use.name) is not None
+
+
+def _names(source: Source, names: Names, look: Look, python: tuple[int, ...]) -> Iterator[Finding]:
+    builtin = builtin_names(python)
+    told: set[str] = set()
+    for use in names.uses:
+        if use.name in told or use.name == source.name:
+            continue
+        told.add(use.name)
+        finding = _name(source, use, look(use.name), names, builtin)
+        if finding is not None:
+            yield finding
+    for name, node in names.written.items():
+        if name not in told and look(name) is not None:
+            yield Finding(
+                "global-write",
+                f"it assigns the module's {name}, which stays on the node",
+                "return the value instead",
+                *source.place(node),
+                severity="warning",
+            )
+
+
+def _name(source: Source, use: Use, origin: Origin | None, names: Names, builtin: frozenset[str]) -> Finding | None:
+    here = source.place(use.node)
+    if use.name in OF_THE_FILE:
+        return Finding(
+            "global",
+            f"it uses {use.name} from outside its body, and on the node that is another or none",
+            "write what it needs into the body",
+            *here,
+        )
+    if use.name == WRAPPER or use.name in builtin:
+        if origin is None or use.name.startswith("__"):
+            return None
+        there = "the layers" if use.name == WRAPPER else "Python's own"
+        return Finding(
+            "shadowed",
+            f"it uses {use.name} from outside its body, and on the service that is {there}",
+            origin.way_out,
+            *here,
+        )
+    if origin is None:
+        if use.guarded or names.dynamic:
+            return None
+        return Finding(
+            "undefined", f"it uses {use.name}, which nothing defines", "define or import it in the body", *here
+        )
+    where = {
+        "default": "for a default, which the service evaluates again",
+        "annotation": "for an annotation, which the service evaluates again",
+        "body": "which is not sent",
+    }[use.part]
+    rule = use.part if use.part != "body" else origin.kind
+    return Finding(rule, f"it uses {use.name} from outside its body, {where}", origin.way_out, *here)

@@ -1,0 +1,215 @@
+"""Which keys a function asks its first argument for, where they stand in it as texts."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+from ellipsis_local.preflight.findings import Finding
+from ellipsis_local.preflight.names import catches
+from ellipsis_local.preflight.source import Function, Source
+from ellipsis_local.preflight.surroundings import Surroundings
+
+__all__ = ["Key", "check_keys", "read_keys"]
+
+KEY_ERRORS = {"KeyError", "LookupError", "Exception", "BaseException"}
+CHANGING = {"update", "setdefault", "clear", "popitem"}
+MOST_SHOWN = 4
+
+
+@dataclass(frozen=True)
+class Key:
+    """One key that is asked for."""
+
+    value: object
+    node: ast.expr
+    needed: bool
+    """False where a missing one is None."""
+
+
+@dataclass
+class _Facts:
+    keys: list[Key] = field(default_factory=list)
+    stored: set[object] = field(default_factory=set)
+    asked: set[object] = field(default_factory=set)
+    """Keys of which the function looks whether they are there."""
+    constants: dict[str, list[object]] = field(default_factory=dict)
+    unknown: set[str] = field(default_factory=set)
+    """Names that are bound to something else as well."""
+    changed: bool = False
+
+
+def read_keys(function: Function) -> tuple[Key, ...]:
+    """The keys that a def asks its first argument for; none where it gives that another meaning or content."""
+    arguments = [*function.args.posonlyargs, *function.args.args]
+    # Without one of that name, `params` is the argument of the wrapper.
+    names = {"params", arguments[0].arg} if arguments else {"params"}
+    names -= {one.arg for one in [*arguments[1:], *function.args.kwonlyargs]}
+    facts = _Facts()
+    # Constants first: they may be written below the helper that uses them.
+    _Constants(facts).each(function.body)
+    _Keys(facts, names).each(function.body)
+    if facts.changed:
+        return ()
+    return tuple(key for key in facts.keys if key.value not in facts.stored | facts.asked)
+
+
+class _Walker(ast.NodeVisitor):
+    def __init__(self, facts: _Facts) -> None:
+        self.facts = facts
+
+    def each(self, nodes: Iterable[ast.AST]) -> None:
+        for node in nodes:
+            self.visit(node)
+
+
+class _Constants(_Walker):
+    """Names that are texts, or run over texts, and nothing else."""
+
+    def bind(self, target: ast.AST, values: list[object] | None) -> None:
+        for node in ast.walk(target):
+            if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+                if values is None or node is not target or node.id in self.facts.constants:
+                    self.facts.unknown.add(node.id)
+                else:
+                    self.facts.constants[node.id] = values
+
+    def visit_Assign(self, node: ast.Assign) -> None:
+        for target in node.targets:
+            self.bind(target, _texts([node.value]))
+        self.visit(node.value)
+
+    def visit_For(self, node: ast.For) -> None:
+        listed = node.iter.elts if isinstance(node.iter, ast.List | ast.Tuple | ast.Set) else None
+        self.bind(node.target, None if listed is None else _texts(listed))
+        self.each([node.iter, *node.body, *node.orelse])
+
+    def visit_comprehension(self, node: ast.comprehension) -> None:
+        listed = node.iter.elts if isinstance(node.iter, ast.List | ast.Tuple | ast.Set) else None
+        self.bind(node.target, None if listed is None else _texts(listed))
+        self.each([node.iter, *node.ifs])
+
+    def visit_Name(self, node: ast.Name) -> None:
+        if isinstance(node.ctx, ast.Store):
+            self.facts.unknown.add(node.id)
+
+    def visit_arg(self, node: ast.arg) -> None:
+        self.facts.unknown.add(node.arg)
+
+
+def _texts(nodes: Iterable[ast.expr]) -> list[object] | None:
+    values: list[object] = [node.value if isinstance(node, ast.Constant) else None for node in nodes]
+    return None if None in values else values
+
+
+class _Keys(_Walker):
+    """What is done with the argument."""
+
+    def __init__(self, facts: _Facts, names: set[str]) -> None:
+        super().__init__(facts)
+        self.names = names
+        self.guarded = False
+
+    def is_it(self, node: ast.AST) -> bool:
+        return isinstance(node, ast.Name) and node.id in self.names
+
+    def values(self, node: ast.expr) -> list[object]:
+        """The keys that an expression can be; none where that does not show."""
+        if isinstance(node, ast.Constant):
+            return [node.value]
+        if isinstance(node, ast.Name) and node.id not in self.facts.unknown:
+            return self.facts.constants.get(node.id, [])
+        return []
+
+    def add(self, node: ast.expr, *, needed: bool) -> None:
+        if not self.guarded:
+            self.facts.keys += [Key(value, node, needed) for value in self.values(node)]
+
+    def visit_Name(self, node: ast.Name) -> None:
+        # Bound to something else, or handed to whoever may change it by del.
+        self.facts.changed |= self.is_it(node) and not isinstance(node.ctx, ast.Load)
+
+    def visit_Subscript(self, node: ast.Subscript) -> None:
+        if self.is_it(node.value):
+            if isinstance(node.ctx, ast.Store):
+                known = self.values(node.slice)
+                self.facts.stored.update(known)
+                self.facts.changed |= not known
+            else:
+                self.add(node.slice, needed=True)
+        self.generic_visit(node)
+
+    def visit_Call(self, node: ast.Call) -> None:
+        function = node.func
+        if isinstance(function, ast.Attribute) and self.is_it(function.value):
+            if function.attr in CHANGING:
+                self.facts.changed = True
+            elif function.attr in ("get", "pop") and len(node.args) == 1:
+                self.add(node.args[0], needed=function.attr == "pop")
+        self.generic_visit(node)
+
+    def visit_Compare(self, node: ast.Compare) -> None:
+        if any(isinstance(operator, ast.In | ast.NotIn) for operator in node.ops) and self.is_it(node.comparators[-1]):
+            self.facts.asked.update(self.values(node.left))
+        self.generic_visit(node)
+
+    def visit_Try(self, node: ast.Try) -> None:
+        before = self.guarded
+        self.guarded |= any(catches(handler, KEY_ERRORS, bare=True) for handler in node.handlers)
+        self.each(node.body)
+        self.guarded = before
+        self.each([*node.handlers, *node.orelse, *node.finalbody])
+
+    def visit_FunctionDef(self, node: ast.FunctionDef) -> None:
+        self.inner(node, node.args)
+
+    def visit_Lambda(self, node: ast.Lambda) -> None:
+        self.inner(node, node.args)
+
+    def inner(self, node: ast.AST, arguments: ast.arguments) -> None:
+        """A function in the body: an argument of the same name is another thing."""
+        before = self.names
+        self.names = before - {one.arg for one in [*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs]}
+        self.generic_visit(node)
+        self.names = before
+
+
+def check_keys(source: Source, keys: tuple[Key, ...], around: Surroundings) -> Iterator[Finding]:
+    """Keys that are not among the layers and files of the compute."""
+    if around.layers is None or around.files is None:
+        return
+    there = [*(timestamp for _, timestamp in around.layers), *around.files]
+    told: set[object] = set()
+    for key in keys:
+        if key.value in there or key.value in told:
+            continue
+        told.add(key.value)
+        yield Finding(
+            "key",
+            f"it asks for {key.value!r}, which params does not hold" + ("" if key.needed else ", and gets None"),
+            _hint(key.value, around.layers, there),
+            *source.place(key.node),
+            severity="error" if key.needed else "warning",
+        )
+
+
+def _hint(key: object, layers: tuple[tuple[str, str], ...], there: list[str]) -> str:
+    same = [timestamp for path, timestamp in layers if _plain(path) == _plain(key)]
+    if same:
+        return f"that is a pathId, and params is keyed by timestampId: {_listed(same)}"
+    alike = [one for one in there if _plain(one) == _plain(key)]
+    if alike:
+        return f"createCompute was given it as {_listed(alike)}: spell it in the same way"
+    if not there:
+        return "the compute has neither layers nor files"
+    return f"params is keyed by the timestampIds of layers and the pathIds of files: {_listed(there)}"
+
+
+def _plain(key: object) -> str:
+    return str(key).lower().replace("-", "")
+
+
+def _listed(keys: list[str]) -> str:
+    shown = [repr(key) for key in keys[:MOST_SHOWN]]
+    return ", ".join(shown) + (f" and {len(keys) - MOST_SHOWN} more" if len(keys) > MOST_SHOWN else "")

@@ -1,0 +1,315 @@
+"""Which names a def takes from outside of itself, by Python's rules for scopes.
+
+Of the text, not of the function's own code, which pytest, for one, compiles with calls of its own in it; and by the
+rules of the environment's Python, which may be another than the running one.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from ellipsis_local.preflight.source import Function
+
+__all__ = ["Names", "Use", "bindings", "called", "catches", "read_names"]
+
+Part = Literal["body", "default", "annotation"]
+
+NAME_ERRORS = {"NameError"}
+DYNAMIC = {"exec", "globals"}
+
+
+@dataclass(frozen=True)
+class Use:
+    """A name that is read and that the def itself does not define."""
+
+    name: str
+    node: ast.Name
+    part: Part
+    guarded: bool
+    """Within a try that catches a NameError."""
+
+
+@dataclass
+class Names:
+    """What a def has to do with the names around it."""
+
+    uses: list[Use] = field(default_factory=list)
+    """In the order of the text; the def's own name and `params` of the wrapper are among them, builtins too."""
+    written: dict[str, ast.AST] = field(default_factory=dict)
+    """Names declared global that are assigned, with the first place."""
+    annotated: bool = False
+    """Whether there are annotations that were looked at."""
+    dynamic: bool = False
+    """Whether names may be defined in a way that the text does not show."""
+
+
+class _Scope:
+    __slots__ = ("above", "bound", "globals", "kind", "nonlocals")
+
+    def __init__(self, kind: str, above: _Scope | None, bound: Iterable[str] = ()) -> None:
+        self.kind = kind
+        self.above = above
+        self.bound = set(bound)
+        self.globals: set[str] = set()
+        self.nonlocals: set[str] = set()
+
+    def is_global(self, name: str) -> bool:
+        """Whether a name that is read in this scope is none of this one and those around it."""
+        scope: _Scope | None = self
+        while scope is not None:
+            if name in scope.globals:
+                return True
+            if name in scope.bound and (scope is self or scope.kind != "class"):
+                return False
+            scope = scope.above
+        return True
+
+
+class _Reader:
+    def __init__(self, annotations: bool) -> None:
+        self.annotations = annotations
+        self.found: list[tuple[_Scope, Use]] = []
+        self.made: set[str] = set()
+        self.names = Names()
+        self.part: Part = "body"
+        self.guarded = False
+        self.function: Function | None = None
+
+    # --- binding ----------------------------------------------------------------------------------------------------
+
+    def bind(self, scope: _Scope, name: str, node: ast.AST, *, makes: bool = True) -> None:
+        if name in scope.globals:
+            self.names.written.setdefault(name, node)
+            if makes:
+                self.made.add(name)
+        elif name not in scope.nonlocals:
+            scope.bound.add(name)
+
+    def read(self, scope: _Scope, node: ast.Name) -> None:
+        # The body of a class reads from around itself what it has not bound yet.
+        while scope.kind == "class" and scope.above is not None and node.id not in scope.bound | scope.globals:
+            scope = scope.above
+        self.found.append((scope, Use(node.id, node, self.part, self.guarded)))
+        self.names.dynamic |= node.id in DYNAMIC
+
+    # --- visiting ---------------------------------------------------------------------------------------------------
+
+    def visit(self, node: ast.AST, scope: _Scope) -> None:
+        handler = HANDLERS.get(type(node).__name__)
+        if handler is not None:
+            handler(self, node, scope)
+            return
+        for child in ast.iter_child_nodes(node):
+            self.visit(child, scope)
+
+    def each(self, nodes: Iterable[ast.AST | None], scope: _Scope) -> None:
+        for node in nodes:
+            if node is not None:
+                self.visit(node, scope)
+
+    def name(self, node: ast.Name, scope: _Scope) -> None:
+        if isinstance(node.ctx, ast.Load):
+            self.read(scope, node)
+        else:
+            self.bind(scope, node.id, node)
+
+    def assignment(self, node: ast.Assign, scope: _Scope) -> None:
+        self.each([node.value, *node.targets], scope)
+
+    def augmented(self, node: ast.AugAssign, scope: _Scope) -> None:
+        self.visit(node.value, scope)
+        if isinstance(node.target, ast.Name):
+            self.bind(scope, node.target.id, node.target, makes=False)
+            self.read(scope, node.target)
+        else:
+            self.visit(node.target, scope)
+
+    def annotated(self, node: ast.AnnAssign, scope: _Scope) -> None:
+        # Annotations of a function's local names are never evaluated.
+        if scope.kind == "class":
+            self.annotation([node.annotation], scope)
+        self.each([node.value, node.target], scope)
+
+    def annotation(self, nodes: Iterable[ast.AST | None], scope: _Scope) -> None:
+        written = [node for node in nodes if node is not None]
+        if self.annotations and written:
+            self.names.annotated = True
+            before, self.part = self.part, "annotation"
+            self.each(written, scope)
+            self.part = before
+
+    def definition(self, node: Any, scope: _Scope) -> None:
+        own = node is self.function
+        self.bind(scope, node.name, node)
+        # Those of the def itself are another rule's.
+        self.each(() if own else node.decorator_list, scope)
+        outer = self.generic(node, scope)
+        before = self.part
+        self.part = "default" if own else before
+        self.each([*node.args.defaults, *node.args.kw_defaults], scope)
+        self.part = before
+        self.annotation([*(one.annotation for one in _arguments(node.args)), node.returns], outer)
+        self.each(node.body, self.inner(node.args, outer))
+
+    def function_expression(self, node: ast.Lambda, scope: _Scope) -> None:
+        self.each([*node.args.defaults, *node.args.kw_defaults], scope)
+        self.visit(node.body, self.inner(node.args, scope))
+
+    def inner(self, arguments: ast.arguments, scope: _Scope) -> _Scope:
+        return _Scope("function", scope, (one.arg for one in _arguments(arguments)))
+
+    def generic(self, node: Any, scope: _Scope) -> _Scope:
+        """The scope of type parameters, where there are any; their bounds are evaluated when somebody asks."""
+        parameters = getattr(node, "type_params", ())
+        return _Scope("types", scope, (one.name for one in parameters)) if parameters else scope
+
+    def class_(self, node: Any, scope: _Scope) -> None:
+        self.bind(scope, node.name, node)
+        self.each(node.decorator_list, scope)
+        outer = self.generic(node, scope)
+        self.each([*node.bases, *node.keywords], outer)
+        self.each(node.body, _Scope("class", outer, ("__module__", "__qualname__")))
+
+    def comprehension(self, node: Any, scope: _Scope) -> None:
+        inner = _Scope("comprehension", scope)
+        for position, loop in enumerate(node.generators):
+            self.visit(loop.iter, inner if position else scope)
+            self.visit(loop.target, inner)
+            self.each(loop.ifs, inner)
+        self.each([getattr(node, name, None) for name in ("key", "value", "elt")], inner)
+
+    def walrus(self, node: ast.NamedExpr, scope: _Scope) -> None:
+        self.visit(node.value, scope)
+        holder = scope
+        while holder.kind == "comprehension" and holder.above is not None:
+            holder = holder.above
+        self.bind(holder, node.target.id, node.target)
+
+    def import_(self, node: Any, scope: _Scope) -> None:
+        for alias in node.names:
+            if alias.name == "*":
+                self.names.dynamic = True
+            else:
+                self.bind(scope, alias.asname or alias.name.partition(".")[0], node)
+
+    def named(self, node: Any, scope: _Scope) -> None:
+        """What binds a name that is a plain text in it: except, match."""
+        name = getattr(node, "rest", None) or getattr(node, "name", None)
+        if isinstance(name, str):
+            self.bind(scope, name, node)
+        for child in ast.iter_child_nodes(node):
+            self.visit(child, scope)
+
+    def type_alias(self, node: Any, scope: _Scope) -> None:
+        self.bind(scope, node.name.id, node)
+
+    def global_(self, node: ast.Global, scope: _Scope) -> None:
+        scope.globals.update(node.names)
+
+    def nonlocal_(self, node: ast.Nonlocal, scope: _Scope) -> None:
+        scope.nonlocals.update(node.names)
+
+    def try_(self, node: Any, scope: _Scope) -> None:
+        before = self.guarded
+        self.guarded = before or any(catches(handler, NAME_ERRORS) for handler in node.handlers)
+        self.each(node.body, scope)
+        self.guarded = before
+        self.each([*node.handlers, *node.orelse, *node.finalbody], scope)
+
+
+HANDLERS: dict[str, Callable[[_Reader, Any, _Scope], None]] = {
+    "Name": _Reader.name,
+    "Assign": _Reader.assignment,
+    "AugAssign": _Reader.augmented,
+    "AnnAssign": _Reader.annotated,
+    "FunctionDef": _Reader.definition,
+    "AsyncFunctionDef": _Reader.definition,
+    "Lambda": _Reader.function_expression,
+    "ClassDef": _Reader.class_,
+    "ListComp": _Reader.comprehension,
+    "SetComp": _Reader.comprehension,
+    "DictComp": _Reader.comprehension,
+    "GeneratorExp": _Reader.comprehension,
+    "NamedExpr": _Reader.walrus,
+    "Import": _Reader.import_,
+    "ImportFrom": _Reader.import_,
+    "ExceptHandler": _Reader.named,
+    "MatchAs": _Reader.named,
+    "MatchStar": _Reader.named,
+    "MatchMapping": _Reader.named,
+    "TypeAlias": _Reader.type_alias,
+    "Global": _Reader.global_,
+    "Nonlocal": _Reader.nonlocal_,
+    "Try": _Reader.try_,
+    "TryStar": _Reader.try_,
+}
+
+
+def _arguments(arguments: ast.arguments) -> list[ast.arg]:
+    listed = [*arguments.posonlyargs, *arguments.args, arguments.vararg, *arguments.kwonlyargs, arguments.kwarg]
+    return [one for one in listed if one is not None]
+
+
+def catches(handler: ast.ExceptHandler, errors: Iterable[str], *, bare: bool = False) -> bool:
+    """Whether an except clause names one of the errors; with `bare`, also where it names none."""
+    if handler.type is None:
+        return bare
+    listed = handler.type.elts if isinstance(handler.type, ast.Tuple) else [handler.type]
+    return any(isinstance(one, ast.Name) and one.id in errors for one in listed)
+
+
+def called(call: ast.Call) -> str:
+    """The last name of what is called: suppress of contextlib.suppress(…); '' for anything else."""
+    function = call.func
+    return function.attr if isinstance(function, ast.Attribute) else getattr(function, "id", "")
+
+
+def read_names(function: Function, *, annotations: bool) -> Names:
+    """The names that a def reads and does not define.
+
+    Parameters
+    ----------
+    function : ast.FunctionDef
+    annotations : bool
+        Whether annotations are evaluated when the def is run: up to Python 3.13.
+    """
+    reader = _Reader(annotations)
+    reader.function = function
+    wrapper = _Scope("function", None)
+    reader.visit(function, wrapper)
+    # The wrapper's own two names are looked up as all that stands outside.
+    wrapper.bound.clear()
+    uses = [use for scope, use in reader.found if use.name not in reader.made and scope.is_global(use.name)]
+    reader.names.uses = sorted(uses, key=lambda use: (use.node.lineno, use.node.col_offset))
+    return reader.names
+
+
+def bindings(body: Iterable[ast.stmt]) -> dict[str, list[ast.AST]]:
+    """The names that statements bind in their own scope, each with what binds it, in the order of the text."""
+    found: dict[str, list[ast.AST]] = {}
+
+    def add(name: str, node: ast.AST) -> None:
+        found.setdefault(name, []).append(node)
+
+    def walk(node: ast.AST, statement: ast.AST) -> None:
+        if isinstance(node, Function | ast.ClassDef):
+            add(node.name, node)
+            return
+        if isinstance(node, ast.Lambda | ast.ListComp | ast.SetComp | ast.DictComp | ast.GeneratorExp):
+            return
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            for alias in node.names:
+                add(alias.asname or (alias.name if alias.name == "*" else alias.name.partition(".")[0]), node)
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            add(node.id, statement)
+        elif isinstance(node, ast.ExceptHandler) and node.name:
+            add(node.name, node)
+        for child in ast.iter_child_nodes(node):
+            walk(child, child if isinstance(child, ast.stmt | ast.NamedExpr | ast.withitem) else statement)
+
+    for statement in body:
+        walk(statement, statement)
+    return found

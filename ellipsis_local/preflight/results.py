@@ -1,0 +1,196 @@
+"""What cannot travel back as JSON, and how to make JSON of it; what of it shows in the text of a function."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+
+from ellipsis_local.preflight.findings import Finding
+from ellipsis_local.preflight.names import bindings
+from ellipsis_local.preflight.source import Source
+
+__all__ = ["ADVICE", "BY_FILE", "check_results"]
+
+LISTED = "`.tolist()`"
+ADVICE = {
+    "array": ("a numpy array", LISTED),
+    "objects": ("a numpy array", LISTED),
+    "masked": ("a masked numpy array", LISTED),
+    "dtype": ("a numpy dtype", "`str(…)`"),
+    "frame": ("a pandas DataFrame", "`.to_json()`"),
+    "geoframe": ("a GeoDataFrame", "`.to_json()`"),
+    "series": ("a pandas or geopandas Series", "`.to_json()`"),
+    "index": ("a pandas Index", LISTED),
+    "categorical": ("a pandas Categorical", LISTED),
+    "NA": ("pandas.NA", "`None`"),
+    "NaT": ("pandas.NaT", "`None`"),
+    "timestamp": ("a pandas Timestamp", "`.isoformat()`"),
+    "pandas-timedelta": ("a pandas Timedelta", "`.total_seconds()`"),
+    "geometry": ("a shapely geometry", "`.wkt`"),
+    "rasterio-crs": ("a CRS", "`.to_string()`"),
+    "pyproj-crs": ("a CRS", "`.to_string()`"),
+    "bytes": ("bytes", "`.hex()`"),
+    "bytearray": ("a bytearray", "`.hex()`"),
+    "set": ("a set", "`list(…)`"),
+    "frozenset": ("a frozenset", "`list(…)`"),
+    "range": ("a range", "`list(…)`"),
+    "complex": ("a complex number", "`[z.real, z.imag]`"),
+    "datetime": ("a datetime", "`.isoformat()`"),
+    "date": ("a date", "`.isoformat()`"),
+    "time": ("a time", "`.isoformat()`"),
+    "timedelta": ("a timedelta", "`.total_seconds()`"),
+    "decimal": ("a Decimal", "`float(…)` or `str(…)`"),
+    "uuid": ("a UUID", "`str(…)`"),
+}
+"""Per tag of an encoded value what it is, and how its owner makes JSON of it."""
+BY_FILE = "or create the compute with largeResult=True and return a memory file (BytesIO)"
+
+GENERATOR = ("a generator, which runs where it is read", "`list(…)`")
+FUNCTION = ("a function", "what it returns")
+FILE = ("a memory file", "it from a compute that is created with largeResult=True")
+MADE_BY = {
+    **dict.fromkeys(("numpy.array", "numpy.asarray", "numpy.zeros", "numpy.ones", "numpy.full"), "array"),
+    **dict.fromkeys(("numpy.arange", "numpy.linspace", "numpy.stack", "numpy.concatenate", "numpy.unique"), "array"),
+    **dict.fromkeys(("numpy.zeros_like", "numpy.ones_like", "numpy.histogram", "numpy.bincount"), "array"),
+    **dict.fromkeys(("pandas.DataFrame", "pandas.merge", "pandas.crosstab", "pandas.read_csv"), "frame"),
+    **dict.fromkeys(("geopandas.GeoDataFrame", "geopandas.sjoin", "geopandas.overlay", "geopandas.clip"), "geoframe"),
+    **dict.fromkeys(("geopandas.GeoDataFrame.from_features", "geopandas.read_file"), "geoframe"),
+    **dict.fromkeys(("pandas.Series", "geopandas.GeoSeries"), "series"),
+    **dict.fromkeys(("shapely.Point", "shapely.box", "shapely.Polygon", "shapely.union_all"), "geometry"),
+    **dict.fromkeys(("shapely.geometry.Point", "shapely.geometry.box", "shapely.geometry.Polygon"), "geometry"),
+    **dict.fromkeys(("shapely.geometry.shape", "shapely.ops.unary_union"), "geometry"),
+    **dict.fromkeys(("datetime.datetime", "datetime.datetime.now", "datetime.datetime.fromisoformat"), "datetime"),
+    **{name: name for name in ("bytes", "bytearray", "set", "frozenset", "range", "complex")},
+}
+"""Calls whose result is of a kind, by the full name of what is called."""
+MEMORY_FILES = {"io.BytesIO", "rasterio.io.MemoryFile", "rasterio.MemoryFile"}
+LAZY = {"map", "filter", "zip", "enumerate", "reversed", "iter"}
+PLAIN = (ast.Constant, ast.List, ast.Tuple, ast.Dict, ast.JoinedStr, ast.Compare, ast.ListComp, ast.DictComp)
+
+What = tuple[str, str]
+
+
+def check_results(source: Source, large: bool | None) -> Iterator[Finding]:
+    """Returned values of which the text shows that they cannot travel; silent where that is not known.
+
+    With `large` a memory file has to be returned, without it something that is JSON; nothing is told where it is None.
+    """
+    if large is None:
+        return
+    reader = _Kinds(source)
+    for statement in _returns(source.node):
+        if large:
+            yield from _no_file(source, statement)
+        elif statement.value is not None:
+            found = next(reader.refused(statement.value), None)
+            if found is not None:
+                node, (what, way_out) = found
+                yield Finding(
+                    "result",
+                    f"it returns {what}, and small results travel to the client as JSON",
+                    f"return {way_out}" + ("" if what == FILE[0] else f" instead, {BY_FILE}"),
+                    *source.place(node),
+                )
+
+
+def _no_file(source: Source, statement: ast.Return) -> Iterator[Finding]:
+    """What cannot be a memory file, which largeResult and writeToLayer want."""
+    value = statement.value
+    if value is None or (isinstance(value, PLAIN) and not isinstance(getattr(value, "value", None), bytes)):
+        yield Finding(
+            "result",
+            f"it returns {'nothing' if value is None else 'no memory file'}, and largeResult and writeToLayer want one",
+            "return a BytesIO that holds a GeoTIFF or a GeoPackage, or create the compute without largeResult",
+            *source.place(statement if value is None else value),
+        )
+
+
+def _returns(node: ast.AST) -> Iterator[ast.Return]:
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.Return):
+            yield child
+        elif not isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.Lambda):
+            yield from _returns(child)
+
+
+class _Kinds:
+    """What kinds of values the expressions of a function have, as far as that is sure."""
+
+    def __init__(self, source: Source) -> None:
+        self.own = bindings(source.node.body)
+        arguments = source.node.args
+        listed = [*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs, arguments.vararg, arguments.kwarg]
+        self.arguments = {one.arg for one in listed if one is not None}
+
+    def refused(self, node: ast.expr) -> Iterator[tuple[ast.expr, What]]:
+        """The parts of a returned value that JSON does not hold."""
+        if isinstance(node, ast.List | ast.Tuple):
+            for item in node.elts:
+                yield from self.refused(item)
+        elif isinstance(node, ast.Dict):
+            for item in node.values:
+                yield from self.refused(item)
+        elif isinstance(node, ast.IfExp):
+            yield from self.refused(node.body)
+            yield from self.refused(node.orelse)
+        else:
+            what = self.kind(node, 3)
+            if what is not None:
+                yield node, what
+
+    def kind(self, node: ast.expr, depth: int) -> What | None:
+        if isinstance(node, ast.Set | ast.SetComp):
+            return ADVICE["set"]
+        if isinstance(node, ast.GeneratorExp):
+            return GENERATOR
+        if isinstance(node, ast.Lambda):
+            return FUNCTION
+        if isinstance(node, ast.Constant) and isinstance(node.value, bytes | complex):
+            return ADVICE[type(node.value).__name__]
+        if isinstance(node, ast.Call):
+            return self.of_call(node)
+        if isinstance(node, ast.Name) and depth:
+            made = self.own.get(node.id, [])
+            if len(made) == 1 and node.id not in self.arguments and isinstance(made[0], ast.Assign):
+                assignment = made[0]
+                plain = all(isinstance(target, ast.Name) for target in assignment.targets)
+                return self.kind(assignment.value, depth - 1) if plain else None
+            if made and all(isinstance(one, ast.FunctionDef | ast.AsyncFunctionDef) for one in made):
+                return FUNCTION
+        return None
+
+    def of_call(self, node: ast.Call) -> What | None:
+        name = self.full_name(node.func)
+        if name in MEMORY_FILES:
+            return FILE
+        if name in LAZY:
+            return GENERATOR[0].replace("a generator", f"{name}(…)"), GENERATOR[1]
+        return ADVICE.get(MADE_BY.get(name, ""))
+
+    def full_name(self, node: ast.expr) -> str:
+        """The name of a function with that of its module, by the imports of the body; '' where it is not plain."""
+        parts: list[str] = []
+        while isinstance(node, ast.Attribute):
+            parts.append(node.attr)
+            node = node.value
+        if not isinstance(node, ast.Name):
+            return ""
+        made = self.own.get(node.id)
+        if made is None:
+            return "" if node.id in self.arguments else ".".join([node.id, *reversed(parts)])
+        if len(made) != 1:
+            return ""
+        return ".".join([_imported_as(made[0], node.id), *reversed(parts)])
+
+
+def _imported_as(node: ast.AST, name: str) -> str:
+    if isinstance(node, ast.Import):
+        for alias in node.names:
+            if alias.asname == name:
+                return alias.name
+        return name
+    if isinstance(node, ast.ImportFrom):
+        for alias in node.names:
+            if name == (alias.asname or alias.name):
+                return f"{node.module}.{alias.name}"
+    return ""

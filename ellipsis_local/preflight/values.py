@@ -1,0 +1,256 @@
+"""A script as text: its scopes, what its names are bound to, and values that stand in it plainly."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+
+from ellipsis_local.preflight.names import bindings, called
+from ellipsis_local.preflight.source import Function, Source, parse
+
+__all__ = ["UNKNOWN", "Bound", "Chain", "Text", "arguments_of"]
+
+Chain = tuple[Function, ...]
+"""The defs around a place, the outermost first."""
+CHANGING = {"append", "extend", "insert", "remove", "pop", "clear", "update", "setdefault", "add", "sort", "reverse"}
+MOST_STEPS = 12
+
+
+class _Unknown:
+    """What does not show in the text."""
+
+
+UNKNOWN = _Unknown()
+
+
+@dataclass(frozen=True)
+class Bound:
+    """Something that binds a name, and the defs around it."""
+
+    node: ast.AST
+    chain: Chain
+
+
+def arguments_of(function: Function) -> list[str]:
+    """The names of a def's arguments, in the order in which a call gives them."""
+    listed = function.args
+    named = [one for one in (listed.vararg, listed.kwarg) if one is not None]
+    return [one.arg for one in [*listed.posonlyargs, *listed.args, *listed.kwonlyargs, *named]]
+
+
+class Text:
+    """One file of Python.
+
+    Raises
+    ------
+    SyntaxError
+        Where it is none.
+    """
+
+    def __init__(self, text: str, file: str) -> None:
+        self.file = file
+        self.text = text.replace("\r\n", "\n")
+        self.tree = parse(self.text)
+        self._bindings: dict[int, dict[str, list[ast.AST]]] = {}
+
+    @cached_property
+    def lines(self) -> list[str]:
+        return self.text.split("\n")
+
+    @cached_property
+    def _nodes(self) -> list[ast.AST]:
+        return list(ast.walk(self.tree))
+
+    @cached_property
+    def calls(self) -> list[tuple[ast.Call, Chain]]:
+        """Every call, with the defs around it."""
+        return list(_calls(self.tree, ()))
+
+    @cached_property
+    def imports(self) -> dict[str, str]:
+        """What is imported anywhere: the name it has here, and its full one."""
+        found: dict[str, str] = {}
+        for node in self._nodes:
+            if isinstance(node, ast.Import):
+                for alias in node.names:
+                    name = alias.name if alias.asname else alias.name.partition(".")[0]
+                    found[alias.asname or name] = name
+            elif isinstance(node, ast.ImportFrom) and not node.level:
+                found.update({alias.asname or alias.name: f"{node.module}.{alias.name}" for alias in node.names})
+        return found
+
+    @cached_property
+    def changed(self) -> set[str]:
+        """Names of things that are changed in place somewhere."""
+        found = set()
+        for node in self._nodes:
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in CHANGING:
+                target: ast.expr = node.func.value
+            elif isinstance(node, ast.Subscript) and not isinstance(node.ctx, ast.Load):
+                target = node.value
+            else:
+                continue
+            if isinstance(target, ast.Name):
+                found.add(target.id)
+        return found
+
+    def bindings(self, scope: Function | None) -> dict[str, list[ast.AST]]:
+        """What the names of the module, or of a def, are bound to."""
+        key = id(scope)
+        if key not in self._bindings:
+            self._bindings[key] = bindings(self.tree.body if scope is None else scope.body)
+        return self._bindings[key]
+
+    @cached_property
+    def _blocks(self) -> dict[int, tuple[tuple[int, str], ast.stmt | None]]:
+        """Of every node the list of statements that it stands in, and the statement around that."""
+        found: dict[int, tuple[tuple[int, str], ast.stmt | None]] = {}
+
+        def walk(node: ast.AST, block: tuple[int, str], around: ast.stmt | None) -> None:
+            for field, value in ast.iter_fields(node):
+                for child in value if isinstance(value, list) else (value,):
+                    if isinstance(child, ast.stmt):
+                        found[id(child)] = (id(node), field), around
+                        walk(child, (id(node), field), child)
+                    elif isinstance(child, ast.AST):
+                        found[id(child)] = block, around
+                        walk(child, block, around)
+
+        walk(self.tree, (0, ""), None)
+        return found
+
+    def _reaching(self, bound: list[Bound], at: ast.AST) -> list[Bound]:
+        """Those of several bindings that may be in force at a place of the same def: what was bound before it, from the
+        last on that no branch leads around. All, where none stands before it."""
+        before = [one for one in bound if getattr(one.node, "lineno", 0) < getattr(at, "lineno", 0)]
+        around: set[tuple[int, str]] = set()
+        node: ast.AST | None = at
+        while node is not None and id(node) in self._blocks:
+            block, node = self._blocks[id(node)]
+            around.add(block)
+        for index in range(len(before) - 1, 0, -1):
+            if self._blocks.get(id(before[index].node), ((0, ""), None))[0] in around:
+                return before[index:]
+        return before or bound
+
+    def find(self, name: str, chain: Chain, at: ast.AST | None = None) -> list[Bound]:
+        """What binds a name that is read below some defs; an argument is bound by its def.
+
+        With `at`, where it is read, what was bound anew before that, or is bound after it, is left out.
+        """
+        for depth in range(len(chain), -1, -1):
+            scope = chain[depth - 1] if depth else None
+            found = [Bound(node, chain[:depth]) for node in self.bindings(scope).get(name, [])]
+            if scope is not None and name in arguments_of(scope):
+                found.insert(0, Bound(scope, chain[:depth]))
+            if found:
+                here = at is not None and len(found) > 1 and depth == len(chain)
+                return self._reaching(found, at) if here and at is not None else found
+        return []
+
+    def source(self, node: Function) -> Source:
+        """A def of this file, as `inspect.getsource` would give it."""
+        first = min([node.lineno, *(one.lineno for one in node.decorator_list)])
+        return Source(node, "\n".join(self.lines[first - 1 : node.end_lineno]) + "\n", self.file, first)
+
+    def full_name(self, node: ast.expr) -> str:
+        """The dotted name of an expression, with what its first part is imported as; '' for any other expression."""
+        parts: list[str] = []
+        while isinstance(node, ast.Attribute):
+            parts.append(node.attr)
+            node = node.value
+        if not isinstance(node, ast.Name):
+            # whatever().compute.execute is told by its end as well
+            return ".".join(["", *reversed(parts)])
+        return ".".join([self.imports.get(node.id, node.id), *reversed(parts)])
+
+    # --- values -----------------------------------------------------------------------------------------------------
+
+    def value(self, node: ast.expr | None, chain: Chain, steps: int = MOST_STEPS) -> object:
+        """The value of an expression that is a literal, or made of names that are; else UNKNOWN."""
+        if node is None or not steps:
+            return UNKNOWN
+        if isinstance(node, ast.Constant):
+            return node.value
+        if isinstance(node, ast.List | ast.Tuple | ast.Set):
+            return self._items(node.elts, chain, steps - 1)
+        if isinstance(node, ast.Dict):
+            return self._pairs(node, chain, steps - 1)
+        if isinstance(node, ast.Name):
+            return self._named(node, chain, steps - 1)
+        if isinstance(node, ast.Subscript):
+            return _item(self.value(node.value, chain, steps - 1), self.value(node.slice, chain, steps - 1))
+        if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add):
+            left, right = (self.value(side, chain, steps - 1) for side in (node.left, node.right))
+            if isinstance(left, str) and isinstance(right, str):
+                return left + right
+            if isinstance(left, list) and isinstance(right, list):
+                return left + right
+        if isinstance(node, ast.Call):
+            return self._made(node, chain, steps - 1)
+        return UNKNOWN
+
+    def _items(self, nodes: list[ast.expr], chain: Chain, steps: int) -> object:
+        found: list[object] = []
+        for node in nodes:
+            if isinstance(node, ast.Starred):
+                more = self.value(node.value, chain, steps)
+                if not isinstance(more, list):
+                    return UNKNOWN
+                found += more
+            else:
+                found.append(self.value(node, chain, steps))
+        return found
+
+    def _pairs(self, node: ast.Dict, chain: Chain, steps: int) -> object:
+        found: dict[object, object] = {}
+        for key_node, value_node in zip(node.keys, node.values, strict=True):
+            key = self.value(key_node, chain, steps)
+            if not isinstance(key, str | int):
+                return UNKNOWN
+            found[key] = self.value(value_node, chain, steps)
+        return found
+
+    def _named(self, node: ast.Name, chain: Chain, steps: int) -> object:
+        bound = self.find(node.id, chain, node)
+        if len(bound) != 1 or node.id in self.changed:
+            return UNKNOWN
+        value = assigned(bound[0].node, node.id)
+        return UNKNOWN if value is None else self.value(value, bound[0].chain, steps)
+
+    def _made(self, node: ast.Call, chain: Chain, steps: int) -> object:
+        given = {one.arg: one.value for one in node.keywords if one.arg}
+        if called(node) in ("list", "tuple", "set") and len(node.args) == 1 and not given:
+            return self.value(node.args[0], chain, steps)
+        if called(node) == "dict" and not node.args and len(given) == len(node.keywords):
+            return {name: self.value(value, chain, steps) for name, value in given.items()}
+        if self.full_name(node.func).endswith("layers.add") and {"pathId", "timestampId"} <= given.keys():
+            # what it returns for the ids that it is given
+            return {name: self.value(given[name], chain, steps) for name in ("pathId", "timestampId")}
+        return UNKNOWN
+
+
+def _calls(node: ast.AST, chain: Chain) -> Iterator[tuple[ast.Call, Chain]]:
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.Call):
+            yield child, chain
+        yield from _calls(child, (*chain, child) if isinstance(child, Function) else chain)
+
+
+def _item(holder: object, key: object) -> object:
+    if isinstance(holder, dict) and isinstance(key, str | int):
+        return holder.get(key, UNKNOWN)
+    if isinstance(holder, list) and isinstance(key, int) and -len(holder) <= key < len(holder):
+        return holder[key]
+    return UNKNOWN
+
+
+def assigned(node: ast.AST, name: str) -> ast.expr | None:
+    """What a plain assignment gives a name; None where it is bound in another way."""
+    if isinstance(node, ast.Assign) and all(isinstance(target, ast.Name) for target in node.targets):
+        return node.value
+    if isinstance(node, ast.AnnAssign | ast.NamedExpr) and isinstance(node.target, ast.Name) and node.target.id == name:
+        return node.value
+    return None
