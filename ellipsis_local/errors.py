@@ -7,6 +7,10 @@ The root is a ``ValueError``, because that is what the client of the hosted serv
     │   └── NotFoundError        an id that is well formed and unknown here
     ├── SettingsError            an unknown setting or an impossible value
     ├── AccountError             a login or a token that is not accepted
+    ├── AccessError              a path that this user may not use so: `needed`
+    ├── LimitError               more than is taken: bytes, pixels, entries of an archive
+    ├── NotEmulatedError         a part of the service that is not emulated
+    ├── UpstreamError            another service, from which layers are pulled, refuses or cannot be reached
     ├── StoreError               the home folder cannot be read or written
     ├── LayerError               a file or object that is no usable layer: `source`
     ├── PartitionError           layers that cannot be cut as asked
@@ -31,6 +35,7 @@ from __future__ import annotations
 from typing import Any
 
 __all__ = [
+    "AccessError",
     "AccountError",
     "ArgumentError",
     "ComputeStateError",
@@ -43,15 +48,18 @@ __all__ = [
     "InterpreterError",
     "LayerError",
     "LayerWarning",
+    "LimitError",
     "NodeDiedError",
     "NodeError",
     "NodeMemoryError",
     "NodeTimeoutError",
+    "NotEmulatedError",
     "NotFoundError",
     "PartitionError",
     "ResultError",
     "SettingsError",
     "StoreError",
+    "UpstreamError",
 ]
 
 
@@ -78,6 +86,26 @@ class SettingsError(EllipsisLocalError):
 
 class AccountError(EllipsisLocalError):
     """A login or a token that is not accepted."""
+
+
+class AccessError(EllipsisLocalError):
+    """A path that this user may see, but not use as asked; `needed` is the access level for that."""
+
+    def __init__(self, message: str, *, needed: int | None = None) -> None:
+        super().__init__(message)
+        self.needed = needed
+
+
+class LimitError(EllipsisLocalError):
+    """More than is taken: bytes, pixels, features, entries of an archive."""
+
+
+class NotEmulatedError(EllipsisLocalError):
+    """A part of the service that is not emulated; the text names it."""
+
+
+class UpstreamError(EllipsisLocalError):
+    """The service from which layers are pulled refuses, cannot be reached, or answers what cannot be understood."""
 
 
 class StoreError(EllipsisLocalError):

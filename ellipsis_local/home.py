@@ -8,6 +8,8 @@ home/
   environments/KEY/        virtualenvs; usable once they hold environment.json
   cache/                   may be deleted while no nodes run; what is missed is made again
     cuts/KEY/              one layer cut into N partitions
+    features/              copies of vector files whose rows can be read from anywhere, and bounds of their features
+    pulls/KEY/             what has come of a layer that is being pulled from another service; a week, if that broke off
     interpreters.json      what the interpreters found here said of themselves
     virtualenv/            what virtualenv keeps for the next environment
     bytecode/              of helper processes, where the caller's Python writes none

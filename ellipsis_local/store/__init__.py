@@ -2,6 +2,6 @@
 
 from ellipsis_local.store.catalogue import SCHEMA, Catalogue
 from ellipsis_local.store.store import LayerStore
-from ellipsis_local.store.target import NewFile
+from ellipsis_local.store.target import NewFile, Taken
 
-__all__ = ["SCHEMA", "Catalogue", "LayerStore", "NewFile"]
+__all__ = ["SCHEMA", "Catalogue", "LayerStore", "NewFile", "Taken"]

@@ -36,6 +36,10 @@ class Adding:
         self.catalogue = Catalogue(database, home.layers)
         self.intake = Intake(home)
 
+    def close(self) -> None:
+        """End the processes that look at uploads; the store may be used again."""
+        self.intake.close()
+
     def add(
         self,
         source: Any,
@@ -135,14 +139,19 @@ class Adding:
             self.catalogue.delete_files(old)
         if self.catalogue.find_path(target.path_id) is None:
             self.catalogue.add_path(
-                target.kind, target.name, path_id=target.path_id, owner=target.owner, metadata=target.metadata
+                target.kind,
+                target.name,
+                path_id=target.path_id,
+                parent_id=target.parent_id,
+                owner=target.owner,
+                metadata=target.metadata,
             )
         if existing is None:
             self.catalogue.add_timestamp(
                 target.path_id, timestamp_id=target.timestamp_id, date=target.date, description=target.description
             )
         self.catalogue.add_files(target.path_id, target.timestamp_id, staged.rows)
-        self.catalogue.set_status(target.path_id, target.timestamp_id, "active")
+        self.catalogue.set_status(target.path_id, target.timestamp_id, target.status)
         return old
 
     def _existing(self, target: Target) -> Timestamp | None:
@@ -262,7 +271,9 @@ class Adding:
         if name is None and not isinstance(source, str | os.PathLike):
             raise ArgumentError("Parameter name is required when using a memory file", argument="name")
         with self.intake.plain(source, name) as parcel:
-            if self._has_plain(path_id, parcel.content(), replace):
+            # Not before it is known that there is something to compare with: hashing gigabytes takes seconds.
+            known = self.catalogue.find_path(path_id) is not None
+            if known and self._has_plain(path_id, parcel.content(), replace):
                 return path_id
             with self.intake.staged([parcel], self.catalogue.file_ids, progress) as staged:
                 gone: tuple[str, ...] = ()

@@ -47,6 +47,8 @@ class Catalogue:
                 finally:
                     self._open.connection = None
         except sqlite3.IntegrityError as error:
+            if "FOREIGN KEY" in str(error):
+                raise NotFoundError("the path was deleted meanwhile", argument="pathId") from error
             raise StoreError(f"the catalogue refuses a row: {error}") from error
 
     def _rows(self, query: str, values: Sequence[Any] = ()) -> list[sqlite3.Row]:
@@ -336,6 +338,20 @@ class Catalogue:
         with self.transaction() as connection:
             found = self.get_file(path_id, timestamp_id, file_id)
             connection.execute("UPDATE files SET trashed = ? WHERE id = ?", (int(trashed), found.id))
+
+    def replace_file(self, row: FileRow, former: str) -> bool:
+        """Let a file of the same id be another one; False where it is gone, or its content is not `former` any more."""
+        values = (
+            row.name, row.main, json.dumps(row.parts), row.size, row.format, row.content,
+            None if row.detail is None else json.dumps(asdict(row.detail)), json.dumps(row.options), row.id, former,
+        )  # fmt: skip
+        with self.transaction() as connection:
+            changed = connection.execute(
+                "UPDATE files SET name = ?, main = ?, parts = ?, size = ?, format = ?, content = ?, detail = ?, "
+                "options = ? WHERE id = ? AND content = ?",
+                values,
+            )
+            return changed.rowcount == 1
 
     def delete_files(self, file_ids: Sequence[str]) -> None:
         with self.transaction() as connection:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import re
 import sqlite3
 import threading
 import warnings
@@ -14,7 +15,9 @@ from pathlib import Path
 
 from ellipsis_local.errors import EllipsisLocalError, LayerError, StoreError
 
-__all__ = ["is_full", "quiet", "reading", "writing"]
+__all__ = ["is_full", "naming", "quiet", "reading", "shown_name", "writing"]
+
+MOST_SHOWN = 120
 
 # EFBIG is what a limit on the size of a file gives.
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
@@ -109,6 +112,10 @@ def foreign() -> tuple[type[BaseException], ...]:
         OSError,
         ValueError,
         TypeError,
+        ArithmeticError,
+        LookupError,
+        UnboundLocalError,  # pyogrio, of a CRS that it cannot decode
+        RecursionError,
         NotImplementedError,
         MemoryError,
     )
@@ -143,3 +150,32 @@ def writing(target: Path | str, *, hush: bool = True) -> Iterator[None]:
             raise
         reason = "the disk is full" if is_full(error) else "cannot be written"
         raise StoreError(f"{target}: {reason}: {first_line(error)}") from error
+
+
+def shown_name(name: object) -> str:
+    """What messages call a file that came with a name of its own: that name, where it is short and can be printed."""
+    text = str(name or "") or "the file"
+    if not text.isprintable():
+        text = repr(text)
+    return text if len(text) <= MOST_SHOWN else text[: MOST_SHOWN - 1] + "…"
+
+
+@contextlib.contextmanager
+def naming(source: str, folder: Path, *files: Path) -> Iterator[None]:
+    """Let messages call `source` what lies in our `folder`, at any depth, or is one of `files`.
+
+    The caller knows the file by the name that it was given; where it lies meanwhile is nobody's business.
+    """
+    try:
+        yield
+    except EllipsisLocalError as error:
+        text = str(error)
+        for path in files:
+            text = text.replace(f"/vsizip/{path}", source).replace(str(path), source)
+        # A draft or file's folder, with what is in it.
+        ours = re.compile(rf"(?:/vsizip/)?{re.escape(str(folder))}(?:/[^/\s'\"]+)+(?<![,.:;])")
+        # A function: the name may look like a reference to a group.
+        error.args = (ours.sub(lambda _: source, text), *error.args[1:])
+        if isinstance(error, LayerError):
+            error.source = source
+        raise

@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
-import sqlite3
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
 from ellipsis_local.errors import ArgumentError, LayerError
-from ellipsis_local.store.foreign import quiet, reading
-from ellipsis_local.store.tiff import is_tiff
+from ellipsis_local.store.foreign import reading
+from ellipsis_local.store.limits import few
+from ellipsis_local.store.screening import (
+    HEADS,
+    MEMBERS,
+    SQLITE,
+    archive_entries,
+    check_boxes,
+    check_geojson,
+    check_geopackage,
+    check_member,
+    check_parquet,
+)
+from ellipsis_local.store.tiff import check_whole, is_tiff
 
 __all__ = ["FORMATS", "LAYER_SUFFIXES", "SUPPORTED", "Found", "detect", "format_suffix"]
 
@@ -26,9 +37,6 @@ RASTER_SUFFIXES = {
     ".bip", ".bsq", ".dat", ".hgt", ".dem", ".nc",
 }  # fmt: skip
 LAYER_SUFFIXES = VECTOR_SUFFIXES | RASTER_SUFFIXES
-# Inside a zip: what can be opened there.
-ZIPPED = {".shp", ".gpkg", ".geojson", ".json", ".fgb", ".tif", ".tiff", ".jp2", ".png", ".jpg", ".asc", ".img"}
-
 # The names that the client's `fileFormat` may have: what they mean here, and the suffix of a file without one.
 FORMATS: dict[str, tuple[str, str]] = {
     "tif": ("tif", ".tif"), "tiff": ("tif", ".tif"), "geotiff": ("tif", ".tif"), "gtiff": ("tif", ".tif"),
@@ -43,11 +51,6 @@ FORMATS: dict[str, tuple[str, str]] = {
 DRIVER_FORMATS = {
     "GTiff": "tif", "COG": "tif", "JP2OpenJPEG": "jp2", "PNG": "png", "JPEG": "jpg", "WEBP": "webp", "VRT": "vrt",
     "AAIGrid": "asc", "HFA": "img", "netCDF": "nc", "GPKG": "gpkg",
-}  # fmt: skip
-# Not those that take any text for a grid (XYZ).
-RASTER_DRIVERS = {
-    "GTiff", "COG", "JP2OpenJPEG", "PNG", "JPEG", "WEBP", "GIF", "BMP", "VRT", "AAIGrid", "HFA", "ENVI", "EHdr", "ERS",
-    "netCDF", "GRIB", "SRTMHGT", "USGSDEM", "GSAG", "GSBG", "GS7BG", "SAGA", "RST", "PCIDSK", "RMF", "RRASTER", "ILWIS",
 }  # fmt: skip
 
 
@@ -85,10 +88,20 @@ def format_suffix(name: object) -> str:
     return suffixes_of(known_format(name))[0]
 
 
-def detect(path: Path, kind: Kind | None = None, layer: str | None = None) -> Found:
+def detect(path: Path, kind: Kind | None = None, layer: str | None = None, *, contained: bool = False) -> Found:
     """What the file at `path` is; `kind` decides for a GeoPackage that holds both.
 
-    LayerError where it is nothing known (naming what is), or not of `kind`.
+    Parameters
+    ----------
+    contained : bool
+        Only formats that hold all of a layer in one file, as of a file that came without its surroundings.
+
+    Raises
+    ------
+    LayerError
+        Nothing known (naming what is), not of `kind`, damaged, or with parts that are fetched or computed.
+    LimitError
+        More than is taken; see `ellipsis_local.store.limits`.
     """
     with reading(path):
         if path.is_dir():
@@ -97,22 +110,24 @@ def detect(path: Path, kind: Kind | None = None, layer: str | None = None) -> Fo
             raise LayerError(f"{path} is not there", source=str(path))
         with path.open("rb") as file:
             head = file.read(512)
-    found = by_content(path, head, kind, layer)
+    found = by_content(path, head, kind, layer, contained)
     if kind is not None and found.kind != kind:
         raise LayerError(f"{path} is a {found.kind} ({found.format}), not a {kind}", source=str(path))
     return found
 
 
-def by_content(path: Path, head: bytes, kind: Kind | None, layer: str | None) -> Found:
+def by_content(path: Path, head: bytes, kind: Kind | None, layer: str | None, contained: bool) -> Found:
     if not head:
         raise LayerError(f"{path} is empty", source=str(path))
     if is_tiff(head):
+        check_whole(path)
         return Found("raster", "tif")
-    if head.startswith(b"SQLite format 3\0"):
-        return Found(geopackage_kind(path, head, kind), "gpkg")
+    if head.startswith(SQLITE):
+        return Found(geopackage_kind(path, kind), "gpkg")
     if head.startswith(b"fgb\x03fgb"):
         return Found("vector", "fgb")
     if head.startswith(b"PAR1"):
+        check_parquet(path)
         return Found("vector", "parquet")
     if head.startswith(b"PK"):
         return zipped(path, layer)
@@ -120,27 +135,21 @@ def by_content(path: Path, head: bytes, kind: Kind | None, layer: str | None) ->
         return Found("vector", "shp")
     if head.removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"{") and is_geojson(path):
         return Found("vector", "geojson")
+    if HEADS["JP2OpenJPEG"](head):
+        with reading(path), path.open("rb") as file:
+            check_boxes(file, str(path))
     text = head.removeprefix(b"\xef\xbb\xbf").lstrip()
+    if text.startswith(b"<VRTDataset") and contained:
+        raise LayerError(f"{path}: a VRT refers to files elsewhere; add it by its path", source=str(path))
     if text.startswith((b"{", b"<")) and not text.startswith(b"<VRTDataset"):
         # Such a file may send GDAL to the network (WMS, STAC), so it is not even opened.
         raise unknown(path)
-    return Found("raster", raster_format(path))
+    return Found("raster", raster_format(path, contained))
 
 
-def geopackage_kind(path: Path, head: bytes, kind: Kind | None) -> Kind:
+def geopackage_kind(path: Path, kind: Kind | None) -> Kind:
     """Raster or vector, by the table that every GeoPackage has; LayerError where it holds both and `kind` is None."""
-    page = int.from_bytes(head[16:18], "big")
-    size = (65536 if page == 1 else page) * int.from_bytes(head[28:32], "big")
-    with reading(path, "is no readable GeoPackage"):
-        if path.stat().st_size < size:
-            raise LayerError(
-                f"{path} is truncated: {size - path.stat().st_size:,} bytes are missing at its end", source=str(path)
-            )
-        connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
-        try:
-            types = {row[0] for row in connection.execute("SELECT data_type FROM gpkg_contents")}
-        finally:
-            connection.close()
+    types = check_geopackage(path)
     raster, vector = bool(types & {"tiles", "2d-gridded-coverage"}), "features" in types
     if raster and vector and kind is None:
         raise LayerError(f"{path} holds rasters and vectors; pass type='raster' or type='vector'", source=str(path))
@@ -155,27 +164,44 @@ def is_geojson(path: Path) -> bool:
     import pyogrio
     from pyogrio.errors import DataLayerError, DataSourceError
 
-    try:
-        with quiet():
+    with reading(path), path.open("rb") as file:
+        check_geojson(file, str(path))
+    with reading(path):
+        try:
             return str(pyogrio.read_info(path)["driver"]) == "GeoJSON"
-    except (DataSourceError, DataLayerError):
-        # Broken JSON with the right name gets the parser's own message later.
-        return path.suffix.lower() == ".geojson"
+        except (DataSourceError, DataLayerError):
+            # Broken JSON with the right name gets the parser's own message later.
+            return path.suffix.lower() == ".geojson"
 
 
-def raster_format(path: Path) -> str:
-    from ellipsis_local.store.rasters import opened
+def raster_format(path: Path, contained: bool) -> str:
+    from ellipsis_local.store.opening import opened
 
+    if contained and is_hdf5(path):
+        raise LayerError(
+            f"{path} is HDF5, as netCDF-4 is, which may take its pixels from other files; convert it to GeoTIFF",
+            source=str(path),
+        )
     try:
-        with reading(path), opened(path) as dataset:
+        with reading(path), opened(path, contained=contained) as dataset:
             driver = str(dataset.driver)
     except LayerError as error:
         if path.suffix.lower() in RASTER_SUFFIXES:
             raise
         raise unknown(path) from error
-    if driver not in RASTER_DRIVERS:
-        raise unknown(path)
     return DRIVER_FORMATS.get(driver, driver.lower())
+
+
+def is_hdf5(path: Path) -> bool:
+    """Whether a file is HDF5: its signature stands at the beginning, or behind a block of the user's own."""
+    with reading(path), path.open("rb") as file:
+        offset, size = 0, path.stat().st_size
+        while offset < size:
+            file.seek(offset)
+            if file.read(8) == b"\x89HDF\r\n\x1a\n":
+                return True
+            offset = 2 * offset or 512
+    return False
 
 
 def unknown(path: Path) -> LayerError:
@@ -185,14 +211,20 @@ def unknown(path: Path) -> LayerError:
 def zipped(path: Path, layer: str | None) -> Found:
     """The one layer in a zip, or the one whose file is called `layer`."""
     with reading(path, "is no readable zip"), zipfile.ZipFile(path) as archive:
-        names = [name for name in archive.namelist() if not name.startswith("__MACOSX") and not name.endswith("/")]
-    mains = [name for name in names if PurePosixPath(name).suffix.lower() in ZIPPED]
-    if len(mains) > 1 and layer is not None:
-        mains = [name for name in mains if PurePosixPath(name).stem == layer]
-    if not mains:
-        raise LayerError(f"{path} contains no layer that is known here. Supported are {SUPPORTED}", source=str(path))
-    if len(mains) > 1:
-        stems = ", ".join(repr(PurePosixPath(name).stem) for name in mains)
-        raise LayerError(f"{path} contains {len(mains)} layers; pass layer= with one of {stems}", source=str(path))
-    vector = PurePosixPath(mains[0]).suffix.lower() in VECTOR_SUFFIXES
-    return Found("vector" if vector else "raster", "zip", mains[0])
+        entries = archive_entries(archive, str(path))
+        mains = [one for one in entries if PurePosixPath(one.filename).suffix.lower() in MEMBERS]
+        if len(mains) > 1 and layer is not None:
+            mains = [one for one in mains if PurePosixPath(one.filename).stem == layer]
+        if not mains:
+            raise LayerError(
+                f"{path} contains no layer that is known here (a zip in a zip is not opened). Supported are "
+                f"{SUPPORTED}",
+                source=str(path),
+            )
+        if len(mains) > 1:
+            stems = few(PurePosixPath(one.filename).stem for one in mains)
+            raise LayerError(f"{path} contains {len(mains)} layers; pass layer= with one of {stems}", source=str(path))
+        check_member(archive, mains[0], entries, str(path))
+    name = mains[0].filename
+    vector = PurePosixPath(name).suffix.lower() in VECTOR_SUFFIXES
+    return Found("vector" if vector else "raster", "zip", name)

@@ -43,7 +43,11 @@ def made_id(*names: str) -> str:
 def utc(argument: str, value: Any) -> datetime:
     """`value` in UTC. A time without a zone counts as UTC (the client sends it so); a day is its start."""
     if isinstance(value, datetime):
-        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+        try:
+            return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+        except OverflowError:
+            text = f"{argument} {value} is outside the years 1 to 9999 in UTC"
+            raise ArgumentError(text, argument=argument, value=value) from None
     if isinstance(value, date):
         return datetime(value.year, value.month, value.day, tzinfo=UTC)
     if isinstance(value, str):

@@ -18,11 +18,13 @@ from typing import Any, BinaryIO
 from ellipsis_local.errors import ArgumentError, LayerError, StoreError
 from ellipsis_local.home import Home
 from ellipsis_local.store import formats, frames, rasters
-from ellipsis_local.store.foreign import reading, writing
+from ellipsis_local.store.foreign import naming, reading, shown_name, writing
 from ellipsis_local.store.ids import new_id
+from ellipsis_local.store.inspectors import Inspectors
 from ellipsis_local.store.parcels import (
     CHUNK,
     ArrayParcel,
+    FileParcel,
     FrameParcel,
     Overrides,
     Parcel,
@@ -30,6 +32,7 @@ from ellipsis_local.store.parcels import (
     file_parcel,
 )
 from ellipsis_local.store.records import FileRow
+from ellipsis_local.store.target import Taken
 
 __all__ = ["Intake", "Progress", "Staged"]
 
@@ -49,6 +52,11 @@ class Intake:
 
     def __init__(self, home: Home) -> None:
         self.home = home
+        self.inspectors = Inspectors()
+
+    def close(self) -> None:
+        """End the processes that look at files."""
+        self.inspectors.close()
 
     @contextlib.contextmanager
     def parcel(
@@ -73,19 +81,32 @@ class Intake:
             return
         suffix = formats.format_suffix(format) if format is not None else Path(name or "").suffix
         with self.on_disk(source, suffix) as (path, ours):
-            yield file_parcel(path, ours, kind, overrides, name, format)
+            if not ours:
+                yield file_parcel(path, ours, kind, overrides, name, format)
+                return
+            with naming(shown_name(name), self.home.layers, path):
+                if isinstance(source, Taken):
+                    made = self.inspectors.look(path, kind, overrides, name, format)
+                else:
+                    made = file_parcel(path, ours, kind, overrides, name, format)
+            yield made
 
     @contextlib.contextmanager
     def plain(self, source: Any, name: str | None) -> Iterator[PlainParcel]:
         """A file of any content."""
         with self.on_disk(source, Path(name or "").suffix) as (path, ours):
             if not path.is_file():
-                raise LayerError(f"{path} is not a file", source=str(path))
+                raise LayerError(f"{name if ours else path} is not a file", source=str(path))
             yield PlainParcel(path, name or path.name, ours)
 
     @contextlib.contextmanager
     def on_disk(self, source: Any, suffix: str) -> Iterator[tuple[Path, bool]]:
         """Where the source lies, and whether it is a temporary file of ours."""
+        if isinstance(source, Taken):
+            with writing(source.path):
+                path = source.path.replace(source.path.with_name(f"data{safe_suffix(suffix)}"))
+            yield path, True
+            return
         if isinstance(source, str | os.PathLike):
             path = Path(os.path.abspath(Path(os.fspath(source)).expanduser()))  # noqa: PTH100 - symbolic links stay
             checked_path(path, source)
@@ -122,7 +143,8 @@ class Intake:
                     writing(self.home.layers, hush=False),
                     self.home.publish(self.home.layers / file_id) as draft,
                 ):
-                    row = parcel.stage(draft, file_id)
+                    with naming(shown_name(parcel.name), self.home.layers, *parcel_files(parcel, draft)):
+                        row = parcel.stage(draft, file_id)
                     # A folder counts as an orphan by its age; copying may have taken long.
                     os.utime(draft)
                 staged.rows.append(row)
@@ -136,6 +158,11 @@ class Intake:
             for row in staged.rows:
                 if row.id not in keep:
                     shutil.rmtree(self.home.layers / row.id, ignore_errors=True)
+
+
+def parcel_files(parcel: Parcel, draft: Path) -> tuple[Path, ...]:
+    """Where a file lies while it is laid into the home, if it is one."""
+    return (draft / parcel.main,) if isinstance(parcel, FileParcel) else ()
 
 
 def replace_name(parcel: Any, name: str | None) -> Any:
@@ -188,7 +215,7 @@ def snapshot(path: Path, target: Path) -> None:
 
 
 def safe_suffix(suffix: str) -> str:
-    return suffix.lower() if len(suffix) <= 16 and suffix[1:].isalnum() else ""
+    return suffix.lower() if len(suffix) <= 16 and suffix.isascii() and suffix[1:].isalnum() else ""
 
 
 def spool(source: bytes | bytearray | memoryview | BinaryIO, target: Path) -> None:

@@ -122,6 +122,9 @@ class Layer:
         flags = [set(one) for one in dataset.mask_flag_enums]
         masked = file.nodata is None and any(MaskFlags.per_dataset in one for one in flags)
         self.mask = "dataset" if masked else None
+        # An own alpha band is valid for all bands at once, itself among them.
+        colors = [one.name for one in dataset.colorinterp[: file.bands]]
+        self.alpha = colors.index("alpha") if file.nodata is None and "alpha" in colors else None
         if self.place is not None:
             self.dataset = dataset
             return
@@ -160,6 +163,8 @@ class Layer:
             found &= self.dataset.read(self.dataset.count, window=window) > 0
         elif self.mask == "dataset":
             found &= self.dataset.read_masks(self.bands, window=window) > 0
+        if self.alpha is not None:
+            found &= values[self.alpha] > 0
         return values, found, where
 
 
@@ -218,7 +223,8 @@ def paint(output: Any, open_layers: list[Layer], nodata: float | None) -> None:
                     found = layer.read(column, row, width, height)
                 if found is not None:
                     values, good, where = found
-                    np.copyto(pixels[where], values, where=good)
+                    # What is under an alpha of 0 is kept where nothing else is.
+                    np.copyto(pixels[where], values, where=good if layer.alpha is None else good | ~covered[where])
                     covered[where] |= good
             window = Window(column, row, width, height)
             output.write(pixels, window=window)

@@ -16,7 +16,7 @@ from typing import Any, Protocol
 
 from ellipsis_local.errors import ArgumentError, LayerError
 from ellipsis_local.store import formats, frames, rasters, vectors
-from ellipsis_local.store.foreign import reading, writing
+from ellipsis_local.store.foreign import reading, shown_name, writing
 from ellipsis_local.store.records import FileRow
 from ellipsis_local.types import RasterFile, VectorFile
 
@@ -96,6 +96,8 @@ class FileParcel:
     overrides: Overrides
     ours: bool = False
     """Whether `path` is a temporary file of ours, to be moved instead of copied."""
+    seen: RasterFile | VectorFile | None = None
+    """What another process saw in it (`ellipsis_local.store.inspectors`): it is not opened here then."""
 
     @property
     def kind(self) -> formats.Kind:
@@ -135,7 +137,7 @@ class FileParcel:
             content = combined(
                 self.kind, {self.role(part): value for part, value in hashes.items()}, self.overrides.given()
             )
-        detail = self.inspect(folder, main, content)
+        detail = self.inspect(folder, main, content) if self.seen is None else replace(self.seen, content=content)
         parts = tuple(sorted(one.name for one in folder.iterdir()))
         return FileRow(
             id=file_id,
@@ -150,14 +152,16 @@ class FileParcel:
         )
 
     def inspect(self, folder: Path, main: str, content: str) -> RasterFile | VectorFile:
-        path, layer, source = folder / main, self.overrides.layer, str(self.path) if not self.ours else self.name
+        """What the layer is, once it lies in `folder` under the name `main`."""
+        path, layer = folder / main, self.overrides.layer
+        source = shown_name(self.name) if self.ours else str(self.path)
         location = str(path)
         if self.found.member is not None:
             location, layer = f"/vsizip/{path}/{self.found.member}", None
         detail: RasterFile | VectorFile
         if self.kind == "raster":
             if self.found.member is None and not self.converted:
-                location = rasters.subdataset(path, layer)
+                location = rasters.subdataset(path, layer, contained=self.ours)
             whole = () if self.found.member else tuple(folder.iterdir())
             detail = rasters.inspect(
                 location,
@@ -166,6 +170,7 @@ class FileParcel:
                 epsg=self.overrides.epsg,
                 nodata=self.overrides.nodata,
                 parts=whole,
+                contained=self.ours and not self.converted,
             )
         else:
             detail = vectors.inspect(
@@ -242,20 +247,17 @@ def file_parcel(
     name: str | None,
     format: str | None,
 ) -> FileParcel:
+    """A layer in a file. `ours`: a temporary file of ours, which came without its surroundings."""
     wanted = None if format is None else formats.known_format(format)
-    found = formats.detect(path, kind, overrides.layer)
+    found = formats.detect(path, kind, overrides.layer, contained=ours)
     if wanted is not None and wanted != found.format:
-        raise LayerError(
-            f"{name or path}: fileFormat is {format!r} and the content is {found.format}", source=str(path)
-        )
+        raise LayerError(f"{path}: fileFormat is {format!r} and the content is {found.format}", source=str(path))
     if found.kind == "vector" and overrides.nodata is not None:
         raise ArgumentError("nodata is for rasters; this is a vector", argument="nodata", value=overrides.nodata)
-    if ours and found.format == "vrt":
-        raise LayerError(f"{name or path}: a VRT refers to files elsewhere; add it by its path", source=name)
     if found.format == "shp":
         parts = vectors.shapefile_parts(path)
     elif found.kind == "raster" and found.member is None:
-        parts = rasters.files_of(path)
+        parts = rasters.files_of(path, contained=ours)
     else:
         parts = (path,)
     return FileParcel(path, name or path.name, found, parts, overrides, ours)

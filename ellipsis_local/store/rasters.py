@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 import math
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,39 +16,32 @@ from numpy.typing import NDArray
 from ellipsis_local.errors import ArgumentError, LayerError
 from ellipsis_local.store.crs import crs_text, epsg_text
 from ellipsis_local.store.foreign import reading, writing
-from ellipsis_local.store.tiff import is_tiff, missing_bytes
+from ellipsis_local.store.limits import check_raster, few
+from ellipsis_local.store.opening import OPTIONS, opened
+from ellipsis_local.store.tiff import check_whole, missing_bytes
 from ellipsis_local.types import RasterFile
 
-__all__ = ["ArraySource", "check_nodata", "convert", "files_of", "inspect", "opened", "write_array"]
+__all__ = [
+    "OPTIONS", "ArraySource", "check_nodata", "convert", "files_of", "inspect", "opened", "subdataset", "write_array",
+]  # fmt: skip
 
 # Read whole what is not a TIFF and smaller than this; larger ones by their first and last blocks.
 SMALL = 64 * 1024**2
-# A truncated JPEG is otherwise grey and no error; a mask of an object we write stays inside the file.
-OPTIONS = {"GDAL_ERROR_ON_LIBJPEG_WARNING": True, "GDAL_PAM_ENABLED": True}
 TILE = 256
 RAW_DRIVERS = {"ENVI", "EHdr", "ERS", "RRASTER"}
 
 
-@contextlib.contextmanager
-def opened(location: str | Path, **options: Any) -> Iterator[Any]:
-    """A rasterio dataset, open for reading, without a warning."""
-    import rasterio
-
-    with rasterio.Env(**OPTIONS), rasterio.open(location, **options) as dataset:
-        yield dataset
-
-
-def files_of(path: Path) -> tuple[Path, ...]:
+def files_of(path: Path, *, contained: bool = False) -> tuple[Path, ...]:
     """The files that GDAL reads for the raster at `path`: itself first, then sidecars, or a VRT's sources."""
-    with reading(path), opened(path) as dataset:
+    with reading(path), opened(path, contained=contained) as dataset:
         # Some versions of GDAL give the sources of a VRT as it spells them, with `..`.
         found = [Path(os.path.normpath(name)) for name in dataset.files]
     return (path, *(name for name in found if name.is_file() and not name.samefile(path)))
 
 
-def subdataset(path: Path, layer: str | None) -> str:
+def subdataset(path: Path, layer: str | None, *, contained: bool = False) -> str:
     """What rasterio opens: the file, or one of several rasters in it, by the end of its name."""
-    with reading(path), opened(path) as dataset:
+    with reading(path), opened(path, contained=contained) as dataset:
         several = list(dataset.subdatasets)
         if dataset.count and layer is None:
             return str(path)
@@ -60,9 +52,7 @@ def subdataset(path: Path, layer: str | None) -> str:
         if layer is None:
             raise LayerError(f"{path} has no band", source=str(path))
         raise LayerError(f"{path} holds one raster and no layer named {layer!r}", source=str(path))
-    raise LayerError(
-        f"{path} holds {len(several)} rasters; pass layer= with one of {', '.join(map(repr, names))}", source=str(path)
-    )
+    raise LayerError(f"{path} holds {len(several)} rasters; pass layer= with one of {few(names)}", source=str(path))
 
 
 def check_nodata(nodata: Any, dtype: str) -> float | int | None:
@@ -153,16 +143,6 @@ def check_end(dataset: Any, path: Path, source: str) -> None:
         raise LayerError(f"{source} is truncated: at least {missing:,} bytes are missing at its end", source=source)
 
 
-def check_whole(path: Path) -> None:
-    """LayerError where a TIFF (or an overview or mask beside one) is shorter than its own directories say."""
-    with reading(path):
-        with path.open("rb") as file:
-            head = file.read(4)
-        missing = missing_bytes(path) if is_tiff(head) else 0
-    if missing:
-        raise LayerError(f"{path} is truncated: at least {missing:,} bytes are missing at its end", source=str(path))
-
-
 def inspect(
     location: str | Path,
     *,
@@ -171,6 +151,7 @@ def inspect(
     epsg: int | None = None,
     nodata: float | None = None,
     parts: tuple[Path, ...] = (),
+    contained: bool = False,
 ) -> RasterFile:
     """What is known of the raster that rasterio opens at `location`, after the overrides.
 
@@ -180,9 +161,13 @@ def inspect(
         What messages call it.
     parts : tuple of Path
         Its files on disk, each checked for truncation.
+    contained : bool
+        It must not refer to other files.
 
     Raises
     ------
+    LimitError
+        More pixels, bands or bytes of a block than `ellipsis_local.store.limits` takes.
     LayerError
         Without a CRS, a band, a georeference or readable pixels, and with bands of several dtypes. Our choice: the
         service's own checks are not documented.
@@ -191,9 +176,10 @@ def inspect(
     """
     for part in parts:
         check_whole(part)
-    with reading(source), opened(location) as dataset:
+    with reading(source), opened(location, contained=contained) as dataset:
         if dataset.count < 1:
             raise LayerError(f"{source} has no band", source=source)
+        check_raster(dataset, source)
         crs = epsg_text(epsg) if epsg is not None else crs_text(dataset.crs, source)
         check_georeference(dataset, source)
         dtype = check_dtype(dataset, source)
@@ -244,6 +230,7 @@ def convert(source: Path | str, target: Path) -> None:
     import rasterio.shutil
 
     with reading(source), opened(source) as dataset:
+        check_raster(dataset, str(source))
         options = creation_options(check_dtype(dataset, str(source)), dataset.width, dataset.height)
     with writing(target), opened(source) as dataset:
         rasterio.shutil.copy(dataset, str(target), driver="GTiff", **options)

@@ -13,7 +13,7 @@ from ellipsis_local.errors import ArgumentError
 from ellipsis_local.store.ids import from_text
 from ellipsis_local.types import Extent, PathRecord, PathType, RasterFile, StoredFile, VectorFile
 
-__all__ = ["SCHEMA", "FileRow", "as_json", "checked_name", "path_record", "stored_file"]
+__all__ = ["SCHEMA", "FileRow", "as_json", "checked_name", "detail_of", "path_record", "stored_file"]
 
 SCHEMA: tuple[str, ...] = (
     """
@@ -102,9 +102,11 @@ def stored_file(row: sqlite3.Row, layers: Path) -> StoredFile:
     )
 
 
-def detail_of(values: dict[str, Any], folder: Path) -> RasterFile | VectorFile:
-    """The record that `asdict` and JSON turned into `values`."""
-    values["location"] = values["location"].replace("{folder}", str(folder))
+def detail_of(values: dict[str, Any], folder: Path | None) -> RasterFile | VectorFile:
+    """The record that `asdict` and JSON turned into `values`; its location as it is where `folder` is None."""
+    if folder is not None:
+        # Once: what follows may be the name of an entry of an archive.
+        values["location"] = values["location"].replace("{folder}", str(folder), 1)
     if "transform" in values:
         for name in ("transform", "block", "descriptions"):
             values[name] = tuple(values[name])

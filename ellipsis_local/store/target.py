@@ -4,16 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
 
 from ellipsis_local.store.formats import Kind
 
-__all__ = ["NewFile", "Target"]
+__all__ = ["NewFile", "Taken", "Target"]
+
+
+class Taken(NamedTuple):
+    """A file that the store may move instead of copying it; a copy is made where it cannot be moved."""
+
+    path: Path
 
 
 @dataclass(frozen=True)
 class NewFile:
-    """One file for `LayerStore.add_files`: a path, bytes, or a binary file object."""
+    """One file for `LayerStore.add_files`: a path, bytes, a binary file object, or `Taken`."""
 
     source: Any
     name: str | None = None
@@ -35,3 +42,5 @@ class Target:
     description: str | None = None
     owner: str | None = None
     metadata: Mapping[str, Any] | None = None
+    parent_id: str | None = None
+    status: Literal["created", "active", "passive"] = "active"

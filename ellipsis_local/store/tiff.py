@@ -2,6 +2,8 @@
 
 GDAL opens a truncated TIFF without a word and fails at the missing block, hours later perhaps. The directories list
 where every block lies, so this reads a few kilobytes and knows; sparse files (offset 0) and BigTIFF are fine.
+
+It comes before GDAL, for files of any origin: what it reads is bounded by the size of the file.
 """
 
 from __future__ import annotations
@@ -13,7 +15,11 @@ from typing import BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["is_tiff", "missing_bytes"]
+from ellipsis_local.errors import LayerError, LimitError
+from ellipsis_local.store.foreign import reading
+from ellipsis_local.store.limits import MOST_DIRECTORIES, MOST_TAGS
+
+__all__ = ["check_whole", "is_tiff", "missing_bytes"]
 
 MAGIC = {b"II*\0": ("<", False), b"MM\0*": (">", False), b"II+\0": ("<", True), b"MM\0+": (">", True)}
 # Bytes per value of the TIFF types 1 to 18.
@@ -22,8 +28,9 @@ CODES = {3: "u2", 4: "u4", 16: "u8"}
 # (offsets, byte counts) of strips and of tiles.
 PAIRS = ((273, 279), (324, 325))
 SUB_DIRECTORIES = 330
-# A chain longer than this is a loop of broken pointers.
-MOST_DIRECTORIES = 4096
+WANTED = {273, 279, 324, 325, SUB_DIRECTORIES}
+# Directories of a real file do not overlap, so reading them all reads no more than the file; some tags are shared.
+SHARED = 1024**2
 
 
 def is_tiff(head: bytes) -> bool:
@@ -32,15 +39,20 @@ def is_tiff(head: bytes) -> bool:
 
 
 class _Reader:
-    """One open TIFF; `need` is the highest byte that anything in it refers to."""
+    """One open TIFF of `size` bytes; `need` is the highest byte that anything in it refers to."""
 
-    def __init__(self, file: BinaryIO) -> None:
-        self.file = file
-        self.need = 0
+    def __init__(self, file: BinaryIO, size: int, name: str) -> None:
+        self.file, self.size, self.name = file, size, name
+        self.need = self.taken = 0
         self.order, self.big = "<", False
 
     def at(self, offset: int, length: int) -> bytes:
         self.need = max(self.need, offset + length)
+        if self.need > self.size:
+            raise EOFError
+        self.taken += length
+        if self.taken > self.size + SHARED:
+            raise LimitError(f"{self.name} is damaged: its directories lie over each other")
         self.file.seek(offset)
         data = self.file.read(length)
         if len(data) < length:
@@ -56,6 +68,8 @@ class _Reader:
         head, entry, word = (8, 20, "Q") if self.big else (2, 12, "I")
         count = self.number(directory, "Q" if self.big else "H")
         table = self.at(directory + head, count * entry)
+        if count > MOST_TAGS:
+            raise LimitError(f"{self.name} is damaged: a directory with {count:,} tags, and {MOST_TAGS:,} are taken")
         values = {}
         inline = 8 if self.big else 4
         for i in range(count):
@@ -65,7 +79,7 @@ class _Reader:
             if length > inline:
                 (offset,) = struct.unpack(self.order + word, raw[entry - inline :])
                 self.need = max(self.need, offset + length)
-            if tag in (273, 279, 324, 325, SUB_DIRECTORIES) and kind in (*CODES, 13, 18):
+            if tag in WANTED and tag not in values and kind in (*CODES, 13, 18):
                 data = raw[entry - inline :][:length] if length <= inline else self.at(offset, length)
                 code = {13: "u4", 18: "u8"}.get(kind) or CODES[kind]
                 values[tag] = np.frombuffer(data, dtype=self.order + code).astype("uint64")
@@ -75,13 +89,15 @@ class _Reader:
         self.order, self.big = MAGIC[self.at(0, 4)]
         pending = [self.number(8, "Q") if self.big else self.number(4, "I")]
         seen: set[int] = set()
-        while pending and len(seen) < MOST_DIRECTORIES:
+        while pending:
             directory = pending.pop()
             if directory == 0 or directory in seen:
                 continue
+            if len(seen) == MOST_DIRECTORIES:
+                raise LimitError(f"{self.name} has more than {MOST_DIRECTORIES:,} directories; split it")
             seen.add(directory)
             values, following = self.entries(directory)
-            pending += [following, *map(int, values.get(SUB_DIRECTORIES, ()))]
+            pending += [following, *map(int, values.get(SUB_DIRECTORIES, ())[: MOST_DIRECTORIES + 1])]
             for offsets, counts in PAIRS:
                 if offsets in values and counts in values and len(values[offsets]) == len(values[counts]):
                     ends = np.where(values[counts] > 0, values[offsets] + values[counts], 0)
@@ -91,13 +107,24 @@ class _Reader:
 def missing_bytes(path: Path) -> int:
     """How many bytes the file is too short for what its directories list; 0 where it is whole.
 
-    At least 1 where a directory itself lies beyond the end. OSError where it cannot be read.
+    At least 1 where a directory itself lies beyond the end. OSError where it cannot be read, LimitError where it has
+    more directories or tags than a file of its size can have.
     """
     size = path.stat().st_size
     with path.open("rb") as file:
-        reader = _Reader(file)
+        reader = _Reader(file, size, str(path))
         try:
             reader.scan()
         except (EOFError, KeyError, struct.error):
             return max(1, reader.need - size)
     return max(0, reader.need - size)
+
+
+def check_whole(path: Path) -> None:
+    """LayerError where a TIFF (or an overview or mask beside one) is shorter than its own directories say."""
+    with reading(path):
+        with path.open("rb") as file:
+            head = file.read(4)
+        missing = missing_bytes(path) if is_tiff(head) else 0
+    if missing:
+        raise LayerError(f"{path} is truncated: at least {missing:,} bytes are missing at its end", source=str(path))

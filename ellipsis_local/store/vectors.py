@@ -16,11 +16,13 @@ from ellipsis_local.errors import LayerError, LayerWarning
 from ellipsis_local.notices import warn
 from ellipsis_local.store.crs import crs_text, epsg_text
 from ellipsis_local.store.foreign import reading
+from ellipsis_local.store.limits import MOST_FEATURES, MOST_FIELDS, check_count, few
 from ellipsis_local.types import Extent, VectorFile
 
 __all__ = ["inspect", "layers_of", "read_frame", "shapefile_parts", "without_geometry"]
 
 BATCH = 4096
+DRIVERS = {"GPKG", "GeoJSON", "ESRI Shapefile", "FlatGeobuf"}
 # Indexes beside a shapefile (.sbn, .qix) say nothing of its content.
 SHAPEFILE_PARTS = (".shp", ".shx", ".dbf", ".prj", ".cpg")
 
@@ -109,16 +111,14 @@ def choose_layer(location: str | Path, source: str, layer: str | None) -> str:
     if layer is not None:
         if layer not in names:
             raise LayerError(
-                f"{source} has no layer {layer!r} with geometries; it has {', '.join(map(repr, names)) or 'none'}",
+                f"{source} has no layer {layer!r} with geometries; it has {few(names) or 'none'}",
                 source=source,
             )
         return layer
     if not names:
         raise LayerError(f"{source} has no geometry: it is a plain table", source=source)
     if len(names) > 1:
-        raise LayerError(
-            f"{source} holds {len(names)} layers; pass layer= with one of {', '.join(map(repr, names))}", source=source
-        )
+        raise LayerError(f"{source} holds {len(names)} layers; pass layer= with one of {few(names)}", source=source)
     return names[0]
 
 
@@ -164,6 +164,9 @@ def _ogr(location: str | Path, source: str, epsg: int | None, layer: str | None)
     layer = choose_layer(location, source, layer)
     with reading(source):
         info = pyogrio.read_info(location, layer=layer)
+    if info["driver"] not in DRIVERS:
+        raise LayerError(f"{source} is {info['driver']}, which is no layer that is known here", source=source)
+    check_count(source, len(info["fields"]), MOST_FIELDS, "fields", "leave some out")
     crs = epsg_text(epsg) if epsg is not None else crs_text(info["crs"], source)
     census = _count(location, layer, source)
     # The reader of FlatGeobuf ends without a word where the file does; its header has the number.
@@ -180,16 +183,17 @@ def _count(location: str | Path, layer: str, source: str) -> Census:
 
     with reading(source, "cannot be read to its end; it is truncated or damaged"):
         try:
-            return _total(_batches(location, layer))
+            return _total(_batches(location, layer), source)
         except (shapely.errors.ShapelyError, NotImplementedError):
             # Arrow hands over curves, which shapely does not know; frames are read with them drawn straight.
-            return _total(_linear(location, layer))
+            return _total(_linear(location, layer), source)
 
 
-def _total(batches: Iterable[Any]) -> Census:
+def _total(batches: Iterable[Any], source: str) -> Census:
     census = Census()
     for geometries in batches:
         census.add(geometries)
+        check_count(source, census.total, MOST_FEATURES, "features or more", "split it")
     return census
 
 
@@ -232,7 +236,8 @@ def parquet_geo(location: str | Path, source: str) -> dict[str, Any]:
         if b"geo" not in metadata:
             raise LayerError(f"{source} is Parquet without geometry metadata, a plain table", source=source)
         geo: dict[str, Any] = json.loads(metadata[b"geo"])
-        if not isinstance(geo, dict) or geo.get("primary_column") not in geo.get("columns", {}):
+        columns = geo.get("columns") if isinstance(geo, dict) else None
+        if not isinstance(columns, dict) or not isinstance(columns.get(geo.get("primary_column")), dict):
             raise LayerError(f"{source} names no primary geometry column", source=source)
     return geo
 
@@ -246,16 +251,26 @@ def _parquet(location: str | Path, source: str, epsg: int | None) -> dict[str, A
     # The specification: no "crs" key means OGC:CRS84, an explicit null means unknown.
     crs = epsg_text(epsg) if epsg is not None else crs_text(about.get("crs", "OGC:CRS84"), source)
     with reading(source):
-        names = pyarrow.parquet.read_schema(location).names
-    covering = {path[0] for path in about.get("covering", {}).get("bbox", {}).values() if path}
+        names, rows = pyarrow.parquet.read_schema(location).names, pyarrow.parquet.read_metadata(location).num_rows
+    covering = covering_columns(about)
     with reading(source, "cannot be read to its end; it is truncated or damaged"):
-        census = _total(_parquet_batches(location, primary, about.get("encoding", "WKB")))
+        census = _total(_parquet_batches(location, primary, about.get("encoding", "WKB")), source)
+    if census.total != rows:
+        raise LayerError(f"{source} is damaged: it has {census.total:,} features, and says {rows:,}", source=source)
     return {
         "crs": crs,
         "fields": tuple(name for name in names if name != primary and name not in covering),
         "geometry_column": primary,
         "census": census,
     }
+
+
+def covering_columns(about: dict[str, Any]) -> set[str]:
+    """The columns that hold no data of their own, but the bounding boxes of a geometry column."""
+    covering = about.get("covering")
+    boxes = covering.get("bbox") if isinstance(covering, dict) else None
+    paths = boxes.values() if isinstance(boxes, dict) else ()
+    return {path[0] for path in paths if isinstance(path, list) and path and isinstance(path[0], str)}
 
 
 def _parquet_batches(location: str | Path, column: str, encoding: str) -> Iterable[Any]:

@@ -159,6 +159,25 @@ def test_a_large_mosaic_takes_memory_for_a_window(store, tmp_path, out):
     assert read(out / "a.tif")[0].shape == (1, 6000, 3000)
 
 
+def test_where_a_file_of_a_mosaic_is_transparent_the_one_below_shows(store, tmp_path, out):
+    def picture(name, color, alpha):
+        with rasterio.open(
+            tmp_path / name, "w", driver="GTiff", width=4, height=2, count=4, dtype="uint8", crs=3857,
+            transform=from_origin(0, 0, 1, 1), photometric="RGB", alpha="YES",
+        ) as dataset:  # fmt: skip
+            dataset.write(np.stack([*np.full((3, 2, 4), color, "uint8"), alpha]))
+        return tmp_path / name
+
+    below, above = np.full((2, 4), 255, "uint8"), np.repeat(np.uint8([[255, 255, 0, 0]]), 2, axis=0)
+    below[:, 3] = 0
+    path_id, timestamp_id = store.add(picture("a.tif", 10, below))
+    store.add_file(path_id, timestamp_id, picture("b.tif", 20, above))
+    store.export(path_id, timestamp_id, out / "c.tif")
+    pixels = read(out / "c.tif")[0]
+    assert pixels[3, 0].tolist() == [255, 255, 255, 0]
+    assert pixels[0, 0, :3].tolist() == [20, 20, 10]
+
+
 # ----- vectors -------------------------------------------------------------------------------------------------------
 
 
