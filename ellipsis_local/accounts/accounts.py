@@ -1,0 +1,313 @@
+"""Local users: whoever logs in exists, and has tokens.
+
+In one process a token that was not given out here belongs to a user of its own, so that scripts with a token of the
+service run unchanged (our choice); a server asks `known_user`, for which every token has to be known.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import threading
+import time
+import uuid
+from collections.abc import Iterable
+from typing import Any
+
+from ellipsis_local.accounts import passwords
+from ellipsis_local.accounts.checks import (
+    canonical,
+    checked_access_list,
+    checked_name,
+    checked_password,
+    checked_text,
+    checked_valid_for,
+)
+from ellipsis_local.accounts.tables import TokenRecord, User, UserRecord
+from ellipsis_local.accounts.tokens import LOG_IN, Tokens, checked_token, clean_token, digest_of, utc
+from ellipsis_local.database import Database
+from ellipsis_local.errors import AccountError, ArgumentError, NotFoundError
+
+__all__ = ["Accounts"]
+
+USERS = uuid.UUID("3bd1a6f0-6f0e-5a3c-9a56-5f1d8f1d6f52")
+"""Namespace of user ids: the same name has the same id in every home."""
+RESERVED = "token-"
+"""How the names of tokens' own users begin: whoever took such a name would own what the token's user owns."""
+MOST_FOUND = 50
+"""Users that a search answers (our choice)."""
+HASHES_AT_ONCE = 2
+"""Each takes 19 MiB and a core."""
+
+
+class Accounts:
+    """Users and tokens of one home; passwords and tokens are kept as hashes only."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._tokens = Tokens(database)
+        self._hashing = threading.BoundedSemaphore(HASHES_AT_ONCE)
+
+    # ----- logging in ------------------------------------------------------------------------------------------------
+
+    def log_in(self, name: str, password: str, valid_for: int | None = None) -> str:
+        """A new token for the user, who is made at the first login.
+
+        Parameters
+        ----------
+        name : str
+            At most 254 characters, no control characters.
+        password : str
+            At most 1024 characters.
+        valid_for : int, optional
+            Seconds until the token expires; never where None.
+
+        Raises
+        ------
+        ArgumentError
+            For a name, password or time that cannot be taken.
+        AccountError
+            For a password other than the user's.
+        """
+        name, password, valid_for = checked_name(name), checked_password(password), checked_valid_for(valid_for)
+        row = self._row_of(name)
+        if row is None:
+            made = self._hash(password)
+            with self._database.transaction() as connection:
+                self._insert_user(connection, name, made, "INSERT OR IGNORE")
+            row = self._row_of(name)
+            # Where another process was faster, the row holds that one's password.
+            right = row is not None and (row["password"] == made or self._matches(row, password))
+        else:
+            right = self._matches(row, password)
+        if row is None or not right:
+            raise AccountError(
+                f"this is not the password of user {name!r}: it is the one of the first login, unless "
+                "`ellipsis-local users password` has set another"
+            )
+        with self._database.transaction() as connection:
+            return self._tokens.give(connection, row["id"], "login", None, valid_for)[1]
+
+    def _row_of(self, name: str) -> sqlite3.Row | None:
+        return self._database.row("SELECT id, name, salt, password FROM users WHERE name = ?", (name,))
+
+    def _hash(self, password: str) -> bytes:
+        with self._hashing:
+            return passwords.hashed(password)
+
+    def _matches(self, row: sqlite3.Row, password: str) -> bool:
+        """Whether it is the password; a hash of the first release, or of weaker parameters, is made anew then."""
+        with self._hashing:
+            right = passwords.verified(password, row["salt"], row["password"])
+        if right and passwords.outdated(row["salt"], row["password"]):
+            new = self._hash(password)
+            with self._database.transaction() as connection:
+                connection.execute(
+                    "UPDATE users SET salt = x'', password = ? WHERE id = ? AND password = ?",
+                    (new, row["id"], row["password"]),
+                )
+        return right
+
+    # ----- users -----------------------------------------------------------------------------------------------------
+
+    def add_user(self, name: str, password: str, *, token: str | None = None) -> User:
+        """Make a user, whose token the given text becomes as well.
+
+        Raises
+        ------
+        ArgumentError
+            For a name or password that cannot be taken, a name that is there, a token that is another user's.
+        """
+        name, password = checked_name(name), checked_password(password)
+        digest = None if token is None else digest_of(checked_token(token))
+        if self._row_of(name) is not None:
+            raise self._exists(name)
+        made = self._hash(password)
+        with self._database.transaction() as connection:
+            if self._insert_user(connection, name, made, "INSERT OR IGNORE") == 0:
+                raise self._exists(name)
+            user = User(str(uuid.uuid5(USERS, name)), name)
+            if digest is not None:
+                self._tokens.register(connection, user, digest)
+        return user
+
+    @staticmethod
+    def _exists(name: str) -> ArgumentError:
+        return ArgumentError(f"there is a user {name!r} in this home already", argument="username", value=name)
+
+    @staticmethod
+    def _insert_user(connection: sqlite3.Connection, name: str, made: bytes, insert: str) -> int:
+        if name.startswith(RESERVED):
+            raise ArgumentError(
+                f"username must not begin with {RESERVED!r}: such names are those of unknown tokens; choose another",
+                argument="username",
+                value=name,
+            )
+        values = (str(uuid.uuid5(USERS, name)), name, b"", made, time.time())
+        return connection.execute(f"{insert} INTO users VALUES (?, ?, ?, ?, ?)", values).rowcount
+
+    def users(self) -> list[UserRecord]:
+        """All users, in the order of their names."""
+        rows = self._database.rows(
+            "SELECT u.id, u.name, u.created, (SELECT count(*) FROM tokens t WHERE t.user = u.id AND "
+            "(t.expires IS NULL OR t.expires > ?)) AS valid FROM users u ORDER BY u.name",
+            (time.time(),),
+        )
+        return [UserRecord(row["id"], row["name"], utc(row["created"]), row["valid"]) for row in rows]
+
+    def find_user(self, name: str) -> User | None:
+        """The user of this name, None where there is none."""
+        row = self._row_of(checked_name(name))
+        return None if row is None else User(row["id"], row["name"])
+
+    def _named(self, name: str) -> User:
+        user = self.find_user(name)
+        if user is None:
+            raise NotFoundError(
+                f"there is no user {name!r} in this home; `ellipsis-local users list` shows who there is",
+                argument="username",
+                value=name,
+            )
+        return user
+
+    def get_user(self, user_id: str) -> User:
+        """The user of this id; ArgumentError for a malformed id, NotFoundError for an unknown one."""
+        user_id = canonical("userId", user_id)
+        row = self._database.row("SELECT id, name FROM users WHERE id = ?", (user_id,))
+        if row is None:
+            raise NotFoundError(f"userId {user_id} does not exist here", argument="userId", value=user_id)
+        return User(row["id"], row["name"])
+
+    def names(self, user_ids: Iterable[str]) -> dict[str, str]:
+        """The names of those of these users that are known here, by id; one read."""
+        rows = self._database.rows(
+            "SELECT id, name FROM users WHERE id IN (SELECT value FROM json_each(?))", (json.dumps(list(user_ids)),)
+        )
+        return {row["id"]: row["name"] for row in rows}
+
+    def search(self, name: str, fuzzy: bool = True) -> list[User]:
+        """At most 50 users of that name, or with names that contain it (our choice), the shortest first."""
+        text = checked_text("username", name)
+        test, order = ("instr(lower(name), lower(?)) > 0", "length(name), name") if fuzzy else ("name = ?", "name")
+        found = self._database.rows(
+            f"SELECT id, name FROM users WHERE {test} ORDER BY {order} LIMIT ?",  # noqa: S608 - own text only
+            (text, MOST_FOUND),
+        )
+        return [User(row["id"], row["name"]) for row in found]
+
+    def set_password(self, name: str, password: str) -> None:
+        """Give a user another password; tokens stay valid. NotFoundError where there is no such user."""
+        password = checked_password(password)
+        user = self._named(name)
+        made = self._hash(password)
+        with self._database.transaction() as connection:
+            connection.execute("UPDATE users SET salt = x'', password = ? WHERE id = ?", (made, user.id))
+
+    def remove_user(self, name: str) -> None:
+        """Remove a user with all tokens, memberships and invites; NotFoundError where there is no such user.
+
+        Paths and computes stay, with the user's id as their owner. The same name has the same id, so whoever is next
+        made or logs in under it owns them again (our choice: a user removed by mistake loses nothing).
+        """
+        user = self._named(name)
+        with self._database.transaction() as connection:
+            connection.execute("DELETE FROM tokens WHERE user = ?", (user.id,))
+            connection.execute("DELETE FROM users WHERE id = ?", (user.id,))
+
+    # ----- whose token it is -----------------------------------------------------------------------------------------
+
+    def user(self, token: str) -> User:
+        """Whose token it is; a token that is not known here stands for a user of its own.
+
+        Raises
+        ------
+        AccountError
+            For a token of this home that has expired or was revoked.
+        """
+        token = clean_token(token)
+        if not token:
+            raise ArgumentError("token must not be empty; log in with account.logIn", argument="token", value=token)
+        found = self._tokens.find(token)
+        if found is None:
+            name = f"{RESERVED}{digest_of(token).hex()[:12]}"
+            return User(str(uuid.uuid5(USERS, name)), name)
+        return found
+
+    def known_user(self, token: str) -> User:
+        """Whose token it is; for servers, which let nobody else in.
+
+        Raises
+        ------
+        AccountError
+            For a token that is not known here, has expired or was revoked.
+        """
+        token = clean_token(token)
+        found = self._tokens.find(token) if token else None
+        if found is None:
+            what = "this token is not known here" if token else "the token is empty"
+            raise AccountError(f"{what}; {LOG_IN}")
+        return found
+
+    # ----- tokens ----------------------------------------------------------------------------------------------------
+
+    def tokens(self, user_id: str) -> list[TokenRecord]:
+        """The valid tokens of a user, the oldest first."""
+        return self._tokens.of(self.get_user(user_id))
+
+    def add_access_token(
+        self, user_id: str, description: str, access_list: Any, valid_for: int | None = None, scope: str = "all"
+    ) -> tuple[str, str]:
+        """A token that opens only the paths of a list, up to an access level each, and never more than its user has.
+
+        Parameters
+        ----------
+        user_id : str
+        description : str
+            At most 1000 characters.
+        access_list : list of dict
+            ``{'pathId': uuid, 'access': {'accessLevel': int}}`` per path (seen in scripts), or
+            ``{'pathId': uuid, 'accessLevel': int}`` (documented), at most 1000; see `checked_access` for access. A
+            folder stands for what lies in it. Whether a path exists is not asked.
+        valid_for : int, optional
+            Seconds until it expires; never where None.
+        scope : str
+            'all', which is what the client sends; nothing else is known.
+
+        Returns
+        -------
+        tuple of str
+            The token's id, and the token, which is not kept as text.
+
+        Raises
+        ------
+        ArgumentError, NotFoundError
+        """
+        description = checked_text("description", description)
+        if scope != "all":
+            raise ArgumentError(f"scope must be 'all', not {str(scope)[:80]!r}", argument="scope", value=scope)
+        granted, seconds = json.dumps(checked_access_list(access_list)), checked_valid_for(valid_for)
+        user = self.get_user(user_id)
+        with self._database.transaction() as connection:
+            return self._tokens.give(connection, user.id, description, granted, seconds)
+
+    def register_token(self, name: str, token: str) -> None:
+        """Let a text be a token of a user, for scripts that have it written in them; it does not expire.
+
+        Nothing happens where it is the user's token already. In one process it stood for a user of its own before,
+        whose paths and computes do not move along.
+
+        Raises
+        ------
+        NotFoundError
+            Where there is no such user.
+        ArgumentError
+            For an empty text, and one that is a token of another user or an access token.
+        """
+        digest = digest_of(checked_token(token))
+        user = self._named(name)
+        with self._database.transaction() as connection:
+            self._tokens.register(connection, user, digest)
+
+    def revoke(self, user_id: str, token_id: str) -> None:
+        """Let a token be valid no longer; NotFoundError where the user has no such valid token."""
+        self._tokens.revoke(self.get_user(user_id), token_id)

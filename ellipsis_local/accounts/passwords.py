@@ -1,0 +1,49 @@
+"""Passwords as hashes: argon2id, and the scrypt hashes of the first release."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import secrets
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from argon2 import PasswordHasher
+
+__all__ = ["hashed", "outdated", "verified"]
+
+TIME_COST, MEMORY_KIB, PARALLELISM = 2, 19 * 1024, 1
+"""The least that OWASP's cheat sheet on password storage recommends of argon2id: some 20 ms and 19 MiB a hash."""
+
+
+@functools.cache
+def _hasher() -> PasswordHasher:
+    from argon2 import PasswordHasher
+
+    return PasswordHasher(time_cost=TIME_COST, memory_cost=MEMORY_KIB, parallelism=PARALLELISM)
+
+
+def _bytes(password: str) -> bytes:
+    return password.encode("utf-8", "surrogatepass")
+
+
+def hashed(password: str) -> bytes:
+    """The hash to keep, with its parameters and salt in it."""
+    return _hasher().hash(_bytes(password)).encode("ascii")
+
+
+def verified(password: str, salt: bytes, stored: bytes) -> bool:
+    """Whether it is the password; `salt` is empty where `stored` holds its own."""
+    if salt:
+        return secrets.compare_digest(hashlib.scrypt(_bytes(password), salt=salt, n=2**14, r=8, p=1), stored)
+    from argon2.exceptions import InvalidHashError, VerificationError
+
+    try:
+        return _hasher().verify(stored, _bytes(password))
+    except (VerificationError, InvalidHashError):
+        return False
+
+
+def outdated(salt: bytes, stored: bytes) -> bool:
+    """Whether the hash should be made anew, now that the password is at hand."""
+    return bool(salt) or _hasher().check_needs_rehash(stored)
