@@ -1,0 +1,135 @@
+"""Geometries between files and GeoJSON: in another CRS, and as features of an answer."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from functools import cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ellipsis_local.features.columns import json_values
+from ellipsis_local.store.foreign import reading
+from ellipsis_local.store.vectors import without_geometry
+
+__all__ = ["RESERVED", "SLACK", "WGS84", "from_wgs84", "geojson", "in_wgs84", "knows_height", "transformation"]
+
+SLACK = 1e-6
+"""Degrees by which rounding may put a coordinate elsewhere."""
+WGS84 = "EPSG:4326"
+RESERVED = "id"
+"""In answers it is the feature's own id (seen in the client), which takes it out of what it sends."""
+
+Bools = NDArray[np.bool_]
+
+
+@cache
+def knows_height() -> bool:
+    """Whether this GEOS reads and writes GeoJSON with three coordinates; older ones refuse or drop the third."""
+    import shapely
+
+    try:
+        read = shapely.from_geojson('{"type":"Point","coordinates":[1,2,3]}')
+    except shapely.errors.ShapelyError:
+        return False
+    return bool(shapely.has_z(read)) and "3" in str(shapely.to_geojson(shapely.Point(1, 2, 3)))
+
+
+@cache
+def transformation(source: str, target: str) -> Any:
+    import pyproj
+
+    with reading("the layer", f"cannot be brought from {source[:40]} into {target}"):
+        return pyproj.Transformer.from_crs(source, target, always_xy=True)
+
+
+def moved(geometries: Any, source: str, target: str) -> Any:
+    """Geometries in another CRS; what it cannot express gets infinite coordinates."""
+    import shapely
+
+    if source == target:
+        return geometries
+    change = transformation(source, target)
+
+    def move(xyz: Any) -> Any:
+        return np.column_stack([*change.transform(xyz[:, 0], xyz[:, 1]), *xyz[:, 2:].T])
+
+    geometries = np.asarray(geometries)
+    high = shapely.has_z(geometries)
+    with reading("the layer", f"cannot be brought from {source[:40]} into {target[:40]}"):
+        found = shapely.transform(geometries, move)
+        if high.any():
+            # Heights stay what they are.
+            found[high] = shapely.transform(geometries[high], move, include_z=True)
+    return found
+
+
+def in_wgs84(wkb: Any, crs: str) -> tuple[NDArray[Any], Bools]:
+    """A column of WKB as geometries in EPSG:4326, and which of them are there.
+
+    None in the place of those that EPSG:4326 cannot express; not there are features without geometry.
+    """
+    import shapely
+
+    with reading("the layer", "has a geometry that cannot be read"):
+        own = shapely.from_wkb(wkb.to_numpy())
+    there = ~without_geometry(own)
+    geometries = np.asarray(moved(np.where(there, own, None), crs, WGS84))
+    geometries[there & without_geometry(geometries)] = None
+    return geometries, there
+
+
+def from_wgs84(geometries: NDArray[Any], crs: str) -> tuple[NDArray[Any], Bools]:
+    """Geometries of EPSG:4326 in `crs`, and which of them it can express and give back."""
+    import shapely
+
+    changed = np.asarray(moved(geometries, WGS84, crs))
+    back = np.asarray(moved(changed, crs, WGS84))
+    fits = ~without_geometry(changed) & ~without_geometry(back)
+    far = np.abs(shapely.bounds(back) - shapely.bounds(geometries))
+    return changed, fits & (far < SLACK).all(axis=1)
+
+
+def geojson(table: Any, geometry: str, crs: str, ids: Sequence[str], names: Sequence[str]) -> list[dict[str, Any]]:
+    """The rows of a table as GeoJSON features; those without geometry are left out.
+
+    `names` are the properties that they get; one without a column here is null. `id` is beside them and among them
+    (seen in the client); a column of that name is covered by it.
+    """
+    geometries, there = in_wgs84(table[geometry], crs)
+    columns: dict[str, Sequence[Any]] = {RESERVED: ids}
+    own = {field.name: field for field in table.schema if field.name != geometry}
+    for name in names:
+        if name != RESERVED:
+            columns[name] = json_values(own[name], table[name]) if name in own else [None] * len(table)
+    keys = list(columns)
+    shapes = geometry_json(geometries)
+    return [
+        {"type": "Feature", "id": values[0], "geometry": shape, "properties": dict(zip(keys, values, strict=True))}
+        for shape, values, one in zip(shapes, zip(*columns.values(), strict=True), there.tolist(), strict=True)
+        if one
+    ]
+
+
+def geometry_json(geometries: NDArray[Any]) -> list[Any]:
+    import shapely
+
+    flat = np.where(lacks_height(geometries), shapely.force_2d(geometries), geometries)
+    if not knows_height():
+        return [None if one is None else json.loads(json.dumps(shapely.geometry.mapping(one))) for one in flat]
+    texts = shapely.to_geojson(flat)
+    return list(json.loads("[" + ",".join("null" if one is None else one for one in texts) + "]"))
+
+
+def lacks_height(geometries: NDArray[Any]) -> Bools:
+    """Which have a third coordinate that is no number, for which JSON has no word."""
+    import shapely
+
+    lacking = np.zeros(len(geometries), bool)
+    high = shapely.has_z(geometries)
+    if high.any():
+        coordinates, index = shapely.get_coordinates(geometries, include_z=True, return_index=True)
+        lacking[index[~np.isfinite(coordinates[:, 2])]] = True
+    return np.asarray(lacking & high)

@@ -1,0 +1,95 @@
+"""The log of changes: its entries, and rows as they were before."""
+
+from __future__ import annotations
+
+import sqlite3
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Literal, Protocol
+
+import numpy as np
+
+from ellipsis_local.features.writing import Integers, packed, unpacked
+from ellipsis_local.store.ids import from_text, to_text
+
+__all__ = ["Action", "Author", "Entry", "entry", "frozen", "insert_entry", "thawed", "wire_date"]
+
+Action = Literal["add", "edit", "trash", "recover"]
+
+
+class Author(Protocol):
+    """Whoever changes something."""
+
+    @property
+    def id(self) -> str: ...
+
+    @property
+    def name(self) -> str: ...
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One change of some features of one file."""
+
+    id: int
+    file_id: str
+    action: Action
+    date: datetime
+    user: dict[str, str | None]
+    """`id` and `username`."""
+    numbers: Integers
+    """Ascending."""
+
+
+def entry(row: sqlite3.Row) -> Entry:
+    return Entry(
+        id=row["id"],
+        file_id=row["file_id"],
+        action=row["action"],
+        date=from_text(row["date"]),
+        user={"id": row["user_id"], "username": row["username"]},
+        numbers=unpacked(row["numbers"]),
+    )
+
+
+def insert_entry(
+    connection: sqlite3.Connection,
+    timestamp_id: str,
+    file_id: str,
+    action: Action,
+    numbers: Integers,
+    before: bytes | None,
+    user: Author | None,
+) -> None:
+    connection.execute(
+        "INSERT INTO feature_changes (timestamp_id, file_id, action, date, user_id, username, low, high, numbers, "
+        "before) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (
+            timestamp_id, file_id, action, to_text(datetime.now(UTC)),
+            None if user is None else user.id, None if user is None else user.name,
+            int(numbers[0]), int(numbers[-1]), packed(np.asarray(numbers, np.int64)), before,
+        ),
+    )  # fmt: skip
+
+
+def wire_date(moment: datetime) -> str:
+    """A time as the client reads it (seen in the client)."""
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def frozen(table: Any) -> bytes:
+    """Rows as an Arrow stream."""
+    import pyarrow as pa
+
+    sink = pa.BufferOutputStream()
+    options = pa.ipc.IpcWriteOptions(compression="zstd", unify_dictionaries=True)
+    with pa.ipc.new_stream(sink, table.schema, options=options) as stream:
+        stream.write_table(table.combine_chunks())
+    return bytes(sink.getvalue())
+
+
+def thawed(data: bytes) -> Any:
+    import pyarrow as pa
+
+    with pa.ipc.open_stream(data) as stream:
+        return stream.read_all()

@@ -1,0 +1,249 @@
+"""Which columns new and changed features get, so that all files of a timestamp agree in their types.
+
+Computes read each file into a frame and concatenate the frames. A column of integers with nulls reads as floats there,
+as it does from any file that GDAL reads, unless the layer's own file says otherwise (pandas' Int64), or its integers
+are too large for floats.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from ellipsis_local.errors import ArgumentError, LimitError
+from ellipsis_local.features.columns import Where, array_of, inferred, new_field, value_type
+
+__all__ = [
+    "EXACT",
+    "Column",
+    "Known",
+    "check_count",
+    "fitted",
+    "joined",
+    "notes_of",
+    "pandas_metadata",
+    "patched",
+    "planned",
+]
+
+MOST_COLUMNS = 1000
+EXACT = 2**53
+"""Up to here a float holds every integer."""
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of new values."""
+
+    field: Any
+    values: Any
+    """A pyarrow Array of the field's type."""
+    note: dict[str, Any] | None = None
+    """What pandas is to be told of the column."""
+
+
+@dataclass(frozen=True)
+class Known:
+    """What is known of the columns of a timestamp before a change."""
+
+    fields: Mapping[str, Any]
+    """By name: the Arrow field of the first file that has the column."""
+    notes: Mapping[str, dict[str, Any]]
+    """By name: what that file says to pandas."""
+    partial: Collection[str]
+    """Columns that not every file has."""
+    plain: Collection[str]
+    """Columns of files that GDAL reads: integers with nulls are floats there."""
+    taken: Collection[str]
+    """Names of geometry columns."""
+    declared: Mapping[str, str]
+    """By name: the type of a property that was declared, and is not in the trash."""
+    required: Collection[str]
+    trashed: Collection[str]
+    categories: Callable[[str], Any]
+    """The values of a dictionary column; None where there are none."""
+    large: Callable[[str], bool]
+    """Whether a column has integers that floats cannot hold."""
+
+    def of(self, schema: Any) -> Known:
+        """The same, where a file's own columns count more than those of other files."""
+        own = {field.name: field for field in schema if str(field.type) != "null"}
+        others = {name: note for name, note in self.notes.items() if name not in own}
+        return replace(self, fields={**self.fields, **own}, notes={**others, **notes_of(schema)})
+
+
+def planned(known: Known, name: str, values: Sequence[Any], where: Where, *, lacking: bool) -> Column:
+    """JSON values as a column that agrees with what is known.
+
+    `lacking`: other features have no such column, which is as good as a null.
+
+    Raises
+    ------
+    ArgumentError
+        For a name or a value that cannot be, naming the property and the feature.
+    """
+    import pyarrow as pa
+
+    check_name(known, name, values, where)
+    field = known.fields.get(name)
+    note = known.notes.get(name)
+    if field is None or pa.types.is_null(field.type):
+        kind = known.declared.get(name) or inferred(name, values, where)
+        field, note = new_field(name, kind, values), None
+    array = array_of(field, values, where)
+    if pa.types.is_dictionary(field.type):
+        encoded = categorised(array, field.type, known.categories(name))
+        array, note = (array, None) if encoded is None else (encoded, note)
+    elif array.type != field.type:
+        note = None
+    if name not in known.plain and (lacking or array.null_count) and not is_extension(note):
+        note = nullable(name, array, known.large) or note
+    return Column(field.with_type(array.type), array, note)
+
+
+def is_extension(note: dict[str, Any] | None) -> bool:
+    """Whether pandas is told to use a type of its own, such as Int64, which has nulls."""
+    return note is not None and str(note.get("numpy_type"))[:1].isupper()
+
+
+def check_name(known: Known, name: str, values: Sequence[Any], where: Where) -> None:
+    given = [position for position, value in enumerate(values) if value is not None]
+    place = where(given[0] if given else 0) if len(values) else "the features"
+    if name in known.taken or not name or "\0" in name or len(name) > 256:
+        raise ArgumentError(
+            f"{place} has a property named {name[:256]!r}: the name of a geometry, or no name of 1 to 256 characters",
+            argument="features", value=name,
+        )  # fmt: skip
+    try:
+        name.encode()
+    except UnicodeEncodeError as error:
+        raise ArgumentError(
+            f"{place} has a property whose name {name!r} is no valid text", argument="features"
+        ) from error
+    if given and name in known.trashed:
+        raise ArgumentError(
+            f"property {name!r} of {place} is in the trash; recover it first", argument="features", value=name
+        )
+    if name in known.required and len(given) < len(values):
+        position = next(position for position, value in enumerate(values) if value is None)
+        raise ArgumentError(
+            f"{where(position)} lacks the property {name!r}, which is required", argument="features", value=name
+        )
+
+
+def check_count(names: Collection[str]) -> None:
+    if len(names) > MOST_COLUMNS:
+        raise LimitError(f"the features would have {len(names):,} properties; a layer has at most {MOST_COLUMNS:,}")
+
+
+def nullable(name: str, array: Any, large: Callable[[str], bool]) -> dict[str, Any] | None:
+    """The note that makes pandas keep integers with nulls as integers, where floats would change them."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if not pa.types.is_integer(array.type) or array.type.bit_width < 64:
+        return None
+    ends = pc.min_max(array).as_py()
+    own = ends["min"] is not None and max(abs(ends["min"]), abs(ends["max"])) > EXACT
+    if not own and not large(name):
+        return None
+    kind = "UInt64" if pa.types.is_unsigned_integer(array.type) else "Int64"
+    return {"name": name, "field_name": name, "pandas_type": kind.lower(), "numpy_type": kind, "metadata": None}
+
+
+def categorised(array: Any, kind: Any, categories: Any) -> Any:
+    """Values as a dictionary column of the same categories; None where one of them is no category."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if categories is None:
+        return None
+    indices = pc.index_in(array, value_set=categories.cast(array.type))
+    if indices.null_count > array.null_count:
+        return None
+    return pa.DictionaryArray.from_arrays(indices.cast(kind.index_type), categories, ordered=kind.ordered)
+
+
+def wider(one: Any, other: Any) -> Any:
+    """The type that holds columns of both types; None where there is none."""
+    import pyarrow as pa
+    from pyarrow import types
+
+    if one == other or types.is_null(other):
+        return one
+    if types.is_null(one):
+        return other
+    if types.is_dictionary(one) or types.is_dictionary(other):
+        return wider(value_type(one), value_type(other))
+    if types.is_integer(one) and types.is_integer(other):
+        return None if "uint64" in (str(one), str(other)) else pa.int64()
+    return None
+
+
+def joined(own: Any, geometry: str, columns: Iterable[Column]) -> Any:
+    """The schema of a file once it has these columns, too; None where one cannot be joined with the file's own."""
+    import pyarrow as pa
+
+    fields = {field.name: field for field in own}
+    notes = notes_of(own)
+    for column in columns:
+        name = column.field.name
+        there = fields.get(name)
+        kind = column.field.type if there is None else wider(there.type, column.field.type)
+        if kind is None or name == geometry:
+            return None
+        fields[name] = (column.field if there is None or pa.types.is_null(there.type) else there).with_type(kind)
+        if there is not None and kind != there.type:
+            notes.pop(name, None)
+        if column.note is not None:
+            notes[name] = column.note
+    return pa.schema(list(fields.values()), pandas_metadata(notes.values()))
+
+
+def patched(table: Any, name: str, positions: Sequence[int], values: Any) -> Any:
+    """A table with some values of one column replaced by those of an array, which has as many."""
+    import numpy as np
+    import pyarrow as pa
+
+    index = table.schema.get_field_index(name)
+    field = table.schema.field(index)
+    if values.type != field.type:
+        values = values.cast(field.type)
+    order = np.arange(len(table))
+    order[list(positions)] = len(table) + np.arange(len(positions))
+    both = pa.concat_tables([table.select([name]), pa.table({name: values}, schema=pa.schema([field]))])
+    return table.set_column(index, field, both.unify_dictionaries().take(pa.array(order))[name])
+
+
+def fitted(table: Any, schema: Any) -> Any:
+    """A table with the columns of a schema, nulls for those that it lacks."""
+    import pyarrow as pa
+
+    columns = []
+    for field in schema:
+        if field.name not in table.schema.names:
+            columns.append(pa.nulls(len(table), field.type))
+        elif table[field.name].type == field.type:
+            columns.append(table[field.name])
+        else:
+            columns.append(table[field.name].cast(field.type))
+    return pa.Table.from_arrays(columns, schema=schema.remove_metadata())
+
+
+def notes_of(schema: Any) -> dict[str, dict[str, Any]]:
+    """What a file says to pandas of its columns, by their names."""
+    try:
+        columns = json.loads((schema.metadata or {})[b"pandas"])["columns"]
+        return {str(one["field_name"]): one for one in columns if one.get("field_name") in schema.names}
+    except (KeyError, ValueError, TypeError, AttributeError):
+        return {}
+
+
+def pandas_metadata(notes: Iterable[dict[str, Any]]) -> dict[bytes, bytes]:
+    """The metadata of a schema that says so much to pandas."""
+    columns = list(notes)
+    if not columns:
+        return {}
+    return {b"pandas": json.dumps({"index_columns": [], "column_indexes": [], "columns": columns}).encode()}

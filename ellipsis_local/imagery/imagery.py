@@ -1,0 +1,349 @@
+"""The answers about pixels, with their arguments checked."""
+
+from __future__ import annotations
+
+import math
+import numbers
+import operator
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from ellipsis_local.errors import ArgumentError, LayerError, LimitError
+from ellipsis_local.imagery.crs import WORLD
+from ellipsis_local.imagery.handles import Handles
+from ellipsis_local.imagery.zoom import DEEPEST, TILE, zoom
+from ellipsis_local.types import Extent, Timestamp
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from ellipsis_local.imagery.sampling import Sample
+
+__all__ = ["Imagery"]
+
+MOST_PIXELS = 4096 * 4096
+MOST_BYTES = 256 * 2**20
+"""Of a window, which is in memory three times at the end: as pixels, as a TIFF, and as its bytes."""
+MOST_LOCATIONS = 100_000
+BLOCK = 512
+"""A window is computed in squares of this side."""
+
+
+class Imagery:
+    """Tiles, windows, point values and statistics of raster timestamps.
+
+    It only reads, and is safe to use from several threads. Files stay open for the next request: `release` closes those
+    that wait, `close` all.
+
+    A pixel is the one that its centre lies in (nearest neighbour), so every value is one that the files hold. Of
+    several files the later ones lie on top where they are valid, as in an export. Valid is what is not the nodata value
+    of the file; without one, what its mask or its alpha band says; and NaN is never valid in the end.
+
+    The mask is the last band: the highest value of an integer dtype, 1 for floats and complex numbers (seen in the
+    client for uint8, uint16, int16, float32; else our choice) where some band has a value, 0 elsewhere. Where it is 0
+    all bands are 0; where only some bands have a value, the others hold the nodata value.
+    """
+
+    def __init__(self) -> None:
+        self._handles = Handles()
+
+    def release(self) -> None:
+        """Close the files that no request is reading."""
+        self._handles.release()
+
+    def close(self) -> None:
+        """Close all files; those that a request is reading, when it is done."""
+        self._handles.close()
+
+    def zoom(self, timestamp: Timestamp) -> int | None:
+        """The native zoom; see `ellipsis_local.imagery.zoom.zoom`."""
+        return zoom(timestamp)
+
+    def tile(self, timestamp: Timestamp, z: int, x: int, y: int) -> bytes | None:
+        """A tile of Web Mercator, in the numbering of OpenStreetMap (documented), as a TIFF.
+
+        Parameters
+        ----------
+        z : int
+            0 to 30. Above `zoom` pixels repeat; below, overviews or every n-th pixel are used.
+        x, y : int
+            Column from the west and row from the north, 0 to 2**z - 1.
+
+        Returns
+        -------
+        bytes or None
+            Bands first, the mask last: (bands + 1, 256, 256) of the layer's dtype (seen in the client). None where
+            nothing is.
+
+        Raises
+        ------
+        ArgumentError
+            A tile that is not there.
+        LayerError
+            A file that cannot be read.
+        """
+        z = whole("z", z, 0, DEEPEST)
+        x, y = whole("x", x, 0, 2**z - 1), whole("y", y, 0, 2**z - 1)
+        if not timestamp.rasters:
+            return None
+        size = WORLD / 2**z
+        extent = Extent(x * size - WORLD / 2, WORLD / 2 - (y + 1) * size, (x + 1) * size - WORLD / 2,
+                        WORLD / 2 - y * size)  # fmt: skip
+        sample = self._paint(timestamp, extent, TILE, TILE)
+        if sample is None:
+            return None
+        image = masked(sample)
+        return None if image is None else tiff(image, extent, "band")
+
+    def window(self, timestamp: Timestamp, extent: Extent, width: int, height: int) -> bytes:
+        """Any part of Web Mercator at any resolution, as a TIFF.
+
+        Parameters
+        ----------
+        extent : Extent
+            In EPSG:3857.
+        width, height : int
+            Of the answer in pixels; no more than 4096 × 4096 pixels and 256 MiB (our choice).
+
+        Returns
+        -------
+        bytes
+            Bands last, the mask among them: (height, width, bands + 1) of the layer's dtype (seen in the client).
+
+        Raises
+        ------
+        ArgumentError
+            An extent without area, a size below 1.
+        LimitError
+            A larger answer.
+        LayerError
+            A timestamp without files, a file that cannot be read.
+        """
+        import numpy as np
+
+        extent = checked_extent(extent)
+        width, height = whole("width", width, 1), whole("height", height, 1)
+        rasters = with_files(timestamp)
+        check_size(width, height, (rasters[0].bands + 1) * np.dtype(rasters[0].dtype).itemsize)
+        image = np.zeros((rasters[0].bands + 1, height, width), dtype=rasters[0].dtype)
+        dx, dy = extent.width / width, extent.height / height
+        for rows in pieces(height):
+            for columns in pieces(width):
+                part = Extent(
+                    extent.x_min + columns.start * dx, extent.y_max - rows.stop * dy,
+                    extent.x_min + columns.stop * dx, extent.y_max - rows.start * dy,
+                )  # fmt: skip
+                sample = self._paint(timestamp, part, columns.stop - columns.start, rows.stop - rows.start)
+                painted = None if sample is None else masked(sample)
+                if painted is not None:
+                    image[:, rows, columns] = painted
+        return tiff(image, extent, "pixel")
+
+    def locations(self, timestamp: Timestamp, locations: Sequence[Sequence[float]]) -> list[list[Any]]:
+        """The values at single locations.
+
+        Parameters
+        ----------
+        locations : sequence of (longitude, latitude)
+            In EPSG:4326; at most 100,000 (our choice).
+
+        Returns
+        -------
+        list of list
+            Per location a list of one value per band (seen in scripts); None where there is no valid or no finite
+            value, or no file. Complex values are [real, imaginary] (our choice).
+
+        Raises
+        ------
+        ArgumentError
+            What is no list of pairs of numbers, or no latitude.
+        LimitError
+            More locations.
+        LayerError
+            A timestamp without files, a file that cannot be read.
+        """
+        from ellipsis_local.imagery.points import values_at
+
+        return values_at(self._handles, timestamp, checked_locations(locations))
+
+    def analyse(
+        self,
+        timestamps: Sequence[Timestamp],
+        geometry: Mapping[str, Any],
+        approximate: bool = True,
+        want: Collection[str] = (),
+    ) -> list[dict[str, Any]]:
+        """Statistics of the pixels inside a geometry, on the layer's own grid.
+
+        Parameters
+        ----------
+        geometry : dict
+            GeoJSON in EPSG:4326, a geometry or a Feature. Pixels count whose centre lies in a polygon, that a line
+            touches, that a point lies in (our choice).
+        approximate : bool
+            In polygons of more than 2**22 pixels, every n-th row and column stand for the others (out of overviews,
+            where the file has them), and counts and sums are estimates. Smaller ones are exact in any case.
+        want : collection of str
+            'statistics' and 'all' (or nothing) give everything; 'percentiles' and 'histogram' these alone.
+
+        Returns
+        -------
+        list of dict
+            Per timestamp, in the given order (shape seen in scripts)::
+
+                {'timestamp': {'id'}, 'hasData': bool, 'approximate': bool,
+                 'result': [{'band': {'number', 'name'}, 'statistics': {
+                     'min', 'max', 'mean', 'median', 'deviation', 'sum', 'count',
+                     'percentiles': 101 numbers, for 0 to 100 %,
+                     'histogram': [{'bin', 'count'}, …]}}, …]}
+
+            Numbers are None, and lists empty, where a band has no valid pixel. `deviation` is that of the whole
+            population. Up to 256 different values have a bin each; more are counted in 256 bins of one width, named by
+            their lower edge. Percentiles (between neighbours linearly) and median are exact for dtypes of 8 and 16
+            bits, and for others up to 2**24 values; beyond they are read from 65,536 bins between min and max.
+
+        Raises
+        ------
+        ArgumentError
+            What is no geometry in longitude and latitude, an unknown word in `want`.
+        LimitError
+            More than 2**33 pixels where `approximate` is False.
+        LayerError
+            A timestamp without files, complex pixels, a file that cannot be read.
+        """
+        from ellipsis_local.imagery.zonal import analysed, checked_geometry, checked_want
+
+        if not isinstance(approximate, bool):
+            raise ArgumentError("approximate must be of type bool", argument="approximate", value=approximate)
+        wanted, shape = checked_want(want), checked_geometry(geometry)
+        for timestamp in timestamps:
+            if any("complex" in file.dtype for file in with_files(timestamp)):
+                raise LayerError(f"timestamp {timestamp.id} has complex pixels, which have no order and no statistics")
+        return [analysed(self._handles, timestamp, shape, approximate, wanted) for timestamp in timestamps]
+
+    def _paint(self, timestamp: Timestamp, extent: Extent, width: int, height: int) -> Sample | None:
+        from affine import Affine
+
+        from ellipsis_local.imagery.sampling import paint
+        from ellipsis_local.store.mosaic import Grid
+
+        transform = Affine(extent.width / width, 0.0, extent.x_min, 0.0, -extent.height / height, extent.y_max)
+        return paint(self._handles, timestamp.rasters, Grid("EPSG:3857", transform, width, height), wrap=True)
+
+
+def with_files(timestamp: Timestamp) -> Any:
+    if not timestamp.rasters:
+        raise LayerError(f"timestamp {timestamp.id} has no raster files; add a file to it first")
+    return timestamp.rasters
+
+
+def pieces(size: int) -> Iterator[slice]:
+    return (slice(start, min(start + BLOCK, size)) for start in range(0, size, BLOCK))
+
+
+def masked(sample: Sample) -> NDArray[np.generic] | None:
+    """The bands and the mask, (bands + 1, height, width); None where nothing is valid."""
+    import numpy as np
+
+    pixels, covered = sample
+    if pixels.dtype.kind in "fc":
+        covered = covered & ~np.isnan(pixels)
+    there = covered.any(axis=0)
+    if not there.any():
+        return None
+    image = np.empty((len(pixels) + 1, *there.shape), dtype=pixels.dtype)
+    image[:-1] = pixels
+    if not there.all():
+        image[:-1, ~there] = 0
+    image[-1] = np.where(there, opaque(pixels.dtype), pixels.dtype.type(0))
+    return image
+
+
+def opaque(dtype: np.dtype[Any]) -> Any:
+    """What the mask is where a pixel is valid."""
+    import numpy as np
+
+    return np.iinfo(dtype).max if dtype.kind in "iu" else 1
+
+
+def tiff(image: NDArray[np.generic], extent: Extent, interleave: str) -> bytes:
+    """An array (bands, height, width) as an uncompressed GeoTIFF in EPSG:3857."""
+    import rasterio
+    from rasterio.io import MemoryFile
+    from rasterio.transform import from_bounds
+
+    bands, height, width = image.shape
+    with rasterio.Env(), MemoryFile() as memory:
+        with memory.open(
+            driver="GTiff", width=width, height=height, count=bands, dtype=image.dtype, crs="EPSG:3857",
+            transform=from_bounds(*extent, width, height), interleave=interleave, photometric="MINISBLACK",
+            blockysize=min(height, BLOCK),
+        ) as dataset:  # fmt: skip
+            dataset.write(image)
+        return bytes(memory.getbuffer())
+
+
+def whole(name: str, value: Any, least: int, most: int | None = None) -> int:
+    """An integer of a range; ArgumentError otherwise."""
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral):
+        raise ArgumentError(f"{name} must be of type int", argument=name, value=value)
+    result = operator.index(value)
+    if result < least or (most is not None and result > most):
+        bounds = f"from {least} to {most}" if most is not None else f"at least {least}"
+        raise ArgumentError(f"{name} must be {bounds}, not {result}", argument=name, value=value)
+    return result
+
+
+def check_size(width: int, height: int, pixel: int) -> None:
+    if width * height > MOST_PIXELS or width * height * pixel > MOST_BYTES:
+        most = min(MOST_PIXELS, MOST_BYTES // pixel)
+        # Python does not write integers of more than 4300 digits.
+        size = f"{width} x {height} = {width * height:,}" if max(width, height) < 10**18 else "more than 10**18"
+        raise LimitError(
+            f"width x height is {size} pixels; at most {most:,} of this layer are given at once: ask for several "
+            "smaller extents"
+        )
+
+
+def checked_extent(extent: Extent) -> Extent:
+    for name, value in extent._asdict().items():
+        if not math.isfinite(number(value)):
+            raise ArgumentError(
+                f"extent must be of finite numbers, {name} is {value!r}", argument="extent", value=value
+            )
+    if extent.x_min >= extent.x_max or extent.y_min >= extent.y_max:
+        raise ArgumentError(
+            f"extent has no area: xMin {extent.x_min} to xMax {extent.x_max}, yMin {extent.y_min} to yMax "
+            f"{extent.y_max}",
+            argument="extent",
+            value=extent,
+        )  # fmt: skip
+    return extent
+
+
+def number(value: Any) -> float:
+    """A number as a float; not a number for anything else, and for what no float can hold."""
+    try:
+        return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else math.nan
+    except OverflowError:
+        return math.nan
+
+
+def checked_locations(locations: Any) -> NDArray[np.float64]:
+    """Longitudes and latitudes as (n, 2)."""
+    import numpy as np
+
+    def error(text: str, value: Any) -> ArgumentError:
+        return ArgumentError(f"locations {text}", argument="locations", value=value)
+
+    if isinstance(locations, str | bytes | Mapping) or not isinstance(locations, Sequence):
+        raise error("must be a list of [longitude, latitude]", locations)
+    if len(locations) > MOST_LOCATIONS:
+        raise LimitError(f"{len(locations):,} locations; at most {MOST_LOCATIONS:,} are looked up at once")
+    for one in locations:
+        if not isinstance(one, list | tuple) or len(one) != 2:
+            raise error(f"must be pairs [longitude, latitude], not {one!r}", one)
+        if not (math.isfinite(number(one[0])) and abs(number(one[1])) <= 90):
+            raise error(f"must be degrees, longitude then latitude of -90 to 90, not {one!r}", one)
+    return np.array(locations, dtype=np.float64).reshape(-1, 2)

@@ -1,0 +1,410 @@
+"""Windows, values at locations, open files, and what the service's own client makes of it all."""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import json
+import math
+import os
+from concurrent.futures import ThreadPoolExecutor
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+import pyproj
+import pytest
+import rasterio
+from affine import Affine
+from rasterio.windows import Window
+
+from ellipsis_local.database import Database
+from ellipsis_local.errors import ArgumentError, LayerError, LimitError
+from ellipsis_local.home import Home
+from ellipsis_local.imagery import Imagery, handles, zoom
+from ellipsis_local.store import SCHEMA, LayerStore
+from ellipsis_local.store.mosaic import at
+from ellipsis_local.types import Extent
+from tests.integration.imagery_tools import (
+    GRIDS,
+    RNG,
+    UTM,
+    WORLD,
+    around_mercator,
+    big,
+    box,
+    expected,
+    lonlat,
+    opened,
+    raster,
+    stamp,
+    tile_extent,
+    tiles_of,
+)
+
+
+@pytest.fixture
+def store(tmp_path):
+    home = Home(tmp_path / "home")
+    home.prepare()
+    database = Database(home.database, SCHEMA)
+    yield LayerStore(home, database)
+    database.close()
+
+
+@pytest.fixture
+def imagery():
+    made = Imagery()
+    yield made
+    made.close()
+
+
+# ----- windows, and what cannot be asked for -------------------------------------------------------------------------
+
+
+def test_a_window_of_many_blocks(store, imagery, tmp_path, monkeypatch):
+    path, values = big(tmp_path, bands=1)
+    timestamp = stamp(store, path)
+    west, north, size = (timestamp.rasters[0].transform[i] for i in (2, 5, 0))
+    tifffile = pytest.importorskip("tifffile")
+    # Twice as fine as the file, and beyond it on all sides.
+    extent = Extent(west - 100 * size, north - 400 * size, west + 700 * size, north + 50 * size)
+    made = tifffile.imread(BytesIO(imagery.window(timestamp, extent, 1600, 900)))
+    assert (made.shape, made.dtype) == ((900, 1600, 2), np.dtype("uint16"))
+    inner = values[0, :400, :700].repeat(2, axis=0).repeat(2, axis=1)
+    np.testing.assert_array_equal(made[100:, 200:, 0], inner)
+    assert (made[100:, 200:, 1] == 65535).all()
+    assert not made[:100].any() and not made[:, :200].any()
+
+
+def test_the_smallest_windows(store, imagery):
+    tifffile = pytest.importorskip("tifffile")
+    timestamp = stamp(store, raster(np.arange(1, 101, dtype="uint8").reshape(1, 10, 10)))
+    for width, height in ((1, 1), (1, 9), (9, 1)):
+        extent = Extent(500_000, 6_000_000 - 10 * height, 500_000 + 10 * width, 6_000_000)
+        made = tifffile.imread(BytesIO(imagery.window(timestamp, extent, width, height)))
+        assert made.shape == (height, width, 2)
+        assert made[0, 0].tolist() == [1, 255]
+
+
+def test_tiles_and_windows_are_georeferenced(store, imagery):
+    timestamp = stamp(store, raster(np.ones((1, 300, 300), "uint8")))
+    z = zoom(timestamp)
+    x, y = tiles_of(timestamp, z)[0]
+    with rasterio.MemoryFile(imagery.tile(timestamp, z, x, y)) as memory, memory.open() as dataset:
+        assert dataset.crs == "EPSG:3857"
+        np.testing.assert_allclose(dataset.bounds, tile_extent(z, x, y), rtol=1e-12)
+
+
+def test_where_nothing_is(store, imagery):
+    timestamp = stamp(store, raster(np.ones((1, 30, 30), "uint8")))
+    assert imagery.tile(timestamp, 14, 0, 0) is None
+    assert not opened(imagery.window(timestamp, Extent(0, 0, 10, 10), 20, 10)).any()
+    assert imagery.locations(timestamp, [[0, 0]]) == [[None]]
+    assert imagery.locations(timestamp, []) == []
+    answer = imagery.analyse([timestamp], box(0, 0, 1, 1))[0]
+    assert not answer["hasData"]
+    assert answer["result"][0]["statistics"]["mean"] is None
+    missing = stamp(store, raster(np.zeros((2, 30, 30), "uint8"), nodata=0))
+    z = zoom(missing)
+    assert all(imagery.tile(missing, z, x, y) is None for x, y in tiles_of(missing, z))
+
+
+def test_a_timestamp_without_files(store, imagery):
+    path_id = store.add_layer_path("raster", "empty")
+    timestamp = store.timestamp(path_id, store.add_timestamp(path_id))
+    assert imagery.tile(timestamp, 0, 0, 0) is None
+    for ask in (
+        lambda: imagery.window(timestamp, Extent(0, 0, 1, 1), 1, 1),
+        lambda: imagery.locations(timestamp, [[0, 0]]),
+        lambda: imagery.analyse([timestamp], box(0, 0, 1, 1)),
+    ):
+        with pytest.raises(LayerError, match=f"{timestamp.id} has no"):
+            ask()
+
+
+@pytest.mark.parametrize(
+    ("z", "x", "y", "words"),
+    [
+        (-1, 0, 0, "z must be from 0 to 30"),
+        (31, 0, 0, "z must be from 0 to 30, not 31"),
+        (3, 8, 0, "x must be from 0 to 7, not 8"),
+        (3, 0, -1, "y must be from 0 to 7"),
+        (3, 0, 1.0, "y must be of type int"),
+        (True, 0, 0, "z must be of type int"),
+        ("3", 0, 0, "z must be of type int"),
+    ],
+)
+def test_tiles_that_are_not_there(store, imagery, z, x, y, words):
+    timestamp = stamp(store, raster(np.ones((1, 3, 3), "uint8")))
+    with pytest.raises(ArgumentError, match=words):
+        imagery.tile(timestamp, z, x, y)
+
+
+def test_the_deepest_tile(store, imagery):
+    timestamp = stamp(store, raster(np.arange(1, 10, dtype="uint8").reshape(1, 3, 3)))
+    size = WORLD / 2**30
+    made = opened(imagery.tile(timestamp, 30, int((500_005 + WORLD / 2) / size), int((WORLD / 2 - 5_999_985) / size)))
+    assert (made[0] == 4).all() and (made[1] == 255).all()
+
+
+@pytest.mark.parametrize(
+    ("extent", "width", "height", "error", "words"),
+    [
+        ((0, 0, 0, 1), 1, 1, ArgumentError, "no area"),
+        ((1, 0, 0, 1), 1, 1, ArgumentError, "no area"),
+        ((0, 0, math.inf, 1), 1, 1, ArgumentError, "x_max is inf"),
+        ((0, math.nan, 1, 1), 1, 1, ArgumentError, "y_min is nan"),
+        ((0, 0, 10**400, 1), 1, 1, ArgumentError, "x_max is 1000"),
+        ((0, 0, "1", 1), 1, 1, ArgumentError, "x_max is '1'"),
+        ((0, 0, 1, 1), 0, 1, ArgumentError, "width must be at least 1, not 0"),
+        ((0, 0, 1, 1), 1, 2.5, ArgumentError, "height must be of type int"),
+        ((0, 0, 1, 1), 4097, 4096, LimitError, "4097 x 4096.*at most 16,777,216.*smaller extents"),
+    ],
+)
+def test_windows_that_cannot_be(store, imagery, extent, width, height, error, words):
+    timestamp = stamp(store, raster(np.ones((1, 3, 3), "uint8")))
+    with pytest.raises(error, match=words):
+        imagery.window(timestamp, Extent(*extent), width, height)
+
+
+def test_a_window_of_many_bytes(store, imagery):
+    timestamp = stamp(store, raster(np.ones((40, 3, 3), "complex128")))
+    with pytest.raises(LimitError, match="at most 409,200"):
+        imagery.window(timestamp, Extent(0, 0, 1, 1), 1000, 1000)
+
+
+# ----- single locations ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("crs", "transform"), GRIDS.values(), ids=GRIDS)
+def test_values_at_locations(store, imagery, crs, transform):
+    values = RNG.integers(1, 60_000, (2, 300, 410)).astype("uint16")
+    timestamp = stamp(store, {"raster": values, "transform": transform, "crs": crs})
+    columns, rows = RNG.integers(0, 410, 200), RNG.integers(0, 300, 200)
+    x, y = lonlat(*at(transform, columns + 0.3, rows + 0.6), crs)
+    answers = imagery.locations(timestamp, [list(one) for one in zip(x.tolist(), y.tolist(), strict=True)])
+    assert answers == values[:, rows, columns].T.tolist()
+
+
+def test_locations_in_a_mosaic_and_round_the_world(store, imagery):
+    beneath, above = np.full((2, 20, 20), 1.5), np.full((2, 20, 20), 2.5)
+    above[0, :, :10] = -1
+    above[1, 0, 0] = np.nan
+    degrees = {"transform": Affine(1, 0, 170, 0, -1, 10), "crs": "EPSG:4326"}
+    timestamp = stamp(store, degrees | {"raster": beneath}, degrees | {"raster": above, "nodata": -1})
+    ask = [[175.5, 0.5], [185.5, 0.5], [-174.5, 0.5], [170.5, 9.5], [190.5, 0], [-169.5, 0], [530.5, 9.5]]
+    assert imagery.locations(timestamp, ask) == [
+        [1.5, 2.5], [2.5, 2.5], [2.5, 2.5], [1.5, None], [None, None], [None, None], [1.5, None],
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("locations", "words"),
+    [
+        ("abc", "must be a list"),
+        ({}, "must be a list"),
+        (3, "must be a list"),
+        ([[1, 2, 3]], "must be pairs"),
+        (["ab"], "must be pairs"),
+        ([[1, "2"]], "must be degrees"),
+        ([[1, 91]], "latitude of -90 to 90"),
+        ([[math.nan, 1]], "must be degrees"),
+        ([[10**400, 1]], "must be degrees"),
+        ([[True, 1]], "must be degrees"),
+    ],
+)
+def test_locations_that_are_none(store, imagery, locations, words):
+    timestamp = stamp(store, raster(np.ones((1, 3, 3), "uint8")))
+    with pytest.raises(ArgumentError, match=words):
+        imagery.locations(timestamp, locations)
+    with pytest.raises(LimitError, match="100,001 locations"):
+        imagery.locations(timestamp, [[0, 0]] * 100_001)
+
+
+# ----- open files ----------------------------------------------------------------------------------------------------
+
+
+OPEN_FILES = Path("/proc/self/fd")
+
+
+def open_files(folder):
+    links = []
+    for one in OPEN_FILES.iterdir():
+        with contextlib.suppress(OSError):
+            links.append(str(one.readlink()))
+    return [link for link in links if link.startswith(str(folder))]
+
+
+needs_proc = pytest.mark.skipif(not OPEN_FILES.is_dir(), reason="needs /proc")
+
+
+@needs_proc
+def test_files_stay_open_until_released(store, imagery, monkeypatch):
+    timestamps = [stamp(store, raster(np.full((1, 300, 300), i + 1, "uint8"))) for i in range(4)]
+    z = zoom(timestamps[0])
+    x, y = tiles_of(timestamps[0], z)[0]
+    for timestamp in timestamps * 2:
+        imagery.tile(timestamp, z, x, y)
+    assert len(open_files(store.home.layers)) == 4
+    imagery.release()
+    assert open_files(store.home.layers) == []
+    monkeypatch.setattr(handles, "MOST_IDLE", 2)
+    for timestamp in timestamps:
+        imagery.tile(timestamp, z, x, y)
+    assert len(open_files(store.home.layers)) == 2
+    imagery.close()
+    assert open_files(store.home.layers) == []
+    # After that it answers, and keeps nothing.
+    assert imagery.tile(timestamps[0], z, x, y) is not None
+    assert open_files(store.home.layers) == []
+
+
+@needs_proc
+def test_deleted_files_are_not_kept(store, imagery, monkeypatch):
+    monkeypatch.setattr(handles, "LOOK_SECONDS", -1.0)
+    gone, stays = (stamp(store, raster(np.ones((1, 300, 300), "uint8"))) for _ in range(2))
+    z = zoom(gone)
+    x, y = tiles_of(gone, z)[0]
+    imagery.tile(gone, z, x, y)
+    store.remove(gone.path_id)
+    imagery.tile(stays, z, x, y)
+    assert len(open_files(store.home.layers)) == 1
+    monkeypatch.setattr(handles, "IDLE_SECONDS", -1.0)
+    imagery.tile(stays, z, x, y)
+    assert open_files(store.home.layers) == []
+    imagery.release()
+    with pytest.raises(LayerError, match=r"\.tif"):
+        imagery.tile(gone, z, x, y)
+
+
+def test_a_damaged_file_is_named(store, imagery, tmp_path):
+    path, _ = big(tmp_path, bands=1)
+    timestamp = stamp(store, path)
+    (file,) = timestamp.rasters
+    os.truncate(file.location, Path(file.location).stat().st_size // 2)
+    with pytest.raises(LayerError, match=r"\.tif"):
+        imagery.window(timestamp, Extent(*around_mercator(file)), 1500, 1200)
+
+
+def test_many_threads_get_what_one_gets(store, tmp_path):
+    path, _ = big(tmp_path, overviews=[2, 4])
+    timestamps = [stamp(store, path), stamp(store, {"raster": RNG.integers(0, 9, (1, 400, 400)).astype("int16"), "transform": GRIDS["utm"][1], "crs": UTM})]  # fmt: skip
+    asks = [(t, z, *xy) for t in timestamps for z in (12, 13, 14) for xy in tiles_of(t, z)]
+    alone, together = Imagery(), Imagery()
+    expect = [alone.tile(*ask) for ask in asks]
+    order = RNG.permutation(np.repeat(np.arange(len(asks)), 3))
+    with ThreadPoolExecutor(6) as pool:
+        for index, made in zip(order, pool.map(lambda i: together.tile(*asks[i]), order), strict=True):
+            assert made == expect[index]
+    alone.close()
+    together.close()
+    gc.collect()
+    assert not OPEN_FILES.is_dir() or open_files(store.home.layers) == []
+
+
+# ----- the client ----------------------------------------------------------------------------------------------------
+
+
+class Reply:
+    def __init__(self, content, status=200):
+        self.status_code, self.content, self.text = status, content, ""
+
+
+@pytest.fixture
+def client(store, imagery, monkeypatch):
+    """The service's own client, whose requests are answered here; gives its module of raster timestamps."""
+    ellipsis = pytest.importorskip("ellipsis")
+    pandas = pytest.importorskip("pandas")
+    # The client writes into the values of columns, which pandas 3 does not let it.
+    kept = pandas.Series.values
+
+    def values(column):
+        found = kept.__get__(column)
+        return found.copy() if isinstance(found, np.ndarray) and not found.flags.writeable else found
+
+    monkeypatch.setattr(pandas.Series, "values", property(values))
+
+    def get(url, body=None, token=None, crash=True, parseJson=True):
+        _, _, path_id, *rest = url.split("/")
+        if not rest:
+            (timestamp,) = store.catalogue.timestamps_of(path_id)
+            file = timestamp.rasters[0]
+            times = [{"id": timestamp.id, "status": "active", "zoom": imagery.zoom(timestamp), "tarZoom": None}]
+            # The mask is one of the bands, by what the client makes of it.
+            known = {"bands": [{}] * (file.bands + 1), "asJpg": False, "format": file.dtype, "timestamps": times}
+            return {"raster": known, "yourAccess": {"accessLevel": 950}}
+        if rest[-1] == "analyse":
+            want = set(body) - {"timestampIds", "geometry", "approximate", "token"}
+            times = [store.timestamp(path_id, one) for one in body["timestampIds"]]
+            return json.loads(json.dumps(imagery.analyse(times, body["geometry"], body["approximate"], want)))
+        timestamp = store.timestamp(path_id, rest[2])
+        if rest[3] == "tile":
+            tile = imagery.tile(timestamp, *map(int, rest[4:]))
+            return Reply(b"", 204) if tile is None else Reply(tile)
+        if rest[3] == "rasterByExtent":
+            e = body["extent"]
+            extent = Extent(float(e["xMin"]), float(e["yMin"]), float(e["xMax"]), float(e["yMax"]))
+            return Reply(imagery.window(timestamp, extent, body["width"], body["height"]))
+        assert rest[3] == "location"
+        return json.loads(json.dumps(imagery.locations(timestamp, body["locations"])))
+
+    monkeypatch.setattr(ellipsis.apiManager, "get", get)
+    return ellipsis.path.raster.timestamp
+
+
+def degrees(timestamp):
+    """The extent of the first file, in EPSG:3857, as the client takes it; a little smaller."""
+    west, south, east, north = around_mercator(timestamp.rasters[0])
+    change = pyproj.Transformer.from_crs(timestamp.rasters[0].crs, 3857, always_xy=True)
+    west, south, east, north = change.transform_bounds(west, south, east, north)
+    x, y = (east - west) * 0.02, (north - south) * 0.02
+    return {"xMin": west + x, "xMax": east - x, "yMin": south + y, "yMax": north - y}
+
+
+@pytest.mark.data
+def test_the_client_gets_a_whole_scene(store, client, data):
+    timestamp = stamp(store, data / "landsat_pucallpa_2020_u8.tif")
+    ask = degrees(timestamp)
+    made = client.getRaster(timestamp.path_id, timestamp.id, ask, showProgress=False)["raster"]
+    z = zoom(timestamp)
+    # The pixels that the client cuts out of the tiles, which it takes to be one metre wider than they are.
+    half = 2.003751e07
+    size = WORLD / 2**z / 256
+    columns = [math.floor(2 ** (z + 8) * (ask[side] + half) / (2 * half)) for side in ("xMin", "xMax")]
+    rows = [math.floor(2 ** (z + 8) * (half - ask[side]) / (2 * half)) for side in ("yMax", "yMin")]
+    extent = Extent(
+        columns[0] * size - WORLD / 2, WORLD / 2 - (rows[1] + 1) * size,
+        (columns[1] + 1) * size - WORLD / 2, WORLD / 2 - rows[0] * size,
+    )  # fmt: skip
+    image, edge = expected(timestamp, extent, columns[1] - columns[0] + 1, rows[1] - rows[0] + 1)
+    assert (made.shape, made.dtype) == (image.shape, image.dtype)
+    np.testing.assert_array_equal(made[:, ~edge], image[:, ~edge])
+    assert (made[-1] > 0).mean() > 0.99
+
+
+@pytest.mark.data
+def test_the_client_samples_contours_and_analyses(store, client, data):
+    import shapely
+
+    timestamp = stamp(store, data / "copdem30_saotome_crop_f32.tif")
+    ask = degrees(timestamp)
+    made = client.getSampledRaster(timestamp.path_id, timestamp.id, ask, 300, 200)
+    extent = Extent(ask["xMin"], ask["yMin"], ask["xMax"], ask["yMax"])
+    image, edge = expected(timestamp, extent, 300, 200)
+    np.testing.assert_array_equal(made["raster"][:, ~edge], image[:, ~edge])
+    in_degrees = {"xMin": 6.5, "xMax": 6.7, "yMin": 0.1, "yMax": 0.3}
+    assert client.getSampledRaster(timestamp.path_id, timestamp.id, in_degrees, 30, 20, epsg=4326)["raster"].shape == (2, 20, 30)  # fmt: skip
+    lines = client.contour(timestamp.path_id, timestamp.id, in_degrees, intervals=[500, 1000])
+    assert set(lines["label"]) == {500, 1000} and lines.crs == "EPSG:4326"
+    assert len(client.contour(timestamp.path_id, timestamp.id, in_degrees)) > 10
+    with rasterio.open(data / "copdem30_saotome_crop_f32.tif") as dataset:
+        places = [(6.6, 0.2), (6.55, 0.25), (0.0, 0.0)]
+        values = [[float(one[0])] for one in dataset.sample(places[:2])]
+        inner = dataset.read(1, window=Window(*dataset.window(6.5, 0.1, 6.7, 0.3).round().flatten()))
+    assert client.getLocationInfo(timestamp.path_id, timestamp.id, places) == [*values, [None]]
+    (found,) = client.analyse(timestamp.path_id, [timestamp.id], shapely.box(6.5, 0.1, 6.7, 0.3), showProgress=False)
+    assert found["timestamp"]["id"] == timestamp.id
+    assert found["result"][0]["statistics"]["mean"] == pytest.approx(inner.mean(dtype=float), rel=1e-3)
+    (found,) = client.analyse(timestamp.path_id, [timestamp.id], shapely.Point(6.6, 0.2), "statistics", showProgress=False)  # fmt: skip
+    assert found["result"][0]["statistics"]["histogram"] == [{"bin": values[0][0], "count": 1}]
