@@ -5,15 +5,17 @@ Not part of the client: this is how layers get here, under the ids that scripts 
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from os import PathLike
 from typing import Any
 
 from ellipsis_local import arguments
-from ellipsis_local.answers import path_answer
+from ellipsis_local.answers import path_answer, pull_answer
 from ellipsis_local.emulator import current_emulator
 from ellipsis_local.errors import ArgumentError
+from ellipsis_local.settings import same_service
 
-__all__ = ["add", "export", "get", "list", "load", "remove"]
+__all__ = ["add", "export", "get", "list", "load", "pull", "remove"]
 
 
 def add(
@@ -109,16 +111,105 @@ def load(folder: str | PathLike[str]) -> dict[str, Any]:
     return current_emulator().store.load(text)
 
 
+def pull(
+    pathId: str,
+    timestampIds: str | Iterable[str] | None = None,
+    *,
+    fromUrl: str | None = None,
+    token: str | None = None,
+    extent: dict[str, float] | None = None,
+    epsg: int = 4326,
+    replace: bool = False,
+    insecure: bool = False,
+    progress: Callable[[Any], None] | None = None,
+) -> dict[str, Any]:
+    """Bring a layer, a file, or a folder with all below it from another service into the home, under its own ids.
+
+    The other service is the hosted one, or ``ellipsis-local serve`` of another home. What is here already stays, and a
+    pull that broke off goes on where it was. A timestamp appears here when all of it is there.
+
+    Of a raster the original files are taken, where the account may download them, else its tiles at native zoom, as one
+    GeoTIFF in EPSG:3857. Of a vector, with an extent, or where features were changed one by one, or where its files may
+    not be downloaded, all features are taken page by page, in EPSG:4326; else its original files.
+
+    Parameters
+    ----------
+    pathId : str
+        Of a raster, vector, folder or file there.
+    timestampIds : str or list of str, optional
+        Of a raster or vector; all where None.
+    fromUrl : str, optional
+        The address of the service, up to and including /v3; the setting `upstream` where None. Plain http is for this
+        machine only, unless `insecure`.
+    token : str, optional
+        What account.logIn there returned. Where None: the setting `upstream_token`, if the address is that of the
+        setting `upstream`, or there is no such setting.
+    extent : dict, optional
+        ``{'xMin', 'yMin', 'xMax', 'yMax'}``, in units of `epsg`: only the pixels and features that touch it. Pixels
+        keep the grid of the file that they are of.
+    epsg : int
+        The CRS of `extent`; longitude first where that has degrees.
+    replace : bool
+        Put what is there now in the place of what an earlier pull, or `add`, brought here. Files that were pulled
+        before are not fetched again.
+    insecure : bool
+        Take plain http to another machine: whoever carries it can read the token and change the layers.
+    progress : callable, optional
+        Gets an object with `what`, `done`, `total` (or None) and `unit` ('bytes', 'tiles', 'pages', '' for a step),
+        whose `str` is a line for people. What it raises ends the pull. Where it is None, the setting `progress` gets
+        the steps.
+
+    Returns
+    -------
+    dict
+        `pathId`, `type`, `name`; `timestampId` (the last) and `timestamps` (all) of a raster or vector; `pulled` and
+        `unchanged`: ids of what came and of what was here already; `skipped`: id to reason; of a folder also `paths`,
+        a dict like this for each path in it. Of a layer it does as an entry of createCompute's `layers`.
+
+    Raises
+    ------
+    ArgumentError
+        Before anything is fetched.
+    UpstreamError
+        Where the service refuses, cannot be reached, or sends what cannot be used. What has been fetched is kept.
+    LayerError
+        Where something else is here under an id, or a file there is no usable layer.
+    """
+    if isinstance(timestampIds, str):
+        timestampIds = [timestampIds]
+    emulator = current_emulator()
+    settings = emulator.settings
+    url = arguments.optional_string("fromUrl", fromUrl) or settings.upstream
+    if url is None:
+        raise ArgumentError(
+            "fromUrl (--from) is needed, as long as the setting upstream names no service", argument="fromUrl"
+        )
+    if token is None and (fromUrl is None or settings.upstream is None or same_service(url, settings.upstream)):
+        token = settings.upstream_token
+    done = emulator.upstream.pull(
+        arguments.uuid_text("pathId", pathId),
+        None if timestampIds is None else arguments.uuid_list("timestampIds", timestampIds),
+        url=url,
+        token=token,
+        extent=extent,
+        epsg=arguments.integer("epsg", epsg),
+        replace=arguments.boolean("replace", replace),
+        insecure=arguments.boolean("insecure", insecure),
+        tell=progress or (lambda step: None if step.passing else emulator.report(str(step))),
+    )
+    return pull_answer(done)
+
+
 def list() -> Any:
     """All layers of the home: a list of dicts as `get` gives them."""
     emulator = current_emulator()
-    return [path_answer(emulator.store, record) for record in emulator.store.list()]
+    return [path_answer(emulator, record) for record in emulator.store.list()]
 
 
 def get(pathId: str) -> dict[str, Any]:
     """One layer: what `path.get` shows of it."""
     emulator = current_emulator()
-    return path_answer(emulator.store, emulator.store.path(arguments.uuid_text("pathId", pathId)))
+    return path_answer(emulator, emulator.store.path(arguments.uuid_text("pathId", pathId)))
 
 
 def remove(pathId: str, timestampId: str | None = None) -> None:

@@ -6,22 +6,37 @@ Three places, the later wins: ``settings.toml`` in the home, ``ELLIPSIS_LOCAL_*`
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import re
 import tomllib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import urlsplit
 
 import platformdirs
 
 from ellipsis_local.errors import SettingsError
 
-__all__ = ["PREFIX", "SETTINGS_FILE", "Settings", "default_home", "read_settings"]
+__all__ = [
+    "PREFIX",
+    "SECRET",
+    "SETTINGS_FILE",
+    "Settings",
+    "default_home",
+    "is_loopback",
+    "read_settings",
+    "same_service",
+    "service_token",
+    "service_url",
+]
 
 PREFIX = "ELLIPSIS_LOCAL_"
 SETTINGS_FILE = "settings.toml"
+SECRET = frozenset({"upstream_token"})
+"""Settings whose value is never shown."""
 
 Progress = bool | Callable[[str], None] | None
 
@@ -54,6 +69,10 @@ class Settings:
     """True prints steps to stderr, a callable receives them; None prints where stderr is a terminal."""
     cache_size: int = 20 * 1024**3
     """Bytes of cut layers that are kept; the least recently used go first."""
+    upstream: str | None = None
+    """The address of a service, up to and including /v3, from which createCompute pulls layers that are not here."""
+    upstream_token: str | None = field(default=None, repr=False)
+    """The token for `upstream`; sent nowhere else."""
 
 
 def default_home() -> Path:
@@ -121,6 +140,59 @@ def _home(value: Any) -> Path:
     return path
 
 
+def is_loopback(host: str) -> bool:
+    """Whether a host's name or address is this machine's own."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")
+
+
+def service_url(value: Any, *, insecure: bool = False) -> str:
+    """The address of a service without a slash at its end; ValueError saying what an address must be.
+
+    One without a path gets the usual /v3. Plain http is for this machine only, unless `insecure` says otherwise:
+    whoever carries it elsewhere could read the token and change the layers.
+    """
+    if not isinstance(value, str):
+        raise ValueError("must be an address such as https://api.ellipsis-drive.com/v3")
+    try:
+        parts = urlsplit(value.strip())
+        host, _ = parts.hostname, parts.port
+    except ValueError:
+        host = None
+    if not host or parts.scheme not in ("http", "https") or re.search(r"[\s\\]", value.strip()):
+        raise ValueError("must be an address such as https://api.ellipsis-drive.com/v3")
+    if parts.username is not None or parts.query or parts.fragment:
+        raise ValueError("must be an address without user, query and fragment; the token is given apart from it")
+    if parts.scheme == "http" and not is_loopback(host) and not insecure:
+        raise ValueError(
+            "must begin with https://, because plain http shows the token and the layers to the network "
+            "(layers.pull takes insecure=True, and the command --insecure, for a network that you trust)"
+        )
+    return f"{parts.scheme}://{parts.netloc.lower()}{parts.path.rstrip('/') or '/v3'}"
+
+
+def same_service(url: str, other: str) -> bool:
+    """Whether two addresses are on one server, so that the token of one may be shown to the other."""
+    try:
+        first, second = (urlsplit(service_url(one, insecure=True)) for one in (url, other))
+    except ValueError:
+        return False
+    default = {"http": 80, "https": 443}
+    return (first.scheme, first.hostname, first.port or default[first.scheme]) == (
+        second.scheme, second.hostname, second.port or default[second.scheme],
+    )  # fmt: skip
+
+
+def service_token(value: Any) -> str:
+    """A token without its 'Bearer '; ValueError where it cannot be one."""
+    text = value.strip().removeprefix("Bearer ").strip() if isinstance(value, str) else ""
+    if not re.fullmatch(r"[\x21-\x7e]+", text):
+        raise ValueError("must be the text that the service's account.logIn returned")
+    return text
+
+
 def _progress(value: Any) -> Progress:
     return value if callable(value) else _boolean(value)
 
@@ -138,8 +210,10 @@ PARSERS: dict[str, Callable[[Any], Any]] = {
     "offline": _boolean,
     "progress": _progress,
     "cache_size": _bytes,
+    "upstream": service_url,
+    "upstream_token": service_token,
 }
-OPTIONAL = {"cores", "node_timeout", "node_memory", "offline", "progress"}
+OPTIONAL = {"cores", "node_timeout", "node_memory", "offline", "progress", "upstream", "upstream_token"}
 assert set(PARSERS) == {f.name for f in fields(Settings)}  # noqa: S101
 
 
@@ -151,7 +225,8 @@ def _parse(name: str, value: Any, source: str) -> Any:
     try:
         return PARSERS[name](value)
     except ValueError as error:
-        raise SettingsError(f"{source}: {name} {error}, not {value!r}") from None
+        given = "" if name in SECRET else f", not {value!r}"
+        raise SettingsError(f"{source}: {name} {error}{given}") from None
 
 
 def _from_file(home: Path) -> dict[str, Any]:

@@ -11,6 +11,7 @@ import typer
 
 from ellipsis_local.cli.lookup import find_layer
 from ellipsis_local.cli.output import Json, Yes, confirm, console, moment, print_json, size, table
+from ellipsis_local.cli.pulls import pull
 from ellipsis_local.cli.session import session_of
 from ellipsis_local.errors import ArgumentError
 
@@ -122,6 +123,9 @@ def load(
         for timestamp in layer.get("timestamps") or [layer.get("timestampId")]
     ]
     console().print(table("name", "type", "path id", "timestamp id", rows=rows, fold=("name",)))
+
+
+app.command()(pull)
 
 
 @app.command("list")

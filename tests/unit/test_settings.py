@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from ellipsis_local.errors import SettingsError
-from ellipsis_local.settings import Settings, default_home, read_settings
+from ellipsis_local.settings import Settings, default_home, read_settings, same_service
 
 
 def test_defaults(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -78,3 +78,62 @@ def test_the_place_is_named(tmp_path: Path) -> None:
         file.write_text(text)
         with pytest.raises(SettingsError, match=problem):
             read_settings({"home": tmp_path}, {})
+
+
+@pytest.mark.parametrize(
+    ("given", "url"),
+    [
+        ("https://api.ellipsis-drive.com/v3", "https://api.ellipsis-drive.com/v3"),
+        ("https://API.Ellipsis-Drive.com/v3/", "https://api.ellipsis-drive.com/v3"),
+        ("https://example.com", "https://example.com/v3"),
+        ("http://127.0.0.1:8000", "http://127.0.0.1:8000/v3"),
+        ("http://[::1]:8000/other/v3", "http://[::1]:8000/other/v3"),
+        (" http://localhost:1/v3 ", "http://localhost:1/v3"),
+    ],
+)
+def test_addresses_of_a_service(given: str, url: str) -> None:
+    assert read_settings({"upstream": given}, {}).upstream == url
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        "",
+        "example.com",
+        "http://example.com/v3",
+        "http://127.0.0.1.example.com",
+        "https://a:b@example.com",
+        "https://",
+        7,
+    ],
+)
+def test_what_is_no_address_of_a_service(given: object) -> None:
+    if given == "":
+        assert read_settings({"upstream": given}, {}).upstream is None
+        return
+    with pytest.raises(SettingsError, match="upstream must be"):
+        read_settings({"upstream": given}, {})
+
+
+@pytest.mark.parametrize(
+    ("url", "other", "same"),
+    [
+        ("https://example.com", "https://EXAMPLE.com:443/v3", True),
+        ("https://example.com/v2", "https://example.com/v3", True),
+        ("https://example.com", "https://example.com:8443", False),
+        ("https://example.com", "http://example.com", False),
+        ("https://example.com", "https://example.com.evil.org", False),
+        ("nonsense", "nonsense", False),
+    ],
+)
+def test_which_addresses_get_the_same_token(url: str, other: str, same: bool) -> None:
+    assert same_service(url, other) is same
+
+
+def test_the_token_is_not_shown() -> None:
+    settings = read_settings({}, {"ELLIPSIS_LOCAL_UPSTREAM_TOKEN": "Bearer abc123"})
+    assert settings.upstream_token == "abc123"
+    assert "abc123" not in repr(settings)
+    with pytest.raises(SettingsError, match="upstream_token must be the text") as caught:
+        read_settings({"upstream_token": "abc 123"}, {})
+    assert "123" not in str(caught.value)

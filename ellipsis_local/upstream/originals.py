@@ -1,0 +1,126 @@
+"""Original files of a timestamp: downloaded one after the other, and clipped where an extent is asked for."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ellipsis_local.errors import EllipsisLocalError, UpstreamError
+from ellipsis_local.store.parcels import Overrides
+from ellipsis_local.types import Extent
+from ellipsis_local.upstream.areas import overlaps
+from ellipsis_local.upstream.client import Client
+from ellipsis_local.upstream.clipping import clip
+from ellipsis_local.upstream.downloads import download
+from ellipsis_local.upstream.drafts import safe_suffix
+from ellipsis_local.upstream.progress import Teller
+from ellipsis_local.upstream.told import ToldFile, ToldPath, ToldTimestamp
+
+__all__ = ["Fetched", "fetch_files"]
+
+NONE = Overrides()
+
+
+@dataclass(frozen=True)
+class Fetched:
+    """A file that lies in a draft folder, ready for the store."""
+
+    path: Path
+    name: str
+    overrides: Overrides = NONE
+
+
+def fetch_files(
+    client: Client,
+    path: ToldPath,
+    timestamp: ToldTimestamp,
+    files: Sequence[ToldFile],
+    folder: Path,
+    *,
+    area: Extent | None,
+    teller: Teller,
+) -> list[Fetched]:
+    """Download `files` into `folder`, in their order; those that do not touch `area` are left out.
+
+    Raises
+    ------
+    RefusedError
+        Where the service does not hand them out.
+    LayerError
+        For one that is no usable layer; UpstreamError where none touches the area.
+    """
+    fetched = []
+    for number, file in enumerate(files, start=1):
+        if area is not None and not overlaps(area, file.bounds):
+            continue
+        what = file.name if len(files) == 1 else f"{file.name} ({number} of {len(files)})"
+        target = folder / f"{file.id}{safe_suffix(file.name)}"
+        url = f"/path/{path.id}/{path.type}/timestamp/{timestamp.id}/file/{file.id}/data"
+        download(client, url, target, what=what, size=file.size, teller=teller, opened=True)
+        if path.type == "vector":
+            fetched.append(Fetched(target, file.name, vector_overrides(target, file)))
+            continue
+        overrides = raster_overrides(target, file)
+        if area is None:
+            fetched.append(Fetched(target, file.name, overrides))
+            continue
+        teller.say(f"clipping {what}")
+        part = target.with_name(f"{file.id}.clipped.tif")
+        part.unlink(missing_ok=True)
+        if clip(target, part, area, epsg=overrides.epsg, nodata=overrides.nodata, layer=overrides.layer):
+            fetched.append(Fetched(part, f"{Path(file.name).stem}.tif"))
+    if not fetched:
+        raise UpstreamError(f"nothing of timestamp {timestamp.id} of {path.name!r} lies within the extent")
+    return fetched
+
+
+def raster_overrides(path: Path, file: ToldFile) -> Overrides:
+    """What was said of a raster when it was uploaded, as far as the file itself says otherwise."""
+    if file.certain:
+        return Overrides(file.epsg, file.nodata, file.layer)
+    epsg, nodata = file.epsg, file.nodata
+    own = own_raster(path)
+    if own is not None:
+        epsg = None if own[0] == epsg else epsg
+        nodata = None if same_value(own[1], nodata) else nodata
+    return Overrides(epsg, nodata)
+
+
+def same_value(a: float | None, b: float | None) -> bool:
+    return a == b or (a is not None and b is not None and math.isnan(a) and math.isnan(b))
+
+
+def own_raster(path: Path) -> tuple[int | None, float | None] | None:
+    """EPSG code and nodata value that a raster has itself; None where it cannot be read, which the store will tell."""
+    from ellipsis_local.store.foreign import reading
+    from ellipsis_local.store.rasters import opened
+
+    try:
+        with reading(path), opened(path, contained=True) as dataset:
+            return (None if dataset.crs is None else dataset.crs.to_epsg()), dataset.nodata
+    except EllipsisLocalError:
+        return None
+
+
+def vector_overrides(path: Path, file: ToldFile) -> Overrides:
+    """The same of a vector: an EPSG code that is not known to be an override counts only where the file has no CRS."""
+    if file.certain:
+        return Overrides(epsg=file.epsg, layer=file.layer)
+    return Overrides(epsg=file.epsg if file.epsg is not None and not has_crs(path) else None)
+
+
+def has_crs(path: Path) -> bool:
+    import pyogrio
+
+    from ellipsis_local.store.foreign import reading
+    from ellipsis_local.store.formats import detect
+
+    try:
+        # Not before it is known to be something that refers to nothing else.
+        detect(path, "vector", contained=True)
+        with reading(path):
+            return pyogrio.read_info(path)["crs"] is not None
+    except EllipsisLocalError:
+        return True

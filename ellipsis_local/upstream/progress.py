@@ -1,0 +1,74 @@
+"""How far a pull is: told often enough to follow, seldom enough to cost nothing."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+__all__ = ["Progress", "Tell", "Teller"]
+
+SECONDS = 0.2
+"""Between two reports of the same thing; the first and the last are always told."""
+UNITS = (("GB", 10**9), ("MB", 10**6), ("kB", 10**3))
+
+
+@dataclass(frozen=True)
+class Progress:
+    """One report; `str` of it is a line for people."""
+
+    what: str
+    """What is being done: 'downloading scene.tif'."""
+    done: int = 0
+    total: int | None = None
+    """None where the service does not tell."""
+    unit: str = ""
+    """'bytes', 'tiles', 'pages', 'files'; '' for a report without numbers, of which there are few."""
+
+    @property
+    def passing(self) -> bool:
+        """Whether it is one of many numbers, which the next one replaces."""
+        return bool(self.unit)
+
+    def __str__(self) -> str:
+        if not self.unit:
+            return self.what
+        if self.unit == "bytes":
+            done = size_text(self.done)
+            total = "" if self.total is None else f" of {size_text(self.total)}"
+            return f"{self.what}: {done}{total}"
+        total = "" if self.total is None else f" of {self.total:,}"
+        return f"{self.what}: {self.done:,}{total} {self.unit}"
+
+
+Tell = Callable[[Progress], None]
+
+
+def size_text(number: int) -> str:
+    for name, size in UNITS:
+        if number >= size:
+            return f"{number / size:.1f} {name}"
+    return f"{number} B"
+
+
+class Teller:
+    """Passes reports on, at most one in `SECONDS` about the same thing. What it calls may raise to end the pull."""
+
+    def __init__(self, tell: Tell | None) -> None:
+        self._tell = tell
+        self._last: tuple[str, float] = ("", 0.0)
+
+    def say(self, text: str) -> None:
+        """A step, always told."""
+        if self._tell is not None:
+            self._tell(Progress(text))
+
+    def count(self, what: str, done: int, total: int | None, unit: str) -> None:
+        """A number, told now and then."""
+        if self._tell is None:
+            return
+        now = time.monotonic()
+        name, then = self._last
+        if name != what or done == total or now - then >= SECONDS:
+            self._last = (what, now)
+            self._tell(Progress(what, done, total, unit))

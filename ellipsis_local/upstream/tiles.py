@@ -1,0 +1,122 @@
+"""A raster from its tiles at native zoom: fetched, kept in the draft, then put together as a GeoTIFF in EPSG:3857.
+
+A tile is a TIFF of 256 × 256 pixels whose last band is the mask, 0 where there is nothing; status 204 is a tile of
+nothing (seen in the client). The raster is never held whole: it is written in windows, from the few tiles under each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from itertools import islice, product
+from pathlib import Path
+
+from ellipsis_local.errors import ArgumentError, StoreError, UpstreamError
+from ellipsis_local.types import Extent
+from ellipsis_local.upstream.client import Client
+from ellipsis_local.upstream.grids import envelopes, grid_of, place, touches
+from ellipsis_local.upstream.progress import Teller
+from ellipsis_local.upstream.told import ToldPath, ToldTimestamp, bounds_of
+
+__all__ = ["fetch_tiles"]
+
+WORKERS = 4
+AHEAD = 32
+MOST_TILES = 250_000
+TILE_BYTES = 64 * 1024**2
+
+
+def fetch_tiles(
+    client: Client, path: ToldPath, timestamp: ToldTimestamp, folder: Path, *, area: Extent | None, teller: Teller
+) -> Path:
+    """Fetch the tiles of a timestamp into `folder`, and write the raster there; its path.
+
+    Raises
+    ------
+    UpstreamError
+        Where the timestamp has no zoom or bounds, or its tiles are not what they should be.
+    ArgumentError
+        Where there are too many tiles, or none in the area.
+    """
+    from ellipsis_local.upstream.mosaics import write
+
+    base = f"/path/{path.id}/raster/timestamp/{timestamp.id}"
+    what = f"the bounds of timestamp {timestamp.id}"
+    geometry = client.json(f"{base}/bounds", what=what)
+    bounds = bounds_of(geometry)
+    if bounds is None or timestamp.zoom is None:
+        raise UpstreamError(
+            f"{client.url} tells no {'bounds' if bounds is None else 'zoom'} of timestamp {timestamp.id}"
+        )
+    extent = Extent(*bounds)
+    if area is not None:
+        if not area.intersects(extent):
+            raise ArgumentError(
+                f"extent: timestamp {timestamp.id} of {path.name!r} has nothing there; it lies within {tuple(extent)} "
+                "(EPSG:4326)",
+                argument="extent",
+            )
+        extent = Extent(
+            max(area.x_min, extent.x_min), max(area.y_min, extent.y_min),
+            min(area.x_max, extent.x_max), min(area.y_max, extent.y_max),
+        )  # fmt: skip
+    grid = grid_of(timestamp.zoom, extent)
+    count = len(grid.columns) * len(grid.rows)
+    if count > MOST_TILES:
+        raise ArgumentError(
+            f"timestamp {timestamp.id} of {path.name!r} has {count:,} tiles at zoom {grid.zoom}, and at most "
+            f"{MOST_TILES:,} are pulled: give an extent, or ask for the right to download its files",
+            argument="extent",
+        )
+    parts = envelopes(geometry)
+    wanted = [tile for tile in product(grid.rows, grid.columns) if touches(grid.zoom, tile, parts)]
+    for _ in fetched(client, base, grid.zoom, wanted, folder, path.name, teller):
+        pass
+    target = folder / "tiles.tif"
+    teller.say(f"putting {len(wanted):,} tiles of {path.name} together")
+    write(target, folder, grid, bands=path.bands, dtype=path.dtype)
+    return target
+
+
+def fetched(
+    client: Client,
+    base: str,
+    zoom: int,
+    wanted: Sequence[tuple[int, int]],
+    folder: Path,
+    name: str,
+    teller: Teller,
+) -> Iterator[tuple[int, int]]:
+    """Fetch what is not in the folder yet, a few at a time, in any order."""
+
+    def one(tile: tuple[int, int]) -> tuple[int, int]:
+        row, column = tile
+        target = place(folder, row, column)
+        what = f"tile {zoom}/{column}/{row} of {name!r}"
+        data = client.body(f"{base}/tile/{zoom}/{column}/{row}", {"applyStyle": False}, what=what, most=TILE_BYTES)
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            draft = target.with_suffix(".part")
+            draft.write_bytes(data or b"")
+            draft.replace(target)
+        except OSError as error:
+            raise StoreError(f"{target.parent} cannot be written: {error.strerror or error}") from error
+        return tile
+
+    missing = iter([tile for tile in wanted if not place(folder, *tile).is_file()])
+    done, what = len(wanted), f"fetching tiles of {name}"
+    open_: set[Future[tuple[int, int]]] = set()
+    executor = ThreadPoolExecutor(WORKERS, thread_name_prefix="ellipsis_local-pull")
+    try:
+        first = list(missing)
+        done -= len(first)
+        teller.count(what, done, len(wanted), "tiles")
+        rest = iter(first)
+        while batch := [executor.submit(one, tile) for tile in islice(rest, AHEAD - len(open_))] + list(open_):
+            finished, open_ = wait(batch, return_when=FIRST_COMPLETED)
+            for future in finished:
+                yield future.result()
+                done += 1
+                teller.count(what, done, len(wanted), "tiles")
+    finally:
+        executor.shutdown(cancel_futures=True)
