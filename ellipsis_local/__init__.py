@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from ellipsis_local import account, compute, errors, layers, path, util
     from ellipsis_local.emulator import Emulator, configure
     from ellipsis_local.errors import EllipsisLocalError, EnvironmentWarning, FidelityWarning, LayerWarning, NodeError
+    from ellipsis_local.server import serve
     from ellipsis_local.settings import Settings
 
 __all__ = [
@@ -33,11 +34,12 @@ __all__ = [
     "errors",
     "layers",
     "path",
+    "serve",
     "util",
 ]
 
 MODULES = ("account", "compute", "errors", "layers", "path", "util")
-HOMES = {"Emulator": "emulator", "configure": "emulator", "Settings": "settings"}
+HOMES = {"Emulator": "emulator", "configure": "emulator", "Settings": "settings", "serve": "server"}
 
 
 def __getattr__(name: str) -> Any:

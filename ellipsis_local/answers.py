@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
-import math
 from datetime import UTC, datetime
 from typing import Any
 
-from ellipsis_local.store import LayerStore
+from ellipsis_local.drive import Drive
+from ellipsis_local.emulator import Emulator
 from ellipsis_local.types import PathRecord, RasterFile, StoredFile, Timestamp, VectorFile
+from ellipsis_local.upstream import Pulled
 
-__all__ = ["file_answer", "path_answer"]
+__all__ = ["file_answer", "path_answer", "pull_answer"]
 
-WORLD = 2 * math.pi * 6378137.0
-"""Width of Web Mercator in metres."""
-TILE = 256
 OWNER_ACCESS = 950
 """Above 100 the client takes it that the user may download (seen in the client); who owns a home may do everything."""
+MASK = "mask"
+"""The band after the last one: tiles have it, so the client wants it counted (seen in the client)."""
+VECTOR_ZOOM = 21
+"""Of vector timestamps: the client widens an extent by half a tile of this zoom (seen in the client): 10 m."""
 
 
-def path_answer(store: LayerStore, record: PathRecord) -> dict[str, Any]:
-    """What `path.get` answers: see there."""
+def path_answer(emulator: Emulator, record: PathRecord, drive: Drive | None = None) -> dict[str, Any]:
+    """What `path.get` answers: see there. Without a `drive`, as the home's own user sees it."""
+    store, user = emulator.store, None if drive is None else drive.user
     answer: dict[str, Any] = {
         "id": record.id,
         "type": record.type,
@@ -28,33 +31,39 @@ def path_answer(store: LayerStore, record: PathRecord) -> dict[str, Any]:
         "trashed": record.trashed,
         "metadata": record.metadata,
         "publicAccess": record.public_access,
-        "yourAccess": {"accessLevel": OWNER_ACCESS},
+        "yourAccess": {"accessLevel": OWNER_ACCESS if drive is None else drive.level(record)},
+        "hashtags": emulator.sharing.hashtags(record.id),
+        "favorite": emulator.sharing.is_favourite(user, record.id),
+        "userId": record.owner,
     }
     if record.type == "raster":
         timestamps = store.catalogue.timestamps_of(record.id)
         files = [file for timestamp in timestamps for file in timestamp.rasters]
-        answer["raster"] = {
-            "bands": _bands(files[-1]) if files else [],
+        extras = emulator.extras.of(record.id)
+        answer["raster"] = extras.get("raster", {}) | {
+            "bands": _bands(files[-1], extras.get("bands", {})) if files else [],
             "format": files[-1].dtype if files else None,
             "asJpg": False,
-            "timestamps": [_timestamp(timestamp) | _zoom(store, timestamp) for timestamp in timestamps],
+            "timestamps": [
+                _timestamp(timestamp) | {"zoom": emulator.imagery.zoom(timestamp), "tarZoom": None}
+                for timestamp in timestamps
+            ],
         }
     elif record.type == "vector":
         timestamps = store.catalogue.timestamps_of(record.id)
-        fields = {name: None for timestamp in timestamps for file in timestamp.vectors for name in file.fields}
         answer["vector"] = {
-            "properties": [{"name": name, "trashed": False} for name in fields],
+            "properties": emulator.features.properties(record.id),
             "renderOptions": None,
-            "timestamps": [_timestamp(timestamp) for timestamp in timestamps],
+            "timestamps": [_timestamp(timestamp) | {"zoom": VECTOR_ZOOM} for timestamp in timestamps],
         }
     elif record.type == "file":
         answer["file"] = {"size": store.get_plain_file(record.id).size}
     return answer
 
 
-def _bands(file: RasterFile) -> list[dict[str, Any]]:
-    names = file.descriptions or (None,) * file.bands
-    return [{"number": i + 1, "name": name or f"band {i + 1}"} for i, name in enumerate(names)]
+def _bands(file: RasterFile, given: dict[str, str]) -> list[dict[str, Any]]:
+    names = [*(file.descriptions or (None,) * file.bands), MASK]
+    return [{"number": i, "name": given.get(str(i)) or name or f"band {i}"} for i, name in enumerate(names, start=1)]
 
 
 def _naive(moment: datetime) -> datetime:
@@ -70,19 +79,6 @@ def _timestamp(timestamp: Timestamp) -> dict[str, Any]:
         "date": {"from": _naive(timestamp.date_from), "to": _naive(timestamp.date_to)},
         "files": len(timestamp.files),
     }
-
-
-def _zoom(store: LayerStore, timestamp: Timestamp) -> dict[str, Any]:
-    """The zoom level at which a tile's pixel is no larger than the first file's."""
-    zoom = None
-    if timestamp.files:
-        file = timestamp.rasters[0]
-        west, _, east, _ = store.bounds(timestamp.path_id, timestamp.id).bounds
-        degrees = (east - west) / max(1, file.width)
-        if degrees > 0:
-            metres = degrees / 360 * WORLD
-            zoom = max(0, min(25, math.ceil(math.log2(WORLD / (TILE * metres)))))
-    return {"zoom": zoom, "tarZoom": None}
 
 
 def file_answer(file: StoredFile) -> dict[str, Any]:
@@ -104,3 +100,14 @@ def file_answer(file: StoredFile) -> dict[str, Any]:
         "trashed": file.trashed,
         "info": info,
     }
+
+
+def pull_answer(done: Pulled) -> dict[str, Any]:
+    """What `layers.pull` answers: see there."""
+    answer: dict[str, Any] = {"pathId": done.path_id, "type": done.type, "name": done.name}
+    if done.type in ("raster", "vector"):
+        answer |= {"timestampId": done.timestamps[-1] if done.timestamps else None, "timestamps": done.timestamps}
+    answer |= {"pulled": done.pulled, "unchanged": done.unchanged, "skipped": done.skipped}
+    if done.type == "folder":
+        answer["paths"] = [pull_answer(one) for one in done.paths]
+    return answer

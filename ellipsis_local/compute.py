@@ -11,12 +11,12 @@ from os import PathLike
 from typing import Any, BinaryIO
 
 from ellipsis_local import arguments
-from ellipsis_local.computes.execution import WriteTarget
+from ellipsis_local.computes.requests import compute_request, write_target
 from ellipsis_local.computes.results import copy_result, describe, result_path
-from ellipsis_local.computes.specification import ComputeRequest
 from ellipsis_local.emulator import current_emulator
-from ellipsis_local.environments import DEFAULT_INTERPRETER, check_requirements, parse_interpreter
+from ellipsis_local.environments import DEFAULT_INTERPRETER
 from ellipsis_local.errors import ArgumentError
+from ellipsis_local.sharing import EDIT
 from ellipsis_local.store import NewFile
 
 __all__ = [
@@ -80,32 +80,11 @@ def createCompute(
     EnvironmentBuildError, EngineError
         Where starting fails; the compute is then `errored`, with the same message.
     """
-    listed = [_layer(i, layer) for i, layer in enumerate(arguments.dict_list("layers", layers))]
     owner_token = arguments.token(token)
-    parse_interpreter(interpreter)
-    request = ComputeRequest(
-        layers=tuple(listed),
-        files=tuple(arguments.uuid_list("files", files)),
-        nodes=arguments.integer("nodes", nodes),
-        interpreter=interpreter,
-        requirements=check_requirements(requirements),
-        large_result=arguments.boolean("largeResult", largeResult),
-        enable_gpu=arguments.boolean("enableGpu", enableGpu),
-    )
+    request = compute_request(layers, files, nodes, interpreter, requirements, largeResult, enableGpu)
     wait = arguments.boolean("awaitTillStarted", awaitTillStarted)
     emulator = current_emulator()
-    return {"id": emulator.computes.create(request, emulator.user(owner_token).id, wait=wait)}
-
-
-def _layer(index: int, layer: Mapping[str, Any]) -> tuple[str, str]:
-    for key in ("pathId", "timestampId"):
-        if key not in layer:
-            raise ArgumentError(
-                f"layers[{index}] must have the keys pathId and timestampId, and {key} is missing: {dict(layer)!r}",
-                argument="layers", value=layer,
-            )  # fmt: skip
-    path_id = arguments.uuid_text(f"layers[{index}]['pathId']", layer["pathId"])
-    return path_id, arguments.uuid_text(f"layers[{index}]['timestampId']", layer["timestampId"])
+    return {"id": emulator.create_compute(request, emulator.user(owner_token), wait=wait)}
 
 
 def execute(
@@ -155,30 +134,9 @@ def execute(
     compute_id = arguments.uuid_text("computeId", computeId)
     owner_token = arguments.token(token)
     wait = True if awaitTillCompleted is None else arguments.boolean("awaitTillCompleted", awaitTillCompleted)
-    target = _target(writeToLayer)
+    target = write_target(writeToLayer)
     emulator = current_emulator()
-    return emulator.computes.execute(compute_id, f, emulator.user(owner_token).id, wait=wait, target=target)
-
-
-def _target(given: Any) -> WriteTarget | None:
-    if given is None:
-        return None
-    if not isinstance(given, dict) or not {"pathId", "timestampId"} <= set(given):
-        raise ArgumentError(
-            f"writeToLayer must be a dictionary with pathId, timestampId and file, not {given!r}",
-            argument="writeToLayer", value=given,
-        )  # fmt: skip
-    file = given.get("file") or {"format": "tif"}
-    if not isinstance(file, dict) or not isinstance(file.get("format", "tif"), str):
-        raise ArgumentError(
-            f"writeToLayer['file'] must be {{'format': 'tif'}} or {{'format': 'gpkg'}}, not {file!r}",
-            argument="writeToLayer", value=given,
-        )  # fmt: skip
-    return WriteTarget(
-        arguments.uuid_text("writeToLayer['pathId']", given["pathId"]),
-        arguments.uuid_text("writeToLayer['timestampId']", given["timestampId"]),
-        file.get("format", "tif"),
-    )
+    return emulator.execute_compute(compute_id, f, emulator.user(owner_token), wait=wait, target=target)
 
 
 def _waits(client: Any, documented: Any) -> bool:
@@ -292,14 +250,14 @@ def addLayer(response: Iterable[str], pathId: str, timestampId: str, token: str)
     path_id, timestamp_id = arguments.uuid_text("pathId", pathId), arguments.uuid_text("timestampId", timestampId)
     owner_token = arguments.token(token)
     emulator = current_emulator()
-    owner = emulator.user(owner_token).id
+    user = emulator.user(owner_token)
     urls = arguments.string_list("response", response)
     if not urls:
         raise ArgumentError(
             "response holds no results; give the list that execute returned", argument="response", value=urls
         )
-    files = [result_path(emulator.home, emulator.computes.records, url, owner) for url in urls]
-    timestamp = emulator.store.timestamp(path_id, timestamp_id)
+    files = [result_path(emulator.home, emulator.computes.records, url, user.id) for url in urls]
+    timestamp = emulator.drive(user).timestamp(path_id, timestamp_id, needed=EDIT)
     suffix = "tif" if timestamp.type == "raster" else "gpkg"
     emulator.store.add_files(path_id, timestamp_id, [NewFile(file, f"{file.name}.{suffix}", suffix) for file in files])
     emulator.store.activate(path_id, timestamp_id)

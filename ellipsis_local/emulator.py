@@ -2,9 +2,13 @@
 
 public functions ──> Emulator ──> store          catalogue and files
                                   accounts       users and tokens
+                                  sharing        who may do what with which path
                                   environments   interpreter + requirements → virtualenv
+                                  features       features of vectors, and their change
+                                  imagery        tiles, windows, values and statistics of rasters
                                   partitions     extent → N cells; layer × cell → file
                                   computes       records, and the engine's pools
+                                  upstream       layers from another service into the store
 """
 
 from __future__ import annotations
@@ -14,23 +18,34 @@ import contextlib
 import os
 import sys
 import threading
+from collections.abc import Callable
+from functools import cached_property
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from ellipsis_local import accounts, store
+from ellipsis_local import accounts, drive, features, sharing, store, upstream
 from ellipsis_local import computes as computes_room
 from ellipsis_local.accounts import Accounts, User
 from ellipsis_local.computes import Computes, Records
+from ellipsis_local.computes.execution import WriteTarget
+from ellipsis_local.computes.specification import ComputeRequest
 from ellipsis_local.database import Database
+from ellipsis_local.drive import Drive, Extras
 from ellipsis_local.environments import Environments
-from ellipsis_local.errors import EllipsisLocalError
+from ellipsis_local.errors import EllipsisLocalError, NotFoundError
 from ellipsis_local.home import Home
+from ellipsis_local.imagery import Imagery
 from ellipsis_local.nodes import Engine, LocalEngine
 from ellipsis_local.partitions import Partitions
 from ellipsis_local.settings import Settings, read_settings
+from ellipsis_local.sharing import Sharing
 from ellipsis_local.store import LayerStore
+from ellipsis_local.upstream import RefusedError, Upstream
 
-__all__ = ["Emulator", "configure", "current_emulator", "use"]
+if TYPE_CHECKING:
+    from ellipsis_local.features.features import Features
+
+__all__ = ["Emulator", "configure", "current_emulator", "current_settings", "use"]
 
 
 class Emulator:
@@ -51,9 +66,29 @@ class Emulator:
         self.settings = settings or read_settings()
         self.home = Home(self.settings.home)
         self.home.prepare()
-        self.database = Database(self.home.database, (*store.SCHEMA, *accounts.SCHEMA, *computes_room.SCHEMA))
+        self.database = Database(
+            self.home.database,
+            (
+                *store.SCHEMA,
+                *accounts.SCHEMA,
+                *sharing.SCHEMA,
+                *drive.SCHEMA,
+                *features.SCHEMA,
+                *upstream.SCHEMA,
+                *computes_room.SCHEMA,
+            ),
+        )
         self.accounts = Accounts(self.database)
         self.store = LayerStore(self.home, self.database)
+        self.sharing = Sharing(self.database, self.store.catalogue, self.accounts)
+        self.imagery = Imagery()
+        self.extras = Extras(self.database)
+        self.upstream = Upstream(
+            self.home,
+            self.store,
+            self.database,
+            name_bands=lambda path_id, names: self.extras.update(path_id, "bands", names),
+        )
         self.environments = Environments(self.home, offline=self.settings.offline)
         self.partitions = Partitions(self.home, cores=self.settings.cores, cache_size=self.settings.cache_size)
         self.computes = Computes(
@@ -65,6 +100,7 @@ class Emulator:
             self.partitions,
             engine or LocalEngine(),
             self.report,
+            None if self.settings.upstream is None else self._fetch,
         )
         self._pid = os.getpid()
 
@@ -72,9 +108,59 @@ class Emulator:
         """Whose token it is; see `Accounts.user`."""
         return self.accounts.user(token)
 
+    @cached_property
+    def features(self) -> Features:
+        """The features of vectors; numpy is imported with them."""
+        from ellipsis_local.features.features import Features
+
+        return Features(self.home, self.database, self.store)
+
+    def drive(self, user: User | None) -> Drive:
+        """The paths of the home as a user sees them; None is whoever has no token."""
+        return Drive(user, self.store, self.sharing, self.extras)
+
     def account(self, user: User) -> dict[str, Any]:
         """What the service tells of an account (seen in the client: `plan.maxComputeNodes`)."""
         return {"id": user.id, "username": user.name, "plan": {"maxComputeNodes": self.settings.max_nodes}}
+
+    def create_compute(self, request: ComputeRequest, user: User, *, wait: bool) -> str:
+        """Make a compute of layers that the user may view; its id. See `Computes.create`."""
+        layers = [path_id for path_id, _ in request.layers]
+        self.drive(user).readable([*layers, *request.files], missing_ok=self.settings.upstream is not None)
+        return self.computes.create(request, user.id, wait=wait)
+
+    def execute_compute(
+        self, compute_id: str, function: Any, user: User, *, wait: bool, target: WriteTarget | None = None
+    ) -> list[Any] | None:
+        """Run a function on a compute, into a layer that the user may edit. See `Computes.execute`."""
+        if target is not None:
+            self.drive(user).editable(target.path_id)
+        return self.computes.execute(compute_id, function, user.id, wait=wait, target=target)
+
+    def _fetch(
+        self,
+        path_id: str,
+        timestamp_id: str | None,
+        tell: Callable[[str, bool], None],
+        check: Callable[[], None],
+    ) -> None:
+        """Pull what a compute asks for from the service that the setting `upstream` names."""
+        settings = self.settings
+        assert settings.upstream is not None  # noqa: S101
+        try:
+            self.upstream.pull(
+                path_id,
+                None if timestamp_id is None else [timestamp_id],
+                url=settings.upstream,
+                token=settings.upstream_token,
+                tell=lambda progress: tell(str(progress), progress.passing),
+                check=check,
+            )
+        except RefusedError as error:
+            if error.status != 404:
+                raise
+            text = f"{path_id} is not in this home, and {error}"
+            raise NotFoundError(text, argument="pathId", value=path_id) from error
 
     def report(self, text: str) -> None:
         """Tell whoever follows, as the setting `progress` says."""
@@ -94,6 +180,9 @@ class Emulator:
         if not self.inherited:
             self.computes.close()
             self.environments.close()
+            self.store.close()
+            self.sharing.close()
+            self.imagery.close()
             # The home may be gone or full; that is no reason to fail at the end.
             with contextlib.suppress(EllipsisLocalError, OSError):
                 self.tidy()
@@ -105,6 +194,9 @@ class Emulator:
         self.store.sweep()
         self.environments.sweep()
         self.computes.tidy()
+        if "features" in vars(self):
+            self.features.tidy()
+        self.upstream.sweep()
 
     def __enter__(self) -> Emulator:
         return self
@@ -129,6 +221,12 @@ def current_emulator() -> Emulator:
         return _current
 
 
+def current_settings() -> Settings:
+    """The settings in force, without making an emulator."""
+    with _lock:
+        return read_settings(_given)
+
+
 def configure(**settings: Any) -> Settings:
     """Set how this process plays the service; settings given before stay unless given again.
 
@@ -136,7 +234,7 @@ def configure(**settings: Any) -> Settings:
     ----------
     **settings
         The fields of `ellipsis_local.settings.Settings`: home, crs, features, overlap, cores, node_timeout,
-        node_memory, max_nodes, strict, offline, progress, cache_size.
+        node_memory, max_nodes, strict, offline, progress, cache_size, upstream, upstream_token.
 
     Returns
     -------

@@ -10,6 +10,7 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
+from typing import TYPE_CHECKING
 
 import psutil
 import pytest
@@ -18,6 +19,9 @@ import ellipsis_local
 from ellipsis_local import emulator as emulator_module
 from ellipsis_local.environments import find_interpreters
 from ellipsis_local.home import Home
+
+if TYPE_CHECKING:
+    from ellipsis_local.server import Server
 
 ROOT = Path(__file__).parent.parent
 LEAVE_SECONDS = 10
@@ -66,6 +70,13 @@ def el(home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
 @pytest.fixture
 def token(el: ModuleType) -> str:
     return el.account.logIn("demo_user", "demo_user")
+
+
+@pytest.fixture
+def server(el: ModuleType) -> Iterator[Server]:
+    """The HTTP API on the test's home, at a free port."""
+    with el.serve() as running:
+        yield running
 
 
 @pytest.fixture(scope="session")

@@ -3,7 +3,7 @@
 app            the program, its global options, its groups
 session        the home that one command works on; errors, warnings and interruptions as a person reads them
 output         tables, JSON, sizes, questions
-layers, computes, logs, environments, doctor, demo      the commands
+layers, computes, logs, environments, users, doctor, demo      the commands
 """
 
 from __future__ import annotations

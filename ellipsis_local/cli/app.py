@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from ellipsis_local.cli import computes, demo, doctor, environments, layers
+from ellipsis_local.cli import check, computes, demo, doctor, environments, layers, serve, users
 from ellipsis_local.cli.session import Front, Session
 
 __all__ = ["app"]
@@ -36,6 +36,9 @@ app.command("demo")(demo.demo)
 app.add_typer(layers.app, name="layers")
 app.add_typer(computes.app, name="computes")
 app.add_typer(environments.app, name="env")
+app.add_typer(users.app, name="users")
+app.command("serve")(serve.serve)
+app.command("check")(check.check)
 app.command("doctor")(doctor.doctor)
 
 

@@ -21,7 +21,7 @@ from ellipsis_local.environments import DEFAULT_INTERPRETER, find_interpreters
 from ellipsis_local.environments.installer import Outcome, child_environ, explain, find_uv, is_offline
 from ellipsis_local.errors import EllipsisLocalError
 from ellipsis_local.home import Home
-from ellipsis_local.settings import PREFIX, SETTINGS_FILE, Settings
+from ellipsis_local.settings import PREFIX, SECRET, SETTINGS_FILE, Settings
 
 __all__ = ["Finding", "State", "look"]
 
@@ -79,7 +79,8 @@ def check_settings(session: Session, settings: Settings) -> Finding:
             source = variable
         else:
             source = SETTINGS_FILE if name in in_file else "default"
-        told[name] = {"value": getattr(settings, name), "source": source}
+        value = getattr(settings, name)
+        told[name] = {"value": "(not shown)" if name in SECRET and value is not None else value, "source": source}
     changed = [f"{name} = {one['value']} ({one['source']})" for name, one in told.items() if one["source"] != "default"]
     return Finding("settings", "ok", "; ".join(changed) or "all as they are by default", details=told)
 

@@ -2,23 +2,33 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import threading
 import time
-import warnings
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import wait as wait_for
 from typing import Any
 
 from ellipsis_local.computes.execution import Execution, WriteTarget
+from ellipsis_local.computes.fidelity import surroundings, tell_of_results
+from ellipsis_local.computes.missing import Fetch, Follower, lacking
 from ellipsis_local.computes.pools import Pools
 from ellipsis_local.computes.records import Record, Records
-from ellipsis_local.computes.specification import ComputeRequest, Specification, specify, timestamp_keys
+from ellipsis_local.computes.specification import (
+    ComputeRequest,
+    Specification,
+    check_but,
+    provisional,
+    specify,
+    timestamp_keys,
+)
 from ellipsis_local.environments import Environment, Environments, Interpreter, choose_interpreter, find_interpreters
 from ellipsis_local.errors import ComputeStateError, EllipsisLocalError, LayerWarning
 from ellipsis_local.home import Home
-from ellipsis_local.nodes import Engine, Parts, Pool, Program, describe_function
-from ellipsis_local.notices import warn
+from ellipsis_local.nodes import Engine, Parts, Pool, Program, Sent, describe_function, describe_sent
+from ellipsis_local.notices import Notice, held_back, warn
 from ellipsis_local.partitions import CutRequest, Partitioning, Partitions
 from ellipsis_local.processes import available_cores
 from ellipsis_local.settings import Settings
@@ -27,6 +37,8 @@ from ellipsis_local.store import LayerStore
 __all__ = ["Computes"]
 
 TERMINATE_SECONDS = 30
+PATIENCE_SECONDS = 0.5
+"""How long `create(wait=False)` holds a request against this machine before it goes on behind the answer."""
 
 NOT_READY = {
     "queued": "is still being started; wait until getComputeInfo shows 'available'",
@@ -51,6 +63,7 @@ class Computes:
         partitions: Partitions,
         engine: Engine,
         report: Callable[[str], None],
+        fetch: Fetch | None = None,
     ) -> None:
         self.records = records
         self._home = home
@@ -60,6 +73,8 @@ class Computes:
         self._partitions = partitions
         self._engine = engine
         self._report = report
+        self._fetch = fetch
+        self._closed = threading.Event()
         self._pools = Pools(records)
 
     # --- create -----------------------------------------------------------------------------------------------------
@@ -67,18 +82,67 @@ class Computes:
     def create(self, request: ComputeRequest, owner: str, *, wait: bool) -> str:
         """Make a compute; its id.
 
-        With `wait` it is `available` on return, else it goes on in a thread that the interpreter waits for at its end.
+        With `wait` it is `available` on return, else it goes on in a thread that the interpreter waits for at its end,
+        and returns within a second: what cannot be told of the request by then (interpreters that have to be asked,
+        say, or layers that have to be fetched) is told by the record, which is `queued` meanwhile, and `errored` in the
+        end where `specify` raises.
         """
-        specification = specify(request, self._home, self._settings, self._store, self._environments, self._partitions)
-        compute_id = self.records.create(owner, specification.to_dict())
+        follower = Follower(self.records, self._report, self._closed)
         if wait:
+            specification = self._specify(request, follower)
+            compute_id = self.records.create(owner, specification.to_dict())
             self._start(compute_id, specification)
-        else:
+            return compute_id
+        outline = provisional(request, self._settings)
+        found = self._specify_beside(request, follower)
+        if wait_for((found,), PATIENCE_SECONDS).done:
+            specification, notices = found.result()
+            for text, category in notices:
+                warn(text, category)
+            compute_id = self.records.create(owner, specification.to_dict())
             self._in_background(lambda: self._start(compute_id, specification))
+        else:
+            compute_id = follower.follow(self.records.create(owner, outline))
+            self._in_background(lambda: self._start_once(compute_id, found))
         return compute_id
 
+    def _specify(self, request: ComputeRequest, follower: Follower) -> Specification:
+        """`specify`, with what the home lacks fetched before, where there is somewhere to fetch it from."""
+        missing = lacking(request, self._store) if self._fetch is not None else ()
+        if self._fetch is not None and missing:
+            check_but(missing, request, self._home, self._settings, self._store)
+            for path_id, timestamp_id in missing:
+                self._fetch(path_id, timestamp_id, follower.tell, follower.check)
+        return specify(request, self._home, self._settings, self._store, self._environments, self._partitions)
+
+    def _specify_beside(
+        self, request: ComputeRequest, follower: Follower
+    ) -> Future[tuple[Specification, list[Notice]]]:
+        """`specify` in a thread, with what it would warn of."""
+
+        def work() -> tuple[Specification, list[Notice]]:
+            with held_back() as notices:
+                return self._specify(request, follower), notices
+
+        executor = ThreadPoolExecutor(1, thread_name_prefix="ellipsis_local-specify")
+        try:
+            return executor.submit(work)
+        finally:
+            executor.shutdown(wait=False)
+
+    def _start_once(self, compute_id: str, found: Future[tuple[Specification, list[Notice]]]) -> None:
+        """Start a compute whose record was made before its specification was known."""
+        try:
+            specification, _ = found.result()
+            self.records.specify(compute_id, specification.to_dict())
+        except BaseException as error:
+            self._failed(compute_id, error)
+            raise
+        self._start(compute_id, specification)
+
     def _start(self, compute_id: str, specification: Specification) -> None:
-        self.records.change(compute_id, {"queued"}, "starting", "preparing the environment and the partitions")
+        if not self.records.change(compute_id, {"queued"}, "starting", "preparing the environment and the partitions"):
+            raise self._ended(compute_id)
         try:
             environment, cut = self._prepare(specification, self._teller(compute_id))
 
@@ -95,15 +159,21 @@ class Computes:
                 pass
         except BaseException as error:
             self._pools.close(compute_id)
-            message = str(error) if isinstance(error, EllipsisLocalError) else f"{type(error).__name__}: {error}"
-            self.records.change(compute_id, {"queued", "starting"}, "errored", message)
+            self._failed(compute_id, error)
             raise
         if not self.records.change(compute_id, {"starting"}, "available"):
             self._pools.close(compute_id)
-            status = self.records.get(compute_id).status
-            raise ComputeStateError(
-                f"compute {compute_id} was terminated while it was being started", compute_id=compute_id, status=status
-            )
+            raise self._ended(compute_id)
+
+    def _failed(self, compute_id: str, error: BaseException) -> None:
+        message = str(error) if isinstance(error, EllipsisLocalError) else f"{type(error).__name__}: {error}"
+        self.records.change(compute_id, {"queued", "starting"}, "errored", message)
+
+    def _ended(self, compute_id: str) -> ComputeStateError:
+        status = self.records.get(compute_id).status
+        return ComputeStateError(
+            f"compute {compute_id} was terminated while it was being started", compute_id=compute_id, status=status
+        )
 
     def _prepare(
         self, specification: Specification, report: Callable[[str], None]
@@ -182,19 +252,32 @@ class Computes:
     ) -> list[Any] | None:
         """Run `f` on every node; the results in the order of the partitions, or None without `wait`.
 
+        `f` is a function, or what came of one over the wire. From the return on, without `wait`, too, the former
+        results are gone and the status is another than `completed`, until this execution is (seen in the client, which
+        polls at once).
+
         Raises
         ------
         NodeError
             For the first failed node; the outcomes of all are in the record.
         ComputeStateError
             Where the compute is in no state for an execution, or is terminated during it.
+        FidelityError
+            Where the service would not run `f`, before anything has started; or, with the setting `strict`, where it
+            would not return the results, which are in the record then.
         """
         record = self.records.get(compute_id, owner)
         self._check_ready(record)
         if target is not None:
             target.check(self._store)
-        function = describe_function(f, tuple(record.spec["python"]), strict=self._settings.strict)
-        number = self.records.begin(compute_id)
+        python = tuple(record.spec["python"])
+        large = target is not None or bool(record.spec["largeResult"])
+        if isinstance(f, Sent):
+            function = describe_sent(f.file, python)
+        else:
+            around = surroundings(record.spec, self._environments, large=large)
+            function = describe_function(f, python, strict=self._settings.strict, around=around)
+        number = self.records.begin(compute_id, function["kind"])
         if number is None:
             self._check_ready(self.records.get(compute_id, owner))
             raise ComputeStateError(
@@ -207,10 +290,13 @@ class Computes:
         def run() -> list[Any]:
             return execution.run(lambda: self._pools.use(compute_id, lambda: self._restart(record)), function)
 
-        if wait:
-            return run()
-        self._in_background(run)
-        return None
+        if not wait:
+            self._in_background(run)
+            return None
+        results = run()
+        if not large and not isinstance(f, Sent):
+            tell_of_results(f.__name__, results, strict=self._settings.strict)
+        return results
 
     @staticmethod
     def _check_ready(record: Record) -> None:
@@ -229,14 +315,14 @@ class Computes:
             return
         before = {"queued", "starting", "available", "executing", "completed", "errored"}
         self.records.change(compute_id, before, "stopping", record.message)
-        self._pools.close(compute_id)
         if wait:
             self._stop(compute_id)
         else:
             self._in_background(lambda: self._stop(compute_id))
 
     def _stop(self, compute_id: str) -> None:
-        """Wait until no process holds workers of the compute, then tidy up."""
+        """End this process's workers of the compute, wait until no other process holds any, then tidy up."""
+        self._pools.close(compute_id)
         end = time.monotonic() + TERMINATE_SECONDS
         while (others := self.records.other_pools(compute_id)) and time.monotonic() < end:
             time.sleep(0.02)
@@ -266,13 +352,9 @@ class Computes:
     @staticmethod
     def _in_background(work: Callable[[], Any]) -> None:
         def run() -> None:
-            # The record tells how it ended; there is nobody to raise to.
-            try:
-                with warnings.catch_warnings():
-                    warnings.simplefilter("ignore")
-                    work()
-            except EllipsisLocalError:
-                pass
+            # The record tells how it ended; there is nobody to raise to, or to warn.
+            with contextlib.suppress(EllipsisLocalError), held_back():
+                work()
 
         threading.Thread(target=run, name="ellipsis_local-compute").start()
 
@@ -283,4 +365,5 @@ class Computes:
 
     def close(self) -> None:
         """End the workers of this process; the computes stay."""
+        self._closed.set()
         self._pools.close_all()

@@ -8,7 +8,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator
 
 from ellipsis_local.computes.records import Records
-from ellipsis_local.errors import EllipsisLocalError
+from ellipsis_local.errors import EllipsisLocalError, EngineError
 from ellipsis_local.nodes import Pool
 
 __all__ = ["Pools"]
@@ -57,21 +57,29 @@ class Pools:
         return None
 
     def _start(self, compute_id: str, start: Callable[[], Pool]) -> Pool:
+        self._check_open(compute_id)
         pool = start()
         try:
             self._records.add_pool(compute_id)
+            with self._lock:
+                self._check_open(compute_id)
+                self._pools[compute_id] = pool
+                idle = [key for key in self._pools if key not in self._busy and key != compute_id]
+                if self._watcher is None:
+                    self._watcher = threading.Thread(target=self._watch, name="ellipsis_local-pools", daemon=True)
+                    self._watcher.start()
         except BaseException:
             pool.close()
+            with contextlib.suppress(EllipsisLocalError):
+                self._records.remove_pool(compute_id)
             raise
-        with self._lock:
-            self._pools[compute_id] = pool
-            idle = [key for key in self._pools if key not in self._busy and key != compute_id]
-            if self._watcher is None:
-                self._watcher = threading.Thread(target=self._watch, name="ellipsis_local-pools", daemon=True)
-                self._watcher.start()
         for key in idle[: max(0, len(self._pools) - MOST_POOLS)]:
             self.close(key)
         return pool
+
+    def _check_open(self, compute_id: str) -> None:
+        if self._end.is_set():
+            raise EngineError(f"the nodes of compute {compute_id} are not started: the emulator was closed meanwhile")
 
     def close(self, compute_id: str) -> None:
         """End this process's workers of the compute, if it has any."""
@@ -97,7 +105,8 @@ class Pools:
 
     def close_all(self) -> None:
         """End all workers of this process; the computes stay and can be used again."""
-        self._end.set()
+        with self._lock:
+            self._end.set()
         if self._watcher is not None and self._watcher is not threading.current_thread():
             self._watcher.join()
         for compute_id in list(self._pools):

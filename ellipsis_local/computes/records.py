@@ -15,6 +15,7 @@ import time
 import uuid
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from ellipsis_local.database import Database
@@ -54,17 +55,30 @@ class Record:
     owner: str
     status: str
     message: str
-    spec: dict[str, Any]
+    text: str
+    """The specification, as JSON."""
     created: float
+    changed: float
+    """When its state or a node's outcome last changed."""
     executions: int
     process: ProcessMark
+
+    @cached_property
+    def spec(self) -> dict[str, Any]:
+        """The specification; parsed when it is asked for, because that of a cut of many files is long."""
+        return dict(json.loads(self.text))
+
+    @property
+    def sent(self) -> str:
+        """How the function of the last execution was sent: 'source', 'pickle' or 'dill'."""
+        return str(self.spec.get("sent", "source"))
 
     @classmethod
     def of(cls, row: sqlite3.Row) -> Record:
         return cls(
             id=row["id"], owner=row["owner"], status=row["status"], message=row["message"],
-            spec=json.loads(row["spec"]),
-            created=row["created"], executions=row["executions"], process=ProcessMark(row["pid"], row["started"]),
+            text=row["spec"], created=row["created"], changed=row["changed"],
+            executions=row["executions"], process=ProcessMark(row["pid"], row["started"]),
         )  # fmt: skip
 
 
@@ -99,6 +113,13 @@ class Records:
                 [(compute_id, node) for node in range(spec["nodes"])],
             )
         return compute_id
+
+    def specify(self, compute_id: str, spec: dict[str, Any]) -> None:
+        """Complete the specification of a compute that is still `queued`; of any other it stays."""
+        with self._database.transaction() as connection:
+            connection.execute(
+                "UPDATE computes SET spec = ? WHERE id = ? AND status = 'queued'", (json.dumps(spec), compute_id)
+            )
 
     def get(self, compute_id: str, owner: str | None = None) -> Record:
         """The record; NotFoundError where this home has none, or not for `owner`."""
@@ -164,19 +185,25 @@ class Records:
                 [(json.dumps(extent), compute_id, node) for node, extent in enumerate(extents)],
             )
 
-    def begin(self, compute_id: str) -> int | None:
+    def begin(self, compute_id: str, sent: str = "source") -> int | None:
         """Start an execution: its number, or None where the compute is in no state for one.
 
-        The former results vanish in the same transaction, so that nobody can take them for the new ones.
+        The former results vanish in the same transaction, so that nobody can take them for the new ones. `sent` tells
+        how the function came, because the answer of the service follows from it. It is kept in the specification,
+        where homes of before have a place for it.
         """
         with self._database.transaction() as connection:
             row = connection.execute(
                 "UPDATE computes SET status = 'executing', message = '', changed = ?, executions = executions + 1, "
-                "pid = ?, started = ? WHERE id = ? AND status IN ('available', 'completed') RETURNING executions",
+                "pid = ?, started = ? WHERE id = ? AND status IN ('available', 'completed') RETURNING executions, spec",
                 (time.time(), *own_mark(), compute_id),
             ).fetchone()
             if row is None:
                 return None
+            spec = json.loads(row["spec"])
+            if spec.get("sent") != sent:
+                text = json.dumps(spec | {"sent": sent})
+                connection.execute("UPDATE computes SET spec = ? WHERE id = ?", (text, compute_id))
             connection.execute(
                 "UPDATE compute_nodes SET state = 'executing', seconds = NULL, size = 0, kind = NULL, text = '', "
                 "payload = NULL, file = NULL, upload = NULL WHERE compute = ?",
@@ -190,6 +217,7 @@ class Records:
             "WHERE compute = ? AND node = ?",
             [(o.state, o.seconds, o.size, o.kind, o.text, o.payload, o.file, compute_id, o.node) for o in outcomes],
         )
+        connection.execute("UPDATE computes SET changed = ? WHERE id = ?", (time.time(), compute_id))
 
     def progress(self, compute_id: str, outcomes: Iterable[NodeOutcome]) -> None:
         """Store outcomes while others are still to come."""
@@ -213,9 +241,14 @@ class Records:
             )
             return done.rowcount == 1
 
-    def nodes(self, compute_id: str) -> list[NodeRecord]:
-        """The nodes in the order of their partitions."""
-        rows = self._database.rows("SELECT * FROM compute_nodes WHERE compute = ? ORDER BY node", (compute_id,))
+    def nodes(self, compute_id: str, *, results: bool = True) -> list[NodeRecord]:
+        """The nodes in the order of their partitions; without `results`, what they returned is left on the disk."""
+        columns = "payload, file, upload" if results else "NULL AS payload, NULL AS file, NULL AS upload"
+        rows = self._database.rows(
+            f"SELECT node, state, extent, seconds, size, kind, text, {columns} FROM compute_nodes "  # noqa: S608
+            "WHERE compute = ? ORDER BY node",
+            (compute_id,),
+        )
         return [
             NodeRecord(
                 node=row["node"],

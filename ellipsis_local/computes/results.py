@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -13,7 +14,7 @@ from ellipsis_local.errors import ArgumentError, NotFoundError, StoreError
 from ellipsis_local.home import Home
 from ellipsis_local.inside.ellipsis_node.values import decode
 
-__all__ = ["copy_result", "describe", "result_path"]
+__all__ = ["copy_result", "describe", "node_states", "outline", "result_path"]
 
 UUID = "[0-9a-fA-F-]{36}"
 URL = re.compile(rf"/compute/({UUID})/file/({UUID})")
@@ -21,6 +22,14 @@ URL = re.compile(rf"/compute/({UUID})/file/({UUID})")
 
 def describe(record: Record, nodes: list[NodeRecord]) -> dict[str, Any]:
     """The answer of getComputeInfo: see there."""
+    answer = outline(record) | {"nodes": node_states(nodes)}
+    if record.executions and any(node.outcome for node in nodes):
+        answer["result"] = [_result(node) for node in nodes if node.outcome is not None]
+    return answer
+
+
+def outline(record: Record) -> dict[str, Any]:
+    """What is told of a compute, without its nodes."""
     spec = record.spec
     answer = {
         "id": record.id,
@@ -29,13 +38,13 @@ def describe(record: Record, nodes: list[NodeRecord]) -> dict[str, Any]:
         "createdAt": datetime.fromtimestamp(record.created, UTC).isoformat(),
         "executions": record.executions,
     }
-    answer |= {
-        name: spec[name] for name in ("layers", "files", "interpreter", "requirements", "largeResult", "enableGpu")
-    }
-    answer["nodes"] = [_node(node) for node in nodes]
-    if record.executions and any(node.outcome for node in nodes):
-        answer["result"] = [_result(node) for node in nodes if node.outcome is not None]
-    return answer
+    names = ("layers", "files", "interpreter", "requirements", "largeResult", "enableGpu")
+    return answer | {name: spec[name] for name in names}
+
+
+def node_states(nodes: Sequence[NodeRecord]) -> list[dict[str, Any]]:
+    """What is told of the nodes, without their results."""
+    return [_node(node) for node in nodes]
 
 
 def _node(node: NodeRecord) -> dict[str, Any]:

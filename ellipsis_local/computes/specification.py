@@ -11,13 +11,17 @@ from ellipsis_local.environments import Environments, Interpreter, check_require
 from ellipsis_local.errors import ArgumentError, EnvironmentWarning
 from ellipsis_local.home import Home
 from ellipsis_local.nodes.gpus import visible_gpus
-from ellipsis_local.notices import warn
+from ellipsis_local.notices import held_back, warn
 from ellipsis_local.partitions import CutRequest, Partitions
 from ellipsis_local.settings import Settings
 from ellipsis_local.store import LayerStore
+from ellipsis_local.store.ids import as_uuid
 from ellipsis_local.types import Timestamp
 
-__all__ = ["ComputeRequest", "Specification", "specify"]
+__all__ = ["ComputeRequest", "Lacking", "Specification", "check_but", "provisional", "specify"]
+
+Lacking = tuple[tuple[str, str | None], ...]
+"""Path ids with the id of a timestamp, or None for a file, that are not in the home."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +36,17 @@ class ComputeRequest:
     requirements: tuple[str, ...] = ()
     large_result: bool = False
     enable_gpu: bool = False
+
+    def to_dict(self) -> dict[str, Any]:
+        """Its share of a record's JSON."""
+        return {
+            "layers": [{"pathId": path, "timestampId": timestamp} for path, timestamp in self.layers],
+            "files": list(self.files),
+            "interpreter": self.interpreter,
+            "requirements": list(self.requirements),
+            "largeResult": self.large_result,
+            "enableGpu": self.enable_gpu,
+        }
 
 
 @dataclass(frozen=True)
@@ -49,21 +64,46 @@ class Specification:
 
     def to_dict(self) -> dict[str, Any]:
         """The record's JSON."""
-        request = self.request
         return {
-            "layers": [{"pathId": path, "timestampId": timestamp} for path, timestamp in request.layers],
-            "files": list(request.files),
+            **self.request.to_dict(),
             "nodes": self.nodes,
-            "interpreter": request.interpreter,
             "python": list(self.interpreter.version),
             "executable": str(self.interpreter.executable),
-            "requirements": list(request.requirements),
-            "largeResult": request.large_result,
-            "enableGpu": request.enable_gpu,
             "environment": self.environment,
             "cut": None if self.cut is None else self.cut.to_json(),
             "gpus": None if self.gpus is None else list(self.gpus),
         }
+
+
+def provisional(request: ComputeRequest, settings: Settings) -> dict[str, Any]:
+    """The JSON of a record whose request is still being held against this machine; no node can start from it.
+
+    Raises
+    ------
+    ArgumentError
+        For an impossible number of nodes.
+    """
+    unknown: dict[str, Any] = {"python": [], "executable": "", "environment": "", "cut": None, "gpus": None}
+    return {**request.to_dict(), "nodes": _nodes(request.nodes, settings), **unknown}
+
+
+def check_but(lacking: Lacking, request: ComputeRequest, home: Home, settings: Settings, store: LayerStore) -> None:
+    """Hold all of a request against this home and machine but what is lacking, before that is fetched.
+
+    Raises
+    ------
+    ArgumentError, NotFoundError, InterpreterError
+        As `specify` would.
+    """
+    _nodes(request.nodes, settings)
+    _layers(request, store, lacking)
+    for path_id in request.files:
+        if (as_uuid("files", path_id), None) not in lacking:
+            store.get_plain_file(path_id)
+    check_requirements(list(request.requirements))
+    # `specify` warns where another is taken.
+    with held_back():
+        choose_interpreter(request.interpreter, home)
 
 
 def specify(
@@ -121,7 +161,7 @@ def _nodes(nodes: int | None, settings: Settings) -> int:
     return nodes
 
 
-def _layers(request: ComputeRequest, store: LayerStore) -> list[Timestamp]:
+def _layers(request: ComputeRequest, store: LayerStore, lacking: Lacking = ()) -> list[Timestamp]:
     if not request.layers and not request.files:
         raise ArgumentError(
             "layers must hold at least one {'pathId', 'timestampId'}, unless files are given",
@@ -131,12 +171,14 @@ def _layers(request: ComputeRequest, store: LayerStore) -> list[Timestamp]:
     seen: set[str] = set()
     timestamps = []
     for path_id, timestamp_id in request.layers:
-        if timestamp_id.lower() in seen:
+        if (canonical := as_uuid("timestampId", timestamp_id)) in seen:
             raise ArgumentError(
                 f"layers holds timestamp {timestamp_id} twice; the function gets one value per timestamp: list it once",
                 argument="layers", value=timestamp_id,
             )  # fmt: skip
-        seen.add(timestamp_id.lower())
+        seen.add(canonical)
+        if lacking and (as_uuid("pathId", path_id), canonical) in lacking:
+            continue
         timestamp = store.timestamp(path_id, timestamp_id)
         if not timestamp.files:
             raise ArgumentError(
@@ -169,4 +211,4 @@ def _gpus() -> tuple[str, ...]:
 
 def timestamp_keys(layers: Sequence[dict[str, str]]) -> dict[str, str]:
     """From a timestamp's canonical id to the spelling that the caller uses as its key."""
-    return {layer["timestampId"].lower(): layer["timestampId"] for layer in layers}
+    return {as_uuid("timestampId", layer["timestampId"]): layer["timestampId"] for layer in layers}

@@ -26,6 +26,7 @@ WORKER_REQUIREMENTS = (
     "shapely",
     "pyarrow",
     "cloudpickle",
+    "dill",
     "multiprocessing-logging",
     "pebble",
 )

@@ -8,6 +8,7 @@ from ellipsis_local import arguments
 from ellipsis_local.answers import path_answer
 from ellipsis_local.emulator import current_emulator
 from ellipsis_local.path import file, folder, raster, vector
+from ellipsis_local.path.shared import drive_of
 
 __all__ = ["file", "folder", "get", "raster", "vector"]
 
@@ -23,6 +24,5 @@ def get(pathId: str, token: str | None = None) -> dict[str, Any]:
         'passive'), `description` and `date`, a dict of naive UTC datetimes `from` and `to` (seen in the client).
     """
     path_id = arguments.uuid_text("pathId", pathId)
-    arguments.optional_token(token)
-    emulator = current_emulator()
-    return path_answer(emulator.store, emulator.store.path(path_id))
+    drive = drive_of(token, required=False)
+    return path_answer(current_emulator(), drive.path(path_id), drive)

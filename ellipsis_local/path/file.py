@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from ellipsis_local import arguments
-from ellipsis_local.emulator import current_emulator
 from ellipsis_local.errors import ArgumentError
-from ellipsis_local.path.shared import given_file
+from ellipsis_local.path.shared import drive_of, given_file
+from ellipsis_local.sharing import DOWNLOAD
 
 __all__ = ["add", "download"]
 
@@ -25,23 +25,21 @@ def add(
 ) -> dict[str, str]:
     """Add a file of any kind: ``{'id': pathId}``. A memory file needs a name (the client fails on memory files)."""
     source, name = given_file(filePath, memFile, name)
-    emulator = current_emulator()
-    path_id = emulator.store.add_plain_file(
+    made = drive_of(token).add_file(
         source,
-        name=name,
+        name,
         parent_id=arguments.optional_uuid("parentId", parentId),
         metadata=arguments.json_value("metadata", metadata) or {},
         public_access=arguments.json_value("publicAccess", publicAccess) or {},
-        owner=emulator.user(arguments.token(token)).id,
     )
-    return {"id": path_id}
+    return {"id": made}
 
 
 def download(pathId: str, filePath: str | PathLike[str], token: str | None = None) -> None:
     """Write the file to `filePath`, whole or not at all."""
     path_id = arguments.uuid_text("pathId", pathId)
-    arguments.optional_token(token)
+    drive = drive_of(token, required=False)
     target = arguments.path_text("filePath", filePath)
     if target is None:
         raise ArgumentError("filePath must be of type string, not None", argument="filePath", value=None)
-    current_emulator().store.download_plain_file(path_id, Path(target))
+    drive.store.download_plain_file(drive.path(path_id, DOWNLOAD).id, Path(target))

@@ -8,8 +8,10 @@ from typing import Any, Literal
 
 from ellipsis_local import arguments
 from ellipsis_local.answers import file_answer
-from ellipsis_local.emulator import Emulator, current_emulator
+from ellipsis_local.drive import Drive
+from ellipsis_local.emulator import current_emulator
 from ellipsis_local.errors import ArgumentError
+from ellipsis_local.sharing import DOWNLOAD, EDIT, VIEW
 
 __all__ = [
     "Layer",
@@ -18,6 +20,7 @@ __all__ = [
     "add_timestamp",
     "bounds",
     "download",
+    "drive_of",
     "given_file",
     "list_files",
     "set_active",
@@ -35,40 +38,35 @@ def add_path(
     metadata: Any,
 ) -> dict[str, str]:
     name = arguments.string("name", name)
-    emulator = current_emulator()
-    owner = emulator.user(arguments.token(token)).id
-    path_id = emulator.store.add_layer_path(
+    made = drive_of(token).add(
         type,
         name,
         parent_id=arguments.optional_uuid("parentId", parent_id),
         metadata=arguments.json_value("metadata", metadata) or {},
         public_access=arguments.json_value("publicAccess", public_access) or {},
-        owner=owner,
     )
-    return {"id": path_id}
+    return {"id": made}
 
 
-def _timestamp(type: Layer, path_id: Any, timestamp_id: Any) -> tuple[Emulator, str, str]:
-    path, timestamp = arguments.uuid_text("pathId", path_id), arguments.uuid_text("timestampId", timestamp_id)
+def drive_of(token: Any, *, required: bool = True) -> Drive:
+    """The drive of a token's user; of nobody where there is no token and none is `required`."""
+    given = arguments.token(token) if required else arguments.optional_token(token)
     emulator = current_emulator()
-    found = emulator.store.timestamp(path, timestamp)
-    if found.type != type:
-        raise ArgumentError(
-            f"pathId {path} is a {found.type} layer: use path.{found.type}.timestamp", argument="pathId", value=path
-        )
-    return emulator, path, timestamp
+    return emulator.drive(None if given is None else emulator.user(given))
+
+
+def _timestamp(drive: Drive, type: Layer, path_id: Any, timestamp_id: Any, needed: int) -> tuple[str, str]:
+    path, timestamp = arguments.uuid_text("pathId", path_id), arguments.uuid_text("timestampId", timestamp_id)
+    drive.timestamp(path, timestamp, type, needed)
+    return path, timestamp
 
 
 def add_timestamp(type: Layer, path_id: Any, token: Any, description: Any, date: Any) -> dict[str, str]:
     path = arguments.uuid_text("pathId", path_id)
-    arguments.token(token)
     now = datetime.now(UTC)
-    emulator = current_emulator()
-    record = emulator.store.path(path)
-    if record.type != type:
-        raise ArgumentError(f"pathId {path} is a {record.type}, and no {type} layer", argument="pathId", value=path)
-    added = emulator.store.add_timestamp(
-        path,
+    drive = drive_of(token)
+    added = drive.store.add_timestamp(
+        drive.layer(path, type, EDIT).id,
         date=arguments.date_range("date", date) or (now, now),
         description=arguments.optional_string("description", description),
     )
@@ -76,15 +74,14 @@ def add_timestamp(type: Layer, path_id: Any, token: Any, description: Any, date:
 
 
 def set_active(type: Layer, path_id: Any, timestamp_id: Any, token: Any, *, active: bool) -> None:
-    arguments.token(token)
-    emulator, path, timestamp = _timestamp(type, path_id, timestamp_id)
-    (emulator.store.activate if active else emulator.store.deactivate)(path, timestamp)
+    drive = drive_of(token)
+    path, timestamp = _timestamp(drive, type, path_id, timestamp_id, EDIT)
+    (drive.store.activate if active else drive.store.deactivate)(path, timestamp)
 
 
 def bounds(type: Layer, path_id: Any, timestamp_id: Any, token: Any) -> Any:
-    arguments.optional_token(token)
-    emulator, path, timestamp = _timestamp(type, path_id, timestamp_id)
-    return emulator.store.bounds(path, timestamp)
+    drive = drive_of(token, required=False)
+    return drive.store.bounds(*_timestamp(drive, type, path_id, timestamp_id, VIEW))
 
 
 def given_file(file_path: Any, mem_file: Any, name: Any, *, path_wins: bool = False) -> tuple[Any, str]:
@@ -110,24 +107,24 @@ def add_file(
     name: Any,
     **options: Any,
 ) -> dict[str, str]:
-    arguments.token(token)
+    drive = drive_of(token)
     file_format = arguments.string("fileFormat", file_format)
     source, name = given_file(file_path, mem_file, name, path_wins=type == "raster")
-    emulator, path, timestamp = _timestamp(type, path_id, timestamp_id)
-    return {"id": emulator.store.add_file(path, timestamp, source, name=name, format=file_format, **options)}
+    path, timestamp = _timestamp(drive, type, path_id, timestamp_id, EDIT)
+    return {"id": drive.store.add_file(path, timestamp, source, name=name, format=file_format, **options)}
 
 
 def list_files(type: Layer, path_id: Any, timestamp_id: Any, token: Any) -> dict[str, Any]:
-    arguments.token(token)
-    emulator, path, timestamp = _timestamp(type, path_id, timestamp_id)
-    return {"result": [file_answer(file) for file in emulator.store.files(path, timestamp)], "nextPageStart": None}
+    drive = drive_of(token)
+    files = drive.store.files(*_timestamp(drive, type, path_id, timestamp_id, VIEW))
+    return {"result": [file_answer(file) for file in files], "nextPageStart": None}
 
 
 def download(type: Layer, path_id: Any, timestamp_id: Any, file_id: Any, file_path: Any, token: Any) -> None:
-    arguments.token(token)
+    drive = drive_of(token)
     file = arguments.uuid_text("fileId", file_id)
     target = arguments.path_text("filePath", file_path)
     if target is None:
         raise ArgumentError("filePath must be of type string, not None", argument="filePath", value=None)
-    emulator, path, timestamp = _timestamp(type, path_id, timestamp_id)
-    emulator.store.download(path, timestamp, file, Path(target))
+    path, timestamp = _timestamp(drive, type, path_id, timestamp_id, DOWNLOAD)
+    drive.store.download(path, timestamp, file, Path(target))

@@ -129,3 +129,12 @@ def test_a_package_that_is_missing_is_a_problem(monkeypatch):
     found = checks.check_packages()
     assert found.state == "problem"
     assert "there-is-no-such-package is not installed" in found.text
+
+
+def test_a_token_is_not_shown(doctor, monkeypatch):
+    monkeypatch.setenv("ELLIPSIS_LOCAL_UPSTREAM", "https://example.com/v3")
+    monkeypatch.setenv("ELLIPSIS_LOCAL_UPSTREAM_TOKEN", "abc123")
+    for arguments in ([], ["--json"]):
+        answer = doctor(*arguments)
+        assert "abc123" not in answer.output
+        assert "upstream_token" in answer.output

@@ -20,8 +20,8 @@ from ellipsis_local.cli.session import Session
 from ellipsis_local.errors import EllipsisLocalError, LayerWarning
 
 COMMANDS = [
-    [], ["demo"], ["doctor"], ["layers"], ["computes"], ["env"],
-    *(["layers", name] for name in ("add", "load", "list", "show", "remove", "export")),
+    [], ["check"], ["demo"], ["doctor"], ["layers"], ["computes"], ["env"],
+    *(["layers", name] for name in ("add", "load", "pull", "list", "show", "remove", "export")),
     *(["computes", name] for name in ("list", "show", "logs", "terminate", "prune")),
     *(["env", name] for name in ("list", "prefetch", "prune")),
 ]  # fmt: skip

@@ -287,15 +287,18 @@ def test_what_account_and_path_answer(el, fixtures: Path, tmp_path: Path) -> Non
     assert (listed["id"], listed["name"]) == (file, "scene_2024.tif")
     answer = el.path.get(layer, token)
     assert (answer["parentId"], answer["yourAccess"]["accessLevel"] > 100) == (folder, True)
-    assert (answer["raster"]["format"], len(answer["raster"]["bands"])) == ("uint16", 4)
+    assert (answer["raster"]["format"], len(answer["raster"]["bands"])) == ("uint16", 5)
     (timestamp,) = answer["raster"]["timestamps"]
     assert (timestamp["id"], timestamp["status"], timestamp["date"]["from"].tzinfo) == (when, "created", None)
-    assert el.path.raster.timestamp.getBounds(layer, when).equals(listed["info"]["bounds"])
+    assert el.path.raster.timestamp.getBounds(layer, when, token).equals(listed["info"]["bounds"])
     for change, status in (
         (el.path.raster.timestamp.activate, "active"),
         (el.path.raster.timestamp.deactivate, "passive"),
     ):
         change(layer, when, token)
-        assert el.path.get(layer)["raster"]["timestamps"][0]["status"] == status
+        assert el.path.get(layer, token)["raster"]["timestamps"][0]["status"] == status
+    # On the service nobody sees a layer that was not published, either.
+    with pytest.raises(errors.AccessError, match="insufficient access"):
+        el.path.get(layer)
     el.path.raster.timestamp.file.download(layer, when, file, str(tmp_path / "copy.tif"), token)
     assert (tmp_path / "copy.tif").read_bytes() == (fixtures / "scene_2024.tif").read_bytes()

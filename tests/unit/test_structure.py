@@ -21,14 +21,16 @@ MOST_LINES = 400
 
 LEVELS = (
     {"errors", "types"},
-    {"settings", "arguments", "notices"},
+    {"settings", "arguments", "notices", "preflight"},
     {"home", "database", "processes"},
     {"inside"},
     {"store", "accounts", "environments", "partitions", "nodes"},
-    {"computes"},
+    {"computes", "sharing", "imagery", "features", "upstream"},
+    {"drive"},
     {"emulator"},
     {"answers"},
     {"account", "compute", "layers", "path", "util"},
+    {"server"},
     {"", "cli", "__main__"},
 )
 """From the ground up. A room may import those of lower levels; rooms of one level do not import each other. "" is the
@@ -43,7 +45,7 @@ SPEAKS_TO_NODES = {"nodes", "computes"}
 AT_IMPORT = {"numpy", "affine", "pebble"}
 """What `inside` may import besides the standard library when it is imported."""
 IN_FUNCTIONS = AT_IMPORT | {
-    "cloudpickle", "geopandas", "multiprocessing_logging", "pandas", "pyarrow", "pyproj", "rasterio", "shapely",
+    "cloudpickle", "dill", "geopandas", "multiprocessing_logging", "pandas", "pyarrow", "pyproj", "rasterio", "shapely",
 }  # fmt: skip
 """What it may import later: what every environment holds, and what comes with that."""
 

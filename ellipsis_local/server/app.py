@@ -1,0 +1,85 @@
+"""The application: the service's HTTP API over one emulator, as an ASGI app."""
+
+from __future__ import annotations
+
+import functools
+from importlib.metadata import PackageNotFoundError, version
+
+from fastapi import APIRouter, FastAPI, Response
+
+from ellipsis_local.computes.wire import WireAnswers
+from ellipsis_local.emulator import Emulator
+from ellipsis_local.server.document import honest
+from ellipsis_local.server.faults import add_faults
+from ellipsis_local.server.repeats import Repeats
+from ellipsis_local.server.routes import account, computes, features, paths, rasters, sharing
+from ellipsis_local.server.routes.timestamps import timestamp_routes
+from ellipsis_local.server.wire import Answer, WireRoute
+
+__all__ = ["BASE_PATH", "MAX_UPLOAD", "create_app"]
+
+BASE_PATH = "/v3"
+MAX_UPLOAD = 64 * 1024**3
+"""Bytes of one upload, unless told otherwise."""
+
+DESCRIPTION = """The part of the HTTP API of Ellipsis Drive that `ellipsis_local` emulates on this machine.
+
+Every error is `{"message": text}`. GETs may carry the token as `?token=`; values in a query that are no strings are
+JSON. Lists come in pages, `{"result": […], "nextPageStart": id or null}`. What is not emulated answers 501.
+"""
+MESSAGE = {
+    "content": {
+        "application/json": {
+            "schema": {"type": "object", "required": ["message"], "properties": {"message": {"type": "string"}}}
+        }
+    }
+}
+FAULTS = {
+    400: "a bad argument", 401: "no token, or a wrong one", 403: "insufficient access", 404: "not here",
+    409: "not in this state", 413: "too large", 416: "no such range of bytes", 421: "not this server's name",
+    501: "not emulated", 502: "upstream failed", 503: "too many requests at once", 507: "the home cannot be written",
+}  # fmt: skip
+
+
+def create_app(emulator: Emulator, *, max_upload: int = MAX_UPLOAD) -> FastAPI:
+    """The app on an emulator, which stays the caller's to close.
+
+    It does not check hosts and origins itself: see `ellipsis_local.server.guard.Guard`.
+    """
+    app = FastAPI(
+        title="ellipsis_local",
+        version=_version(),
+        description=DESCRIPTION,
+        openapi_url="/openapi.json",
+        # These pages load scripts from elsewhere.
+        docs_url=None,
+        redoc_url=None,
+        # A redirect would go to whatever host the request names; what is not there is said.
+        redirect_slashes=False,
+        default_response_class=Answer,
+        separate_input_output_schemas=False,
+        responses={status: {"description": text, **MESSAGE} for status, text in FAULTS.items()},
+    )
+    app.state.emulator = emulator
+    app.state.answers = WireAnswers(emulator.computes.records)
+    app.state.repeats = Repeats[Response]()
+    app.state.max_upload = max_upload
+    # The order decides between /path/hashtag and /path/{pathId}: fixed words first.
+    root = APIRouter(prefix=BASE_PATH, route_class=WireRoute)
+    for router in (account.router, computes.router, sharing.router, rasters.router, features.router):
+        root.include_router(router)
+    root.include_router(timestamp_routes("raster"))
+    root.include_router(timestamp_routes("vector"))
+    root.include_router(paths.router)
+    app.include_router(root)
+    add_faults(app)
+    document = app.openapi
+    app.openapi = functools.cache(lambda: honest(document()))  # type: ignore[method-assign]
+    return app
+
+
+def _version() -> str:
+    try:
+        return version("ellipsis-local")
+    except PackageNotFoundError:
+        return "0+unknown"

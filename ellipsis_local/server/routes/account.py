@@ -1,0 +1,107 @@
+"""`/account` and `/user`: logging in, the user's root folders, tokens; other users by name."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Path
+from pydantic import Field
+
+from ellipsis_local.accounts import TokenRecord, User
+from ellipsis_local.server.callers import Asker
+from ellipsis_local.server.fields import Body, Id, JsonObject, PageStart, PathTypes, Pick, Text
+from ellipsis_local.server.shapes import page, paths_json
+from ellipsis_local.server.wire import WireRoute
+
+__all__ = ["router"]
+
+router = APIRouter(route_class=WireRoute, tags=["account"])
+
+
+class LogIn(Body):
+    """Who logs in; `validFor` is in seconds."""
+
+    username: Annotated[str, Field(min_length=1, max_length=254)]
+    password: Annotated[str, Field(min_length=1, max_length=1024)]
+    validFor: Annotated[int, Field(gt=0, le=10**10)] | None = None  # noqa: N815
+
+
+class NewToken(Body):
+    """An access token: what it reaches, and for how many seconds."""
+
+    description: Text
+    accessList: Annotated[list[JsonObject], Field(max_length=1000)]  # noqa: N815
+    validFor: Annotated[int, Field(gt=0, le=10**10)] | None = None  # noqa: N815
+    scope: Literal["all"] = "all"
+
+
+@router.post("/account/login", openapi_extra={"security": []})
+def log_in(asker: Asker, body: LogIn) -> dict[str, Any]:
+    return {"token": asker.emulator.accounts.log_in(body.username, body.password, body.validFor)}
+
+
+@router.get("/account")
+def account(asker: Asker) -> dict[str, Any]:
+    return asker.emulator.account(asker.user)
+
+
+@router.get("/account/root/{rootName}")
+def list_root(
+    asker: Asker,
+    root: Annotated[str, Path(alias="rootName")],
+    types: PathTypes = None,
+    page_start: PageStart = None,
+) -> dict[str, Any]:
+    return paths_json(asker.emulator, asker.drive, asker.drive.root(root, types), page_start)
+
+
+@router.post("/account/security/accessToken")
+def add_token(asker: Asker, body: NewToken) -> dict[str, Any]:
+    token_id, token = asker.emulator.accounts.add_access_token(
+        asker.full_user.id, body.description, body.accessList, body.validFor
+    )
+    return {"id": token_id, "token": token}
+
+
+@router.get("/account/security/accessToken")
+def list_tokens(asker: Asker, page_start: PageStart = None) -> dict[str, Any]:
+    found = asker.emulator.accounts.tokens(asker.full_user.id)
+    return page(found, page_start, lambda token: str(token.id), token_json)
+
+
+@router.delete("/account/security/accessToken/{tokenId}")
+def revoke_token(asker: Asker, token_id: Annotated[Id, Path(alias="tokenId")]) -> dict[str, Any]:
+    asker.emulator.accounts.revoke(asker.full_user.id, token_id)
+    return {}
+
+
+@router.get("/user")
+def search_users(
+    asker: Asker,
+    username: Annotated[Text, Pick("username")],
+    fuzzy: Annotated[bool, Pick("fuzzySearch")] = True,
+) -> list[dict[str, Any]]:
+    # The client asks without a token (seen in the client); a wrong one is refused, here too.
+    asker.guest  # noqa: B018
+    return [user_json(user) for user in asker.emulator.accounts.search(username, fuzzy)]
+
+
+@router.get("/user/{userId}")
+def get_user(asker: Asker, user_id: Annotated[Id, Path(alias="userId")]) -> dict[str, Any]:
+    asker.guest  # noqa: B018 - as above
+    return user_json(asker.emulator.accounts.get_user(user_id))
+
+
+def user_json(user: User) -> dict[str, Any]:
+    return {"id": user.id, "username": user.name}
+
+
+def token_json(token: TokenRecord) -> dict[str, Any]:
+    return {
+        "id": token.id,
+        "description": token.description,
+        "createdAt": token.created,
+        "expiresAt": token.expires,
+        "scope": token.scope,
+        "accessList": token.access_list,
+    }

@@ -1,0 +1,138 @@
+"""`/compute`: POSTs answer within a second, builds and executions go on behind them."""
+
+from __future__ import annotations
+
+import time
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Path
+from pydantic import Field
+
+from ellipsis_local.computes.requests import compute_request, write_target
+from ellipsis_local.computes.results import result_path
+from ellipsis_local.environments import DEFAULT_INTERPRETER
+from ellipsis_local.errors import AccessError, NotFoundError
+from ellipsis_local.nodes import Sent
+from ellipsis_local.server.callers import Asker, Caller
+from ellipsis_local.server.document import FILE
+from ellipsis_local.server.downloads import Download
+from ellipsis_local.server.fields import Body, FileId, Id, IdText, JsonObject, PageStart, Text
+from ellipsis_local.server.wire import WireRoute
+
+__all__ = ["router"]
+
+router = APIRouter(route_class=WireRoute, tags=["compute"])
+
+ComputeId = Annotated[Id, Path(alias="computeId")]
+
+AT_WORK = ("queued", "starting", "executing", "stopping")
+START_SECONDS, SECONDS = 0.6, 0.25
+"""So long after its arrival a POST waits for what it began."""
+LOOK_SECONDS = 0.005
+
+
+def settle(asker: Caller, compute_id: str, until: float) -> None:
+    """Let what is done in a moment be done before the answer.
+
+    The client looks at once, and then sleeps for a second between two looks (seen in the client): what it sees at its
+    first look it need not sleep for.
+    """
+    records = asker.emulator.computes.records
+    while records.statuses((compute_id,)).get(compute_id) in AT_WORK and time.monotonic() < until:
+        time.sleep(LOOK_SECONDS)
+
+
+class Layer(Body):
+    """One timestamp of a raster or vector."""
+
+    pathId: IdText  # noqa: N815 - the wire's name
+    timestampId: IdText  # noqa: N815
+
+
+class NewCompute(Body):
+    """The arguments of createCompute; `requirements` is one text, a requirement per line (seen in the client)."""
+
+    layers: Annotated[list[Layer], Field(max_length=1000)]
+    files: Annotated[list[IdText], Field(max_length=1000)] | None = None
+    nodes: int | None = None
+    interpreter: Text = str(DEFAULT_INTERPRETER)
+    requirements: Annotated[str, Field(max_length=100_000)] = ""
+    largeResult: bool = False  # noqa: N815
+    enableGpu: bool = False  # noqa: N815
+
+
+class NewExecution(Body):
+    """A function: its text as the client writes it, or the base64 dill pickle of older clients."""
+
+    file: Annotated[str, Field(max_length=16 * 1024**2)]
+    writeToLayer: JsonObject | None = None  # noqa: N815
+
+
+def check_reach(asker: Caller, compute_id: str) -> None:
+    """An access token reaches those of its user's computes whose layers and files it may view (our choice)."""
+    if asker.user.grants is not None:
+        spec = asker.emulator.computes.records.get(compute_id, asker.user.id).spec
+        asker.drive.readable([*(layer["pathId"] for layer in spec["layers"]), *spec["files"]])
+
+
+def reaches(asker: Caller, compute: dict[str, Any]) -> bool:
+    try:
+        check_reach(asker, compute["id"])
+    except (AccessError, NotFoundError):
+        return False
+    return True
+
+
+@router.post("/compute")
+def create(asker: Asker, body: NewCompute) -> dict[str, Any]:
+    until = time.monotonic() + START_SECONDS
+    user = asker.user
+    request = compute_request(
+        [layer.model_dump() for layer in body.layers],
+        body.files,
+        body.nodes,
+        # The client always sends it: the default cannot be told from the same text.
+        DEFAULT_INTERPRETER if body.interpreter == DEFAULT_INTERPRETER else body.interpreter,
+        [line.strip() for line in body.requirements.splitlines() if line.strip()],
+        body.largeResult,
+        body.enableGpu,
+    )
+    compute_id = asker.emulator.create_compute(request, user, wait=False)
+    settle(asker, compute_id, until)
+    return {"id": compute_id}
+
+
+@router.get("/compute")
+def list_computes(asker: Asker, page_start: PageStart = None) -> dict[str, Any]:
+    found, following = asker.answers.page(asker.user.id, page_start)
+    if asker.user.grants is not None:
+        found = [compute for compute in found if reaches(asker, compute)]
+    return {"result": found, "nextPageStart": following}
+
+
+@router.post("/compute/{computeId}/execute")
+def execute(asker: Asker, compute_id: ComputeId, body: NewExecution) -> dict[str, Any]:
+    until = time.monotonic() + SECONDS
+    check_reach(asker, compute_id)
+    target = write_target(body.writeToLayer)
+    asker.emulator.execute_compute(compute_id, Sent(body.file), asker.user, wait=False, target=target)
+    settle(asker, compute_id, until)
+    return {}
+
+
+@router.post("/compute/{computeId}/terminate")
+def terminate(asker: Asker, compute_id: ComputeId) -> dict[str, Any]:
+    until = time.monotonic() + SECONDS
+    check_reach(asker, compute_id)
+    asker.emulator.computes.terminate(compute_id, asker.user.id, wait=False)
+    settle(asker, compute_id, until)
+    return {}
+
+
+@router.get("/compute/{computeId}/file/{fileId}", responses=FILE)
+def result_file(asker: Asker, compute_id: ComputeId, file_id: FileId) -> Download:
+    check_reach(asker, compute_id)
+    emulator = asker.emulator
+    url = f"/compute/{compute_id}/file/{file_id}"
+    path = result_path(emulator.home, emulator.computes.records, url, asker.user.id)
+    return Download(path, filename=file_id)

@@ -1,0 +1,269 @@
+"""`/path`: search, read, make, change and delete paths; folders and plain files."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import anyio.to_thread
+from fastapi import APIRouter, Request
+from pydantic import Field
+
+from ellipsis_local.drive.search import Query as Search
+from ellipsis_local.drive.search import search
+from ellipsis_local.errors import NotEmulatedError
+from ellipsis_local.server.callers import Asker
+from ellipsis_local.server.document import FILE
+from ellipsis_local.server.downloads import Download
+from ellipsis_local.server.fields import (
+    Body,
+    DateRange,
+    ExtentBody,
+    Id,
+    JsonObject,
+    JsonQuery,
+    Name,
+    PageStart,
+    PathIdParam,
+    PathTypes,
+    Pick,
+    Text,
+    extent_of,
+)
+from ellipsis_local.server.shapes import path_json, paths_json
+from ellipsis_local.server.uploads import DESCRIPTION, received
+from ellipsis_local.server.wire import WireRoute
+from ellipsis_local.sharing import DOWNLOAD
+from ellipsis_local.store import Taken
+from ellipsis_local.types import PathType
+
+__all__ = ["router"]
+
+router = APIRouter(route_class=WireRoute, tags=["path"])
+
+EXTENT = '{"xMin": 4, "xMax": 5, "yMin": 52, "yMax": 53}'
+
+
+class Resolution(Body):
+    """Metres per pixel."""
+
+    min: float
+    max: float
+
+
+class NewPath(Body):
+    """What is said of a new path."""
+
+    name: Name
+    parentId: Id | None = None  # noqa: N815
+    publicAccess: JsonObject | None = None  # noqa: N815
+    metadata: JsonObject | None = None
+
+
+class Trashed(Body):
+    """Into the trash, or out of it."""
+
+    trashed: bool
+
+
+class Favourite(Body):
+    """Whether a path is one of the user's favourites."""
+
+    favorite: bool
+
+
+class NewName(Body):
+    """A new name."""
+
+    name: Name
+
+
+class Domains(Body):
+    """Domains from which a path may be used: kept as data."""
+
+    domains: Annotated[list[Annotated[str, Field(max_length=253)]], Field(max_length=100)] | None = None
+
+
+class Metadata(Body):
+    """What is to be changed; null leaves a part as it is."""
+
+    description: Text | None = None
+    attribution: Text | None = None
+    license: Text | None = None
+    properties: JsonObject | None = None
+
+
+class Move(Body):
+    """Paths and the folder that they move to; null is the user's own root."""
+
+    pathIds: Annotated[list[Id], Field(min_length=1, max_length=1000)]  # noqa: N815
+    parentId: Id | None = None  # noqa: N815
+
+
+@router.get("/path")
+def search_paths(
+    asker: Asker,
+    types: PathTypes = None,
+    root: Annotated[Any, *JsonQuery(list[str] | None, '["myDrive"]'), Pick("root")] = None,
+    text: Annotated[Text | None, Pick("text")] = None,
+    user_id: Annotated[Id | None, Pick("userId")] = None,
+    active: Annotated[bool | None, Pick("active")] = None,
+    hashtag: Annotated[Text | None, Pick("hashtag")] = None,
+    extent: Annotated[Any, *JsonQuery(ExtentBody | None, EXTENT), Pick("extent")] = None,
+    resolution: Annotated[Any, *JsonQuery(Resolution | None, '{"min": 0, "max": 30}'), Pick("resolution")] = None,
+    date: Annotated[Any, *JsonQuery(DateRange | None, '{"from": "2024-01-01T00:00:00"}'), Pick("date")] = None,
+    page_start: PageStart = None,
+) -> dict[str, Any]:
+    query = Search(
+        types=types,
+        roots=root,
+        text=text,
+        owner=user_id,
+        active=active,
+        hashtag=hashtag,
+        extent=None if extent is None else extent_of(extent),
+        resolution=None if resolution is None else (resolution.min, resolution.max),
+        date=None if date is None else (date.start, date.end),
+    )
+    return paths_json(asker.emulator, asker.guest, search(asker.guest, query), page_start)
+
+
+@router.put("/path/parentId")
+def move(asker: Asker, body: Move) -> dict[str, Any]:
+    asker.drive.move(body.pathIds, body.parentId)
+    return {}
+
+
+def _new(asker: Asker, type: PathType, body: NewPath) -> dict[str, Any]:
+    made = asker.drive.add(
+        type, body.name, parent_id=body.parentId, metadata=body.metadata, public_access=body.publicAccess
+    )
+    return {"id": made}
+
+
+@router.post("/path/raster")
+def add_raster(asker: Asker, body: NewPath) -> dict[str, Any]:
+    return _new(asker, "raster", body)
+
+
+@router.post("/path/vector")
+def add_vector(asker: Asker, body: NewPath) -> dict[str, Any]:
+    return _new(asker, "vector", body)
+
+
+@router.post("/path/folder")
+def add_folder(asker: Asker, body: NewPath) -> dict[str, Any]:
+    return _new(asker, "folder", body)
+
+
+@router.post("/path/file", openapi_extra=DESCRIPTION)
+async def add_file(request: Request, asker: Asker) -> dict[str, Any]:
+    # Before the body is read: who may not upload does not get to.
+    await anyio.to_thread.run_sync(lambda: asker.drive)
+    async with received(request, asker.emulator.home, request.app.state.max_upload) as upload:
+
+        def add() -> str:
+            name = upload.text("name") or upload.file_name
+            given = NewPath.model_validate(
+                {
+                    "name": name,
+                    "parentId": upload.text("parentId"),
+                    "publicAccess": upload.json("publicAccess", dict, "a JSON object"),
+                    "metadata": upload.json("metadata", dict, "a JSON object"),
+                }
+            )
+            return asker.drive.add_file(
+                Taken(upload.taken),
+                given.name,
+                parent_id=given.parentId,
+                metadata=given.metadata,
+                public_access=given.publicAccess,
+            )
+
+        return {"id": await anyio.to_thread.run_sync(add)}
+
+
+@router.get("/path/setUpTask", include_in_schema=False)
+def set_up_tasks() -> dict[str, Any]:
+    # Else it would be taken for a path of that id.
+    raise NotEmulatedError("GET /path/setUpTask is not emulated by ellipsis_local")
+
+
+@router.get("/path/{pathId}")
+def get(asker: Asker, path_id: PathIdParam) -> dict[str, Any]:
+    return path_json(asker.emulator, asker.guest, asker.guest.path(path_id))
+
+
+@router.delete("/path/{pathId}")
+def delete(asker: Asker, path_id: PathIdParam) -> dict[str, Any]:
+    asker.drive.delete(path_id)
+    return {}
+
+
+@router.get("/path/{pathId}/list")
+def list_folder(
+    asker: Asker,
+    path_id: PathIdParam,
+    types: PathTypes = None,
+    is_folder: Annotated[bool | None, Pick("isFolder")] = None,
+    include_trashed: Annotated[bool, Pick("includeTrashed")] = False,
+    page_start: PageStart = None,
+) -> dict[str, Any]:
+    if types is None and is_folder is not None:
+        # The older listPath asks so (seen in the client).
+        types = ["folder"] if is_folder else ["raster", "vector", "file"]
+    children = asker.guest.children(path_id, types, include_trashed=include_trashed)
+    return paths_json(asker.emulator, asker.guest, children, page_start)
+
+
+@router.get("/path/{pathId}/folder/traverse")
+def traverse(
+    asker: Asker,
+    path_id: PathIdParam,
+    location: Annotated[Any, *JsonQuery(list[str], '["folder", "layer"]'), Pick("location")],
+    type: Annotated[PathType | None, Pick("type")] = None,
+) -> dict[str, Any]:
+    return path_json(asker.emulator, asker.guest, asker.guest.traverse(path_id, location, type))
+
+
+@router.put("/path/{pathId}/trashed")
+def trash(asker: Asker, path_id: PathIdParam, body: Trashed) -> dict[str, Any]:
+    asker.drive.trash(path_id, body.trashed)
+    return {}
+
+
+@router.put("/path/{pathId}/name")
+def rename(asker: Asker, path_id: PathIdParam, body: NewName) -> dict[str, Any]:
+    asker.drive.rename(path_id, body.name)
+    return {}
+
+
+@router.put("/path/{pathId}/favorite")
+def favourite(asker: Asker, path_id: PathIdParam, body: Favourite) -> dict[str, Any]:
+    record = asker.drive.path(path_id)
+    asker.emulator.sharing.set_favourite(asker.full_user, record.id, body.favorite)
+    return {}
+
+
+@router.put("/path/{pathId}/domain")
+def set_domains(asker: Asker, path_id: PathIdParam, body: Domains) -> dict[str, Any]:
+    asker.drive.set_domains(path_id, body.domains or [])
+    return {}
+
+
+@router.patch("/path/{pathId}/publicAccess")
+def edit_public_access(asker: Asker, path_id: PathIdParam, body: JsonObject) -> dict[str, Any]:
+    asker.drive.set_public_access(path_id, body)
+    return {}
+
+
+@router.patch("/path/{pathId}/metadata")
+def edit_metadata(asker: Asker, path_id: PathIdParam, body: Metadata) -> dict[str, Any]:
+    asker.drive.set_metadata(path_id, body.model_dump())
+    return {}
+
+
+@router.get("/path/{pathId}/file/data", responses=FILE)
+def file_data(asker: Asker, path_id: PathIdParam) -> Download:
+    record = asker.guest.path(path_id, DOWNLOAD)
+    file = asker.emulator.store.get_plain_file(record.id)
+    return Download(file.location, filename=file.name)

@@ -1,0 +1,151 @@
+"""`/path/{id}/raster`: pixels of a timestamp, as tiles, windows, values at points and statistics."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Path, Request, Response
+from pydantic import Field
+
+from ellipsis_local.errors import ArgumentError, NotEmulatedError
+from ellipsis_local.server.callers import Asker, Caller
+from ellipsis_local.server.document import TIFF
+from ellipsis_local.server.fields import (
+    Body,
+    ExtentBody,
+    FileId,
+    Id,
+    JsonObject,
+    JsonQuery,
+    Name,
+    PathIdParam,
+    Pick,
+    Text,
+    TimestampIdParam,
+    extent_of,
+)
+from ellipsis_local.server.routes.paths import Trashed
+from ellipsis_local.server.wire import WireRoute
+from ellipsis_local.sharing import EDIT
+from ellipsis_local.types import Timestamp
+
+__all__ = ["router"]
+
+router = APIRouter(route_class=WireRoute, prefix="/path/{pathId}/raster", tags=["raster"])
+
+ONE = "/timestamp/{timestampId}"
+EXTENT = '{"xMin": 500000, "xMax": 600000, "yMin": 6000000, "yMax": 6100000}'
+POINT = '{"type": "Polygon", "coordinates": [[[4, 52], [5, 52], [5, 53], [4, 52]]]}'
+Styled = Annotated[bool, Pick("applyStyle")]
+Location = Annotated[list[float], Field(min_length=2, max_length=2)]
+
+
+class Options(Body):
+    """How the service would show a raster: kept as data."""
+
+    interpolation: Text | None = None
+    includesTransparent: bool | None = None  # noqa: N815
+    compressionQuality: Annotated[int, Field(ge=0, le=100)] | None = None  # noqa: N815
+
+
+class BandName(Body):
+    """A new name."""
+
+    name: Name
+
+
+def readable(asker: Caller, path_id: str, timestamp_id: str) -> Timestamp:
+    """An active timestamp, with files, that the user may view."""
+    timestamp = asker.view(path_id, timestamp_id, "raster")
+    if timestamp.status != "active":
+        raise ArgumentError(
+            f"timestamp {timestamp.id} is {timestamp.status!r}: activate it before making queries to it",
+            argument="timestampId", value=timestamp_id,
+        )  # fmt: skip
+    return timestamp
+
+
+def unstyled(styled: bool) -> None:
+    if styled:
+        raise NotEmulatedError("styles are not rendered by ellipsis_local: ask with applyStyle=false")
+
+
+@router.get(f"{ONE}/tile/{{z}}/{{x}}/{{y}}", responses={**TIFF, 204: {"description": "an empty tile"}})
+def tile(
+    asker: Asker,
+    path_id: PathIdParam,
+    timestamp_id: TimestampIdParam,
+    z: Annotated[int, Path(ge=0, le=30)],
+    x: Annotated[int, Path(ge=0)],
+    y: Annotated[int, Path(ge=0)],
+    styled: Styled = False,
+) -> Response:
+    unstyled(styled)
+    timestamp = readable(asker, path_id, timestamp_id)
+    made = asker.emulator.imagery.tile(timestamp, z, x, y)
+    return Response(status_code=204) if made is None else Response(made, media_type="image/tiff")
+
+
+@router.get(f"{ONE}/rasterByExtent", responses=TIFF)
+def by_extent(
+    asker: Asker,
+    path_id: PathIdParam,
+    timestamp_id: TimestampIdParam,
+    extent: Annotated[Any, *JsonQuery(ExtentBody, EXTENT), Pick("extent")],
+    width: Annotated[int, Pick("width", ge=1)],
+    height: Annotated[int, Pick("height", ge=1)],
+    styled: Styled = False,
+) -> Response:
+    unstyled(styled)
+    timestamp = readable(asker, path_id, timestamp_id)
+    return Response(asker.emulator.imagery.window(timestamp, extent_of(extent), width, height), media_type="image/tiff")
+
+
+@router.get(f"{ONE}/location")
+def location(
+    asker: Asker,
+    path_id: PathIdParam,
+    timestamp_id: TimestampIdParam,
+    locations: Annotated[Any, *JsonQuery(list[Location], "[[4.5, 52.1]]"), Pick("locations", max_length=1000)],
+) -> Any:
+    return asker.emulator.imagery.locations(readable(asker, path_id, timestamp_id), locations)
+
+
+@router.get("/timestamp/analyse")
+def analyse(
+    request: Request,
+    asker: Asker,
+    path_id: PathIdParam,
+    timestamp_ids: Annotated[Any, *JsonQuery(list[Id], '["…"]'), Pick("timestampIds", max_length=100)],
+    geometry: Annotated[Any, *JsonQuery(JsonObject, POINT), Pick("geometry")],
+    approximate: Annotated[bool, Pick("approximate")] = True,
+) -> Any:
+    timestamps: Sequence[Timestamp] = [readable(asker, path_id, one) for one in timestamp_ids]
+    # The client sends its returnType as a parameter of that name; others as the value of returnType.
+    want = set(request.query_params) - {"timestampIds", "geometry", "approximate", "token", "returnType"}
+    want |= set(request.query_params.getlist("returnType"))
+    return asker.emulator.imagery.analyse(timestamps, geometry, approximate=approximate, want=want)
+
+
+@router.put(f"{ONE}/file/{{fileId}}/trashed")
+def trash_file(
+    asker: Asker, path_id: PathIdParam, timestamp_id: TimestampIdParam, file_id: FileId, body: Trashed
+) -> dict[str, Any]:
+    file = asker.drive.file(path_id, timestamp_id, file_id, "raster", EDIT)
+    asker.emulator.store.catalogue.trash_file(path_id, timestamp_id, file.id, body.trashed)
+    return {}
+
+
+@router.put("/band/{bandNumber}/name")
+def name_band(
+    asker: Asker, path_id: PathIdParam, band: Annotated[int, Path(alias="bandNumber", ge=1)], body: BandName
+) -> dict[str, Any]:
+    asker.drive.name_band(path_id, band, body.name)
+    return {}
+
+
+@router.patch("")
+def edit(asker: Asker, path_id: PathIdParam, body: Options) -> dict[str, Any]:
+    asker.drive.set_raster_options(path_id, body.model_dump(exclude_none=True))
+    return {}

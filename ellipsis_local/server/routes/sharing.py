@@ -1,0 +1,200 @@
+"""Who a path is shared with: invites, members, hashtags; and how much it was used."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Path
+from pydantic import Field
+
+from ellipsis_local.errors import AccessError
+from ellipsis_local.server.callers import Asker
+from ellipsis_local.server.fields import (
+    Body,
+    Id,
+    JsonObject,
+    JsonQuery,
+    Moment,
+    PageStart,
+    PathIdParam,
+    Pick,
+    Text,
+)
+from ellipsis_local.server.routes.account import user_json
+from ellipsis_local.server.shapes import page
+from ellipsis_local.server.wire import WireRoute
+from ellipsis_local.sharing import DayUsage, Invite, Member
+
+__all__ = ["router"]
+
+router = APIRouter(route_class=WireRoute, tags=["sharing"])
+
+InviteId = Annotated[Id, Path(alias="inviteId")]
+UserId = Annotated[Id, Path(alias="userId")]
+
+
+class NewInvite(Body):
+    """Whom to invite, and to what."""
+
+    userId: Id | None = None  # noqa: N815 - the wire's name
+    email: Annotated[str, Field(min_length=1, max_length=254)] | None = None
+    access: JsonObject
+    sendMail: bool | None = None  # noqa: N815
+
+
+class Answer(Body):
+    """What the invited user says."""
+
+    accept: bool
+
+
+class ChangedMember(Body):
+    """A member's new access."""
+
+    access: JsonObject
+
+
+class NewHashtag(Body):
+    """A tag."""
+
+    hashtag: Annotated[str, Field(min_length=1, max_length=100)]
+
+
+# ----- invites -------------------------------------------------------------------------------------------------------
+
+
+@router.get("/path/invite")
+def own_invites(asker: Asker) -> list[dict[str, Any]]:
+    return [invite_json(one) for one in asker.emulator.sharing.invites.of_user(asker.full_user)]
+
+
+@router.post("/path/{pathId}/invite")
+def invite(asker: Asker, path_id: PathIdParam, body: NewInvite) -> dict[str, Any]:
+    record = asker.drive.managed(path_id)
+    made = asker.emulator.sharing.invites.send(
+        record.id, asker.user, body.access, user_id=body.userId, email=body.email
+    )
+    return {"id": made}
+
+
+@router.get("/path/{pathId}/invite")
+def path_invites(asker: Asker, path_id: PathIdParam) -> list[dict[str, Any]]:
+    record = asker.drive.managed(path_id)
+    return [invite_json(one) for one in asker.emulator.sharing.invites.of_path(record.id)]
+
+
+@router.delete("/path/{pathId}/invite/{inviteId}")
+def revoke_invite(asker: Asker, path_id: PathIdParam, invite_id: InviteId) -> dict[str, Any]:
+    record = asker.drive.managed(path_id)
+    asker.emulator.sharing.invites.revoke(record.id, invite_id)
+    return {}
+
+
+@router.post("/path/{pathId}/invite/{inviteId}/accept")
+def answer_invite(asker: Asker, path_id: PathIdParam, invite_id: InviteId, body: Answer) -> dict[str, Any]:
+    invites = asker.emulator.sharing.invites
+    (invites.accept if body.accept else invites.decline)(path_id, invite_id, asker.full_user)
+    return {}
+
+
+def invite_json(invite: Invite) -> dict[str, Any]:
+    return {
+        "id": invite.id,
+        "pathId": invite.path_id,
+        "user": user_json(invite.user),
+        "sender": user_json(invite.sender),
+        "access": invite.access,
+        "createdAt": invite.created,
+    }
+
+
+# ----- members -------------------------------------------------------------------------------------------------------
+
+
+@router.get("/path/{pathId}/member")
+def members(
+    asker: Asker,
+    path_id: PathIdParam,
+    types: Annotated[Any, *JsonQuery(list[str] | None, '["direct"]'), Pick("type")] = None,
+) -> list[dict[str, Any]]:
+    record = asker.guest.path(path_id)
+    return [member_json(one) for one in asker.emulator.sharing.members.get(record.id, types)]
+
+
+@router.patch("/path/{pathId}/member/{userId}")
+def edit_member(asker: Asker, path_id: PathIdParam, user_id: UserId, body: ChangedMember) -> dict[str, Any]:
+    record = asker.drive.managed(path_id)
+    asker.emulator.sharing.members.edit(record.id, asker.user, user_id, body.access)
+    return {}
+
+
+@router.delete("/path/{pathId}/member/{userId}")
+def delete_member(asker: Asker, path_id: PathIdParam, user_id: UserId) -> dict[str, Any]:
+    # Members may leave, whatever they may do else; but not their access tokens for them.
+    leaves = user_id == asker.user.id and asker.user.grants is None
+    record = asker.drive.path(path_id) if leaves else asker.drive.managed(path_id)
+    asker.emulator.sharing.members.delete(record.id, asker.user, user_id)
+    return {}
+
+
+def member_json(member: Member) -> dict[str, Any]:
+    return {
+        "user": user_json(member.user),
+        "type": member.type,
+        "pathId": member.path_id,
+        "access": member.access,
+        "createdAt": member.created,
+    }
+
+
+# ----- hashtags ------------------------------------------------------------------------------------------------------
+
+
+@router.get("/path/hashtag")
+def search_hashtags(asker: Asker, hashtag: Annotated[Text, Pick("hashtag")]) -> list[str]:
+    return asker.emulator.sharing.search_hashtags(hashtag, asker.guest.user)
+
+
+@router.post("/path/{pathId}/hashtag")
+def add_hashtag(asker: Asker, path_id: PathIdParam, body: NewHashtag) -> dict[str, Any]:
+    asker.emulator.sharing.add_hashtag(asker.drive.editable(path_id).id, body.hashtag)
+    return {}
+
+
+@router.delete("/path/{pathId}/hashtag/{hashtag}")
+def remove_hashtag(asker: Asker, path_id: PathIdParam, hashtag: Annotated[str, Path(max_length=100)]) -> dict[str, Any]:
+    asker.emulator.sharing.remove_hashtag(asker.drive.editable(path_id).id, hashtag)
+    return {}
+
+
+# ----- usage ---------------------------------------------------------------------------------------------------------
+
+
+@router.get("/path/{pathId}/usage/user")
+def active_users(asker: Asker, path_id: PathIdParam, page_start: PageStart = None) -> dict[str, Any]:
+    record = asker.drive.managed(path_id)
+    found = asker.emulator.sharing.usage.active_users(record.id)
+    return page(found, page_start, lambda user: str(user.id), user_json)
+
+
+@router.get("/path/{pathId}/usage/user/{userId}/processingUnits")
+def usage_of_user(asker: Asker, path_id: PathIdParam, user_id: UserId) -> list[dict[str, Any]]:
+    record = asker.drive.managed(path_id)
+    return [usage_json(day) for day in asker.emulator.sharing.usage.of_user_on_path(record.id, user_id)]
+
+
+@router.get("/path/{pathId}/usage/processingUnits")
+def usage(asker: Asker, path_id: PathIdParam, logged_in: Annotated[bool, Pick("loggedIn")]) -> list[dict[str, Any]]:
+    record = asker.drive.managed(path_id)
+    return [usage_json(day) for day in asker.emulator.sharing.usage.aggregated(record.id, logged_in)]
+
+
+@router.get("/path/usage/user/{userId}/processingUnits")
+def own_usage(asker: Asker, user_id: UserId, date: Annotated[Moment, Pick("date")]) -> dict[str, Any]:
+    if user_id != asker.full_user.id:
+        raise AccessError("only your own usage is shown: give the id of account.getInfo")
+    return {"processingUnits": asker.emulator.sharing.usage.of_user(user_id, date)}
+
+
+def usage_json(day: DayUsage) -> dict[str, Any]:
+    return {"date": day.date.isoformat(), "processingUnits": day.units}

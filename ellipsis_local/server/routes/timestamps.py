@@ -1,0 +1,192 @@
+"""`/path/{id}/raster/timestamp` and `/path/{id}/vector/timestamp`: what both types of layer have in common."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import anyio.to_thread
+from fastapi import APIRouter, Query, Request, Response
+
+from ellipsis_local.answers import file_answer
+from ellipsis_local.drive.drive import LayerType
+from ellipsis_local.errors import ArgumentError, NotEmulatedError
+from ellipsis_local.server.callers import Asker
+from ellipsis_local.server.document import FILE
+from ellipsis_local.server.downloads import download, download_size
+from ellipsis_local.server.fields import (
+    Body,
+    DateRange,
+    FileId,
+    JsonObject,
+    Name,
+    PageStart,
+    PathIdParam,
+    Text,
+    TimestampIdParam,
+)
+from ellipsis_local.server.routes.paths import Trashed
+from ellipsis_local.server.shapes import page
+from ellipsis_local.server.uploads import DESCRIPTION, Upload, received
+from ellipsis_local.server.wire import WireRoute
+from ellipsis_local.sharing import DOWNLOAD, EDIT
+from ellipsis_local.store import NewFile, Taken
+from ellipsis_local.types import StoredFile
+
+__all__ = ["timestamp_routes"]
+
+Dates = tuple[Any, Any] | None
+
+
+class NewTimestamp(Body):
+    """What is said of a new timestamp."""
+
+    date: DateRange | None = None
+    description: Text | None = None
+    remote: bool | None = None
+    properties: JsonObject | list[Any] | None = None
+
+
+class ChangedTimestamp(Body):
+    """What is to be changed; null leaves it as it is."""
+
+    date: DateRange | None = None
+    description: Text | None = None
+
+
+class UploadFields(Body):
+    """The text parts of an upload."""
+
+    name: Name
+    format: Text
+
+
+def dates_of(given: DateRange | None) -> Dates:
+    """From and to; one alone stands for both."""
+    if given is None or (given.start is None and given.end is None):
+        return None
+    return given.start or given.end, given.end or given.start
+
+
+def timestamp_routes(type: LayerType) -> APIRouter:
+    """The endpoints for one type of layer."""
+    router = APIRouter(route_class=WireRoute, prefix=f"/path/{{pathId}}/{type}/timestamp", tags=[type])
+    one = "/{timestampId}"
+
+    @router.post("", name=f"add_{type}_timestamp")
+    def add(asker: Asker, path_id: PathIdParam, body: NewTimestamp) -> dict[str, Any]:
+        if body.remote:
+            raise NotEmulatedError("timestamps of remote files (remote=True) are not emulated")
+        record = asker.drive.layer(path_id, type, EDIT)
+        store = asker.emulator.store
+        return {"id": store.add_timestamp(record.id, date=dates_of(body.date), description=body.description)}
+
+    @router.patch(one, name=f"edit_{type}_timestamp")
+    def edit(
+        asker: Asker, path_id: PathIdParam, timestamp_id: TimestampIdParam, body: ChangedTimestamp
+    ) -> dict[str, Any]:
+        timestamp = asker.drive.timestamp(path_id, timestamp_id, type, EDIT)
+        given: dict[str, Any] = {}
+        if (dates := dates_of(body.date)) is not None:
+            given["date"] = dates
+        if body.description is not None:
+            given["description"] = body.description
+        asker.emulator.store.catalogue.edit_timestamp(path_id, timestamp.id, **given)
+        return {}
+
+    @router.delete(one, name=f"delete_{type}_timestamp")
+    def delete(asker: Asker, path_id: PathIdParam, timestamp_id: TimestampIdParam) -> dict[str, Any]:
+        timestamp = asker.drive.timestamp(path_id, timestamp_id, type, EDIT)
+        asker.emulator.store.remove(path_id, timestamp.id)
+        return {}
+
+    @router.put(f"{one}/trashed", name=f"trash_{type}_timestamp")
+    def trash(asker: Asker, path_id: PathIdParam, timestamp_id: TimestampIdParam, body: Trashed) -> dict[str, Any]:
+        timestamp = asker.drive.timestamp(path_id, timestamp_id, type, EDIT)
+        asker.emulator.store.catalogue.trash_timestamp(path_id, timestamp.id, body.trashed)
+        return {}
+
+    @router.post(f"{one}/activate", name=f"activate_{type}_timestamp")
+    def activate(asker: Asker, path_id: PathIdParam, timestamp_id: TimestampIdParam) -> dict[str, Any]:
+        timestamp = asker.drive.timestamp(path_id, timestamp_id, type, EDIT)
+        asker.emulator.store.activate(path_id, timestamp.id)
+        return {}
+
+    @router.post(f"{one}/deactivate", name=f"deactivate_{type}_timestamp")
+    def deactivate(asker: Asker, path_id: PathIdParam, timestamp_id: TimestampIdParam) -> dict[str, Any]:
+        timestamp = asker.drive.timestamp(path_id, timestamp_id, type, EDIT)
+        asker.emulator.store.deactivate(path_id, timestamp.id)
+        return {}
+
+    @router.get(f"{one}/bounds", name=f"{type}_bounds")
+    def bounds(asker: Asker, path_id: PathIdParam, timestamp_id: TimestampIdParam) -> Any:
+        timestamp = asker.guest.timestamp(path_id, timestamp_id, type)
+        return asker.emulator.store.bounds(path_id, timestamp.id).__geo_interface__
+
+    @router.post(f"{one}/file", name=f"add_{type}_file", openapi_extra=DESCRIPTION)
+    async def add_file(
+        request: Request,
+        asker: Asker,
+        path_id: PathIdParam,
+        timestamp_id: TimestampIdParam,
+        remote: Annotated[bool, Query()] = False,
+    ) -> dict[str, Any]:
+        if remote:
+            raise NotEmulatedError("files that lie elsewhere (remoteInfo) are not emulated: upload the file")
+        # Before the body is read: who may not upload does not get to.
+        timestamp = await anyio.to_thread.run_sync(lambda: asker.drive.timestamp(path_id, timestamp_id, type, EDIT))
+        async with received(request, asker.emulator.home, request.app.state.max_upload) as upload:
+
+            def add() -> str:
+                file, priority = new_file(type, upload)
+                store = asker.emulator.store
+                return store.add_files(path_id, timestamp.id, [file], mosaic_priority=priority)[0]
+
+            return {"id": await anyio.to_thread.run_sync(add)}
+
+    @router.get(f"{one}/{'file' if type == 'raster' else 'upload'}", name=f"list_{type}_files")
+    def list_files(
+        asker: Asker, path_id: PathIdParam, timestamp_id: TimestampIdParam, page_start: PageStart = None
+    ) -> dict[str, Any]:
+        timestamp = asker.drive.timestamp(path_id, timestamp_id, type)
+        files = asker.emulator.store.files(path_id, timestamp.id)
+        return page(files, page_start, lambda file: file.id, file_json)
+
+    @router.get(f"{one}/file/{{fileId}}/data", name=f"{type}_file_data", responses=FILE)
+    def file_data(asker: Asker, path_id: PathIdParam, timestamp_id: TimestampIdParam, file_id: FileId) -> Response:
+        file = asker.guest.file(path_id, timestamp_id, file_id, type, DOWNLOAD)
+        return download(asker.emulator.home, file)
+
+    @router.delete(f"{one}/file/{{fileId}}", name=f"delete_{type}_file")
+    def delete_file(
+        asker: Asker, path_id: PathIdParam, timestamp_id: TimestampIdParam, file_id: FileId
+    ) -> dict[str, Any]:
+        file = asker.drive.file(path_id, timestamp_id, file_id, type, EDIT)
+        asker.emulator.store.remove_file(path_id, timestamp_id, file.id)
+        return {}
+
+    return router
+
+
+def file_json(file: StoredFile) -> dict[str, Any]:
+    """A file as it is listed; its size is that of the download, which a client may hold it against."""
+    answer = file_answer(file)
+    answer["info"]["size"] = download_size(file)
+    return answer
+
+
+def new_file(type: LayerType, upload: Upload) -> tuple[NewFile, str | None]:
+    """What an upload adds, and where in the mosaic."""
+    given = UploadFields.model_validate(
+        {"name": upload.text("name") or upload.file_name, "format": upload.text("format")}
+    )
+    if upload.text("remoteInfo") is not None:
+        raise NotEmulatedError("files that lie elsewhere (remoteInfo) are not emulated: upload the file")
+    for name in ("dateColumns", "datePatterns"):
+        # Without effect, as in `path.vector.timestamp.file.add`.
+        upload.json(name, list, "a list of strings")
+    epsg = upload.json("epsg", int, "of type int")
+    nodata = upload.json("noDataValue", (int, float), "of type float") if type == "raster" else None
+    if nodata is not None and nodata != nodata:
+        raise ArgumentError("noDataValue must be a number", argument="noDataValue", value=nodata)
+    priority = upload.text("mosaicPriority") if type == "raster" else None
+    return NewFile(Taken(upload.taken), given.name, given.format, epsg, nodata), priority

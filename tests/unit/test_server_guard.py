@@ -1,0 +1,117 @@
+"""Who is let in: hosts and origins, and what is logged of a request."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import Any
+
+import pytest
+
+from ellipsis_local.errors import ArgumentError
+from ellipsis_local.server.guard import LOOPBACK_NAMES, Guard, is_loopback
+from ellipsis_local.server.running import Options
+from ellipsis_local.server.wire import Answer
+
+NAMES = ("127.0.0.1", *LOOPBACK_NAMES)
+
+
+async def _app(scope: Any, receive: Any, send: Any) -> None:
+    await Answer({"fine": True})(scope, receive, send)
+
+
+def ask(
+    headers: dict[str, str | list[str]], names=NAMES, scheme: str = "http", query: bytes = b""
+) -> tuple[int, bytes]:
+    sent: list[dict[str, Any]] = []
+    listed = [
+        (name.encode(), one.encode())
+        for name, value in headers.items()
+        for one in (value if isinstance(value, list) else [value])
+    ]
+    scope = {"type": "http", "method": "GET", "path": "/v3/x", "query_string": query, "headers": listed}
+
+    async def send(message: dict[str, Any]) -> None:
+        sent.append(message)
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    asyncio.run(Guard(_app, names, scheme)(scope, receive, send))
+    return sent[0]["status"], sent[1]["body"]
+
+
+@pytest.mark.parametrize(
+    "host", ["127.0.0.1", "127.0.0.1:8642", "localhost:1", "LOCALHOST", "[::1]:8642", "localhost."]
+)
+def test_own_hosts_are_let_in(host: str) -> None:
+    assert ask({"host": host})[0] == 200
+
+
+@pytest.mark.parametrize(
+    "host", ["evil.example", "127.0.0.1.evil.example", "localhost@evil.example", "", "[::1", "evil.example:127.0.0.1"]
+)
+def test_other_hosts_are_not(host: str) -> None:
+    status, body = ask({"host": host})
+    assert status == 421
+    assert b"--name" in body
+
+
+def test_a_request_without_host_or_with_two_is_refused() -> None:
+    assert ask({})[0] == 421
+    assert ask({"host": ["127.0.0.1", "127.0.0.1"]})[0] == 421
+
+
+@pytest.mark.parametrize(
+    "origin",
+    ["https://evil.example", "null", "http://localhost:1", "https://127.0.0.1:8642", "http://127.0.0.1:8642.evil"],
+)
+def test_pages_of_other_origins_are_refused(origin: str) -> None:
+    assert ask({"host": "127.0.0.1:8642", "origin": origin})[0] == 403
+
+
+def test_the_own_origin_is_let_in() -> None:
+    assert ask({"host": "127.0.0.1:8642", "origin": "http://127.0.0.1:8642"})[0] == 200
+    assert ask({"host": "drive.local", "origin": "https://drive.local"}, ("drive.local",), "https")[0] == 200
+
+
+@pytest.mark.parametrize(
+    ("site", "status"), [("cross-site", 403), ("same-site", 403), ("same-origin", 200), ("none", 200)]
+)
+def test_browsers_tell_the_site(site: str, status: int) -> None:
+    assert ask({"host": "localhost", "sec-fetch-site": site})[0] == status
+
+
+def test_the_log_holds_no_query_and_no_token(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.DEBUG):
+        ask({"host": "localhost", "authorization": "Bearer local_secret"}, query=b"token=local_secret")
+    assert "GET /v3/x 200" in caplog.text
+    assert "local_secret" not in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("name", "loopback"),
+    [("127.0.0.1", True), ("127.9.9.9", True), ("::1", True), ("[::1]", True), ("localhost", True), ("0.0.0.0", False),
+     ("192.168.0.1", False), ("example.org", False), ("", False)],
+)  # fmt: skip
+def test_what_is_loopback(name: str, loopback: bool) -> None:
+    assert is_loopback(name) is loopback
+
+
+def test_other_addresses_need_tls_or_insecure(tmp_path) -> None:
+    with pytest.raises(ArgumentError, match="--insecure"):
+        Options(host="0.0.0.0")
+    assert Options(host="0.0.0.0", insecure=True).scheme == "http"
+    pem = tmp_path / "x.pem"
+    with pytest.raises(ArgumentError, match="both files"):
+        Options(host="0.0.0.0", certificate=pem)
+    with pytest.raises(ArgumentError, match="not there"):
+        Options(host="0.0.0.0", certificate=pem, key=pem)
+    pem.write_text("x")
+    assert Options(host="0.0.0.0", certificate=pem, key=pem).scheme == "https"
+
+
+@pytest.mark.parametrize("port", [-1, 65536, "80", True])
+def test_ports(port) -> None:
+    with pytest.raises(ArgumentError, match="port must be"):
+        Options(port=port)
