@@ -27,3 +27,5 @@ class Bench:
     quick: bool
     rivals: list[Path] = field(default_factory=list)
     """Interpreters in which packages of rivals may be installed."""
+    client: Path | None = None
+    """An interpreter in which the real client is installed."""

@@ -2,12 +2,15 @@
 
 raster-SIZE.tif     SIZE × SIZE, 4 bands, uint16, EPSG:3857, tiles of 512, deflate with predictor 2
 raster-SIZE-half.tif  its northern half
+scene-SIZE.tif      the same pixels in EPSG:32631, with overviews; made when `scene` is called
 polygons-N.gpkg     N squares of several sizes and directions, EPSG:3857
 """
 
 from __future__ import annotations
 
+import math
 import os
+import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,13 +19,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["FULL", "QUICK", "Layers", "Sizes", "prepare"]
+__all__ = ["FULL", "QUICK", "Layers", "Sizes", "folder", "prepare", "scene"]
 
 SEED = 7
 BLOCK = 512
 PIXEL = 10.0
 LEFT, TOP = 500_000.0, 6_800_000.0
+UTM_LEFT, UTM_TOP = 500_000.0, 5_800_000.0
+WORLD = 2 * math.pi * 6_378_137.0
+"""Width of EPSG:3857."""
 BANDS = 4
+OVERVIEW = 128
+"""The smallest overview has no more than twice so many pixels along a side."""
 LOOKS = (500, 120, -20), (750, 150, -40), (900, 220, -260), (2700, 300, 750)
 """Of each band: its level, how much the ground changes it, and how much green does."""
 
@@ -75,6 +83,25 @@ def prepare(sizes: Sizes) -> Layers:
     _once(layers.polygons, lambda path: _polygons(path, sizes.polygons, sizes.side))
     _once(layers.half_polygons, lambda path: _polygons(path, sizes.polygons // 2, sizes.side))
     return layers
+
+
+def scene(layers: Layers) -> Path:
+    """The raster in a CRS that is not that of tiles, with overviews: as a satellite's scene comes."""
+    path = layers.raster.with_name(layers.raster.name.replace("raster", "scene"))
+    _once(path, lambda draft: _scene(draft, layers.raster))
+    return path
+
+
+def _scene(path: Path, raster: Path) -> None:
+    import rasterio
+    from rasterio.enums import Resampling
+    from rasterio.transform import from_origin
+
+    shutil.copyfile(raster, path)
+    with rasterio.open(path, "r+") as file:
+        file.crs = "EPSG:32631"
+        file.transform = from_origin(UTM_LEFT, UTM_TOP, PIXEL, PIXEL)
+        file.build_overviews([2**n for n in range(1, 10) if max(file.shape) >> n >= OVERVIEW], Resampling.nearest)
 
 
 def _once(path: Path, make: Callable[[Path], None]) -> None:

@@ -1,4 +1,4 @@
-"""Run the benchmarks: `python benchmarks/run.py [--quick] [--only NAME] [--rivals PYTHON]`; see README.md."""
+"""Run the benchmarks: `python benchmarks/run.py [--quick] [--only NAME] [--rivals PYTHON] …`; see README.md."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from rows_ndvi import ndvi  # noqa: E402
 from rows_polygons import polygons  # noqa: E402
 from rows_rivals import rivals  # noqa: E402
 from rows_scaling import scaling  # noqa: E402
+from rows_server import server  # noqa: E402
 from rows_start import build, start  # noqa: E402
 from table import machine, render  # noqa: E402
 
@@ -32,6 +33,7 @@ GROUPS = {
     "polygons": polygons,
     "memory": memory,
     "scaling": scaling,
+    "server": server,
     "rivals": rivals,
     "build": build,
 }
@@ -49,7 +51,7 @@ def main() -> None:
     ours = Ours(data.folder() / "home")
     bench = Bench(
         ours, ours.environment(), sizes, layers, small, data.QUICK, options.rounds or (3 if options.quick else 5),
-        options.quick, options.rivals,
+        options.quick, options.rivals, options.client,
     )  # fmt: skip
     rows = []
     for name in options.only or [name for name in GROUPS if not (options.quick and name in SLOW)]:
@@ -72,6 +74,7 @@ def _options() -> argparse.Namespace:
         "--rivals", action="append", type=Path, default=[], metavar="PYTHON",
         help="an interpreter with joblib, dask, ray, rasterio, geopandas; may be given several times",
     )  # fmt: skip
+    parser.add_argument("--client", type=Path, metavar="PYTHON", help="an interpreter with the real client, `ellipsis`")
     parser.add_argument("--rounds", type=int, help="of the slow rows; 5, or 3 with --quick")
     parser.add_argument("--json", type=Path, metavar="FILE", help="where the figures go; benchmarks/results/ otherwise")
     return parser.parse_args()
