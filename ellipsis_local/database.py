@@ -1,31 +1,54 @@
 """One SQLite file, used by several threads and processes at once.
 
 WAL lets readers go on while one process writes; a commit survives the death of any process. Rooms declare their own
-tables and hand them over as `Database(path, schema)`.
+tables and hand them over as `Database(path, schema)`. A schema only grows: new tables and columns (ALTER TABLE …
+ADD COLUMN) that former releases do without, so that VERSION stays; a home of a former release gets them when opened.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
+import re
 import sqlite3
+import threading
 from collections.abc import Iterator, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from ellipsis_local.errors import StoreError
+from ellipsis_local.identity import Identity
 
-__all__ = ["Database"]
+__all__ = ["DRAWN", "VERSION", "Database"]
 
 BUSY_SECONDS = 30
 VERSION = 1
 
 
-class Database:
-    """Connections to one file, lent for one operation each, so that threads that end leave none behind."""
+ADD_COLUMN = re.compile(r"ALTER TABLE (\w+) ADD COLUMN (\w+)")
+"""A statement of a schema that brings a table of a former release to this one; skipped where the column is there."""
 
-    def __init__(self, path: Path, schema: Sequence[str]) -> None:
+
+def _has_column(connection: sqlite3.Connection, table: str, column: str) -> bool:
+    query = "SELECT 1 FROM pragma_table_info(?) WHERE name = ?"
+    return connection.execute(query, (table, column)).fetchone() is not None
+
+
+DRAWN = "CREATE TABLE IF NOT EXISTS drawn_ids (seed TEXT PRIMARY KEY, count INTEGER NOT NULL) WITHOUT ROWID"
+"""How many ids were made with each seed."""
+
+
+class Database:
+    """Connections to one file, lent for one operation each, so that threads that end leave none behind.
+
+    Rows get their ids and times here, by `identity`.
+    """
+
+    def __init__(self, path: Path, schema: Sequence[str], identity: Identity = Identity()) -> None:  # noqa: B008
         self.path = path
+        self.identity = identity
+        self._open = threading.local()
         self._idle: list[sqlite3.Connection] = []
         self._pid = os.getpid()
         self._closed = False
@@ -41,7 +64,11 @@ class Database:
             )
         with self.transaction() as connection:
             for statement in schema:
-                connection.execute(statement)
+                addition = ADD_COLUMN.match(statement)
+                if addition is None or not _has_column(connection, *addition.groups()):
+                    connection.execute(statement)
+            if self.identity.seed is not None:
+                connection.execute(DRAWN)
             connection.execute(f"PRAGMA user_version = {VERSION}")
 
     def _connect(self) -> sqlite3.Connection:
@@ -91,6 +118,7 @@ class Database:
             with self._lend() as connection:
                 connection.execute("BEGIN IMMEDIATE")
                 failure = None
+                self._open.connection = connection
                 try:
                     yield connection
                     connection.execute("COMMIT")
@@ -98,6 +126,8 @@ class Database:
                     failure = error
                     if connection.in_transaction:
                         connection.execute("ROLLBACK")
+                finally:
+                    self._open.connection = None
             if failure is not None:
                 raise failure
         except sqlite3.IntegrityError:
@@ -115,6 +145,31 @@ class Database:
     def row(self, query: str, values: Sequence[Any] = ()) -> sqlite3.Row | None:
         found = self.rows(query, values)
         return found[0] if found else None
+
+    def now(self) -> datetime:
+        """The time for what is stored now."""
+        return self.identity.now()
+
+    def seconds(self) -> float:
+        """The same, in seconds since 1970."""
+        return self.identity.seconds()
+
+    def new_id(self) -> str:
+        """An id that nothing in this home has; within a transaction of this thread it is drawn as a part of that."""
+        if self.identity.seed is None:
+            return self.identity.id(0)
+        current: sqlite3.Connection | None = getattr(self._open, "connection", None)
+        if current is not None:
+            return self._draw(current)
+        with self.transaction() as connection:
+            return self._draw(connection)
+
+    def _draw(self, connection: sqlite3.Connection) -> str:
+        (number,) = connection.execute(
+            "INSERT INTO drawn_ids VALUES (?, 1) ON CONFLICT (seed) DO UPDATE SET count = count + 1 RETURNING count",
+            (str(self.identity.seed),),
+        ).fetchone()
+        return self.identity.id(number)
 
     def close(self) -> None:
         """Close the idle connections; those lent close when they come back."""

@@ -4,7 +4,7 @@ home/
   settings.toml            optional, the user's
   ellipsis.sqlite          catalogue, accounts, computes
   layers/FILE_ID/…         the files of layers, as they were given
-  computes/COMPUTE_ID/     log.jsonl, results/, scratch/
+  computes/COMPUTE_ID/     log.jsonl, results/, scratch/; execution.json and kept/NODE/ for replays
   environments/KEY/        virtualenvs; usable once they hold environment.json
   cache/                   may be deleted while no nodes run; what is missed is made again
     cuts/KEY/              one layer cut into N partitions
@@ -13,7 +13,11 @@ home/
     interpreters.json      what the interpreters found here said of themselves
     virtualenv/            what virtualenv keeps for the next environment
     bytecode/              of helper processes, where the caller's Python writes none
+  import.json              while an import is completed; see `restore`
   locks/                   one file per key; KEY.children of an environment is held by what its build started
+
+With the setting `environments`, environments/, their locks, interpreters.json and virtualenv/ lie in that folder, in
+the same places, and many homes use them.
 """
 
 from __future__ import annotations
@@ -36,26 +40,47 @@ __all__ = ["Home"]
 class Home:
     """One home folder; creating the object creates nothing on disk, `prepare` does."""
 
-    def __init__(self, root: Path) -> None:
-        self.root = root
+    def __init__(self, root: Path, environments: Path | None = None) -> None:
+        """
+        Parameters
+        ----------
+        root : Path
+        environments : Path, optional
+            Another folder of the same layout, whose environments, with their locks and what is known of interpreters,
+            this home uses; many homes may share it.
+        """
+        # Nodes in the calling process have another working directory.
+        self.root = root = root.absolute()
         self.database = root / "ellipsis.sqlite"
         self.layers = root / "layers"
         self.computes = root / "computes"
-        self.environments = root / "environments"
         self.cache = root / "cache"
         self.cuts = self.cache / "cuts"
         self.bytecode = self.cache / "bytecode"
         self.locks = root / "locks"
+        self.journal = root / "import.json"
+        self.building: Home = self if environments is None else Home(environments)
+        """Where environments are built: this home, or the one that it shares."""
+        self.environments = self.building.root / "environments"
 
     def prepare(self) -> None:
         """Make the folders; StoreError where the home cannot be written."""
         try:
-            for folder in (self.layers, self.computes, self.environments, self.cuts, self.locks):
+            for folder in (self.layers, self.computes, self.cuts, self.locks):
                 folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise StoreError(
                 f"the home {self.root} cannot be written ({error.strerror}); "
                 "set ELLIPSIS_LOCAL_HOME or configure(home=…) to a folder of yours"
+            ) from error
+        shared = self.building
+        try:
+            for folder in (self.environments, shared.locks):
+                folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise StoreError(
+                f"the environments' folder {shared.root} cannot be written ({error.strerror}); "
+                "set ELLIPSIS_LOCAL_ENVIRONMENTS or configure(environments=…) to a folder of yours"
             ) from error
 
     def compute(self, compute_id: str) -> Path:
@@ -76,7 +101,9 @@ class Home:
 
     def sweep(self, age: float = 3600) -> None:
         """Remove the drafts of killed processes: those in which nobody has written for so many seconds."""
-        for draft in (*self.cuts.glob(".new-*"), *self.cache.glob(".new-*")):
+        # What a journal names is the home's content to be, however old.
+        imports = () if self.journal.exists() else self.root.glob(".new-*")
+        for draft in (*self.cuts.glob(".new-*"), *self.cache.glob(".new-*"), *imports):
             with contextlib.suppress(OSError):
                 newest = max(path.stat().st_mtime for path in (draft, *draft.rglob("*")))
                 if time.time() - newest > age:

@@ -12,6 +12,7 @@ import re
 import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
@@ -53,6 +54,8 @@ class Settings:
     """Which features a partition holds: those with a point of theirs in it, or all that touch it."""
     overlap: float = 0.0
     """A halo around each partition, in units of its CRS."""
+    cut: Literal["balanced", "rows", "columns", "blocks", "medians", "random"] = "balanced"
+    """How layers are cut: for balance, or otherwise, to see what a function makes of it; `random` follows `seed`."""
     cores: int | None = None
     """How many nodes run at the same time; all cores of the machine where None."""
     node_timeout: float | None = None
@@ -73,6 +76,23 @@ class Settings:
     """The address of a service, up to and including /v3, from which createCompute pulls layers that are not here."""
     upstream_token: str | None = field(default=None, repr=False)
     """The token for `upstream`; sent nowhere else."""
+    inline: bool = False
+    """Run nodes in the calling process, one after the other, with its own packages; no environment is built."""
+    seed: int | None = None
+    """Ids, and the `random` and numpy.random of every node, follow from it; None draws anew each time."""
+    clock: datetime | None = None
+    """The instant that all that is stored gets as its time, in UTC; None: the time that it is."""
+    environments: Path | None = None
+    """The folder of environments, their locks and what is known of interpreters, which homes may share; in the home
+    where None."""
+
+    def __post_init__(self) -> None:
+        for name in ("node_timeout", "node_memory"):
+            if self.inline and getattr(self, name) is not None:
+                raise SettingsError(
+                    f"{name} cannot be kept with inline=True, which runs nodes in the calling process; leave {name} "
+                    "out, or set inline=False"
+                )
 
 
 def default_home() -> Path:
@@ -131,13 +151,33 @@ def _bytes(value: Any) -> int:
     return int(number)
 
 
-def _home(value: Any) -> Path:
+def _folder(value: Any) -> Path:
     if not isinstance(value, str | os.PathLike) or not str(value):
         raise ValueError("must be the path of a folder")
     path = Path(value).expanduser().absolute()
     if path.exists() and not path.is_dir():
         raise ValueError("is a file, and must be a folder")
     return path
+
+
+def _instant(value: Any) -> datetime:
+    """A point in time, in UTC."""
+    moment = value
+    if isinstance(value, str):
+        try:
+            moment = datetime.fromisoformat(value.strip())
+        except ValueError:
+            moment = None
+    if isinstance(moment, datetime) and moment.utcoffset() is not None:
+        try:
+            return moment.astimezone(UTC)
+        except OverflowError:
+            raise ValueError("must lie in the years 1 to 9999 in UTC") from None
+    if isinstance(moment, date):
+        raise ValueError(
+            "must say its time zone, such as 2025-06-01T12:00:00+00:00 or datetime(…, tzinfo=timezone.utc)"
+        )
+    raise ValueError("must be a time with its zone, such as 2025-06-01T12:00:00+00:00")
 
 
 def is_loopback(host: str) -> bool:
@@ -198,10 +238,11 @@ def _progress(value: Any) -> Progress:
 
 
 PARSERS: dict[str, Callable[[Any], Any]] = {
-    "home": _home,
+    "home": _folder,
     "crs": _choice("EPSG:3857", "native"),
     "features": _choice("once", "intersecting"),
     "overlap": _number(float, 0),
+    "cut": _choice("balanced", "rows", "columns", "blocks", "medians", "random"),
     "cores": _number(int, 1),
     "node_timeout": _number(float, 0, exclusive=True),
     "node_memory": _bytes,
@@ -212,8 +253,15 @@ PARSERS: dict[str, Callable[[Any], Any]] = {
     "cache_size": _bytes,
     "upstream": service_url,
     "upstream_token": service_token,
+    "inline": _boolean,
+    "seed": _number(int, 0),
+    "clock": _instant,
+    "environments": _folder,
 }
-OPTIONAL = {"cores", "node_timeout", "node_memory", "offline", "progress", "upstream", "upstream_token"}
+OPTIONAL = {
+    "cores", "node_timeout", "node_memory", "offline", "progress", "upstream", "upstream_token", "seed", "clock",
+    "environments",
+}  # fmt: skip
 assert set(PARSERS) == {f.name for f in fields(Settings)}  # noqa: S101
 
 
@@ -254,7 +302,9 @@ def _from_environ(environ: Mapping[str, str]) -> dict[str, Any]:
     }
 
 
-def read_settings(given: Mapping[str, Any] | None = None, environ: Mapping[str, str] | None = None) -> Settings:
+def read_settings(
+    given: Mapping[str, Any] | None = None, environ: Mapping[str, str] | None = None, *, source: str = "configure"
+) -> Settings:
     """Settings from file, environment and `given`, the later winning.
 
     Parameters
@@ -263,13 +313,15 @@ def read_settings(given: Mapping[str, Any] | None = None, environ: Mapping[str, 
         What `configure` was called with.
     environ : mapping, optional
         The environment variables; those of the process where None.
+    source : str
+        Where `given` comes from, for errors.
 
     Raises
     ------
     SettingsError
         For an unknown name or an impossible value, naming the place where it was set.
     """
-    values = {name: _parse(name, value, "configure") for name, value in (given or {}).items()}
+    values = {name: _parse(name, value, source) for name, value in (given or {}).items()}
     from_environ = _from_environ(os.environ if environ is None else environ)
     homes = [place.pop("home", None) for place in (values, from_environ)]
     home = next(filter(None, homes), None) or default_home()

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import sqlite3
 import threading
-import time
 import uuid
 from collections.abc import Iterable
 from typing import Any
@@ -24,7 +23,7 @@ from ellipsis_local.accounts.checks import (
     checked_valid_for,
 )
 from ellipsis_local.accounts.tables import TokenRecord, User, UserRecord
-from ellipsis_local.accounts.tokens import LOG_IN, Tokens, checked_token, clean_token, digest_of, utc
+from ellipsis_local.accounts.tokens import LOG_IN, Tokens, checked_token, clean_token, digest_of, looks_hosted, utc
 from ellipsis_local.database import Database
 from ellipsis_local.errors import AccountError, ArgumentError, NotFoundError
 
@@ -41,11 +40,16 @@ HASHES_AT_ONCE = 2
 
 
 class Accounts:
-    """Users and tokens of one home; passwords and tokens are kept as hashes only."""
+    """Users and tokens of one home; passwords and tokens are kept as hashes only.
 
-    def __init__(self, database: Database) -> None:
+    Those of a mock are invented: a token of the hosted service is refused there, and hashes are cheap; a lasting home
+    makes them anew at the next login.
+    """
+
+    def __init__(self, database: Database, *, mocked: bool = False) -> None:
         self._database = database
         self._tokens = Tokens(database)
+        self._mocked = mocked
         self._hashing = threading.BoundedSemaphore(HASHES_AT_ONCE)
 
     # ----- logging in ------------------------------------------------------------------------------------------------
@@ -74,7 +78,7 @@ class Accounts:
         if row is None:
             made = self._hash(password)
             with self._database.transaction() as connection:
-                self._insert_user(connection, name, made, "INSERT OR IGNORE")
+                self._insert_user(connection, name, made, "INSERT OR IGNORE", self._database.seconds())
             row = self._row_of(name)
             # Where another process was faster, the row holds that one's password.
             right = row is not None and (row["password"] == made or self._matches(row, password))
@@ -93,13 +97,13 @@ class Accounts:
 
     def _hash(self, password: str) -> bytes:
         with self._hashing:
-            return passwords.hashed(password)
+            return passwords.hashed(password, cheap=self._mocked)
 
     def _matches(self, row: sqlite3.Row, password: str) -> bool:
         """Whether it is the password; a hash of the first release, or of weaker parameters, is made anew then."""
         with self._hashing:
             right = passwords.verified(password, row["salt"], row["password"])
-        if right and passwords.outdated(row["salt"], row["password"]):
+        if right and not self._mocked and passwords.outdated(row["salt"], row["password"]):
             new = self._hash(password)
             with self._database.transaction() as connection:
                 connection.execute(
@@ -124,7 +128,7 @@ class Accounts:
             raise self._exists(name)
         made = self._hash(password)
         with self._database.transaction() as connection:
-            if self._insert_user(connection, name, made, "INSERT OR IGNORE") == 0:
+            if self._insert_user(connection, name, made, "INSERT OR IGNORE", self._database.seconds()) == 0:
                 raise self._exists(name)
             user = User(str(uuid.uuid5(USERS, name)), name)
             if digest is not None:
@@ -136,14 +140,14 @@ class Accounts:
         return ArgumentError(f"there is a user {name!r} in this home already", argument="username", value=name)
 
     @staticmethod
-    def _insert_user(connection: sqlite3.Connection, name: str, made: bytes, insert: str) -> int:
+    def _insert_user(connection: sqlite3.Connection, name: str, made: bytes, insert: str, now: float) -> int:
         if name.startswith(RESERVED):
             raise ArgumentError(
                 f"username must not begin with {RESERVED!r}: such names are those of unknown tokens; choose another",
                 argument="username",
                 value=name,
             )
-        values = (str(uuid.uuid5(USERS, name)), name, b"", made, time.time())
+        values = (str(uuid.uuid5(USERS, name)), name, b"", made, now)
         return connection.execute(f"{insert} INTO users VALUES (?, ?, ?, ?, ?)", values).rowcount
 
     def users(self) -> list[UserRecord]:
@@ -151,7 +155,7 @@ class Accounts:
         rows = self._database.rows(
             "SELECT u.id, u.name, u.created, (SELECT count(*) FROM tokens t WHERE t.user = u.id AND "
             "(t.expires IS NULL OR t.expires > ?)) AS valid FROM users u ORDER BY u.name",
-            (time.time(),),
+            (self._database.seconds(),),
         )
         return [UserRecord(row["id"], row["name"], utc(row["created"]), row["valid"]) for row in rows]
 
@@ -222,16 +226,33 @@ class Accounts:
         Raises
         ------
         AccountError
-            For a token of this home that has expired or was revoked.
+            For a token of this home that has expired or was revoked, and, where such are not taken, for one that looks
+            like a token of the hosted service.
         """
         token = clean_token(token)
         if not token:
             raise ArgumentError("token must not be empty; log in with account.logIn", argument="token", value=token)
         found = self._tokens.find(token)
         if found is None:
+            if self._mocked and looks_hosted(token):
+                raise AccountError(
+                    "token looks like one of the hosted service, and ellipsis_local.mock takes none of these: "
+                    "use what account.logIn returns inside the mock, or any other text"
+                )
             name = f"{RESERVED}{digest_of(token).hex()[:12]}"
             return User(str(uuid.uuid5(USERS, name)), name)
         return found
+
+    def adopt(self, token: str) -> User:
+        """Whose token it is, as `user`; from now on servers of this home know it as well, for that user."""
+        user, text = self.user(token), clean_token(token)
+        if self._tokens.find(text) is None:
+            values = (user.id, user.name, b"", b"", self._database.seconds())
+            with self._database.transaction() as connection:
+                # No password is the one of an empty hash.
+                connection.execute("INSERT OR IGNORE INTO users VALUES (?, ?, ?, ?, ?)", values)
+                self._tokens.register(connection, user, digest_of(checked_token(text)))
+        return user
 
     def known_user(self, token: str) -> User:
         """Whose token it is; for servers, which let nobody else in.

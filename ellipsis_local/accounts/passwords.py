@@ -16,10 +16,16 @@ TIME_COST, MEMORY_KIB, PARALLELISM = 2, 19 * 1024, 1
 """The least that OWASP's cheat sheet on password storage recommends of argon2id: some 20 ms and 19 MiB a hash."""
 
 
+CHEAP_TIME_COST, CHEAP_MEMORY_KIB = 1, 8
+"""The least that argon2 can: for invented users, who protect nothing."""
+
+
 @functools.cache
-def _hasher() -> PasswordHasher:
+def _hasher(*, cheap: bool = False) -> PasswordHasher:
     from argon2 import PasswordHasher
 
+    if cheap:
+        return PasswordHasher(time_cost=CHEAP_TIME_COST, memory_cost=CHEAP_MEMORY_KIB, parallelism=1)
     return PasswordHasher(time_cost=TIME_COST, memory_cost=MEMORY_KIB, parallelism=PARALLELISM)
 
 
@@ -27,9 +33,9 @@ def _bytes(password: str) -> bytes:
     return password.encode("utf-8", "surrogatepass")
 
 
-def hashed(password: str) -> bytes:
+def hashed(password: str, *, cheap: bool = False) -> bytes:
     """The hash to keep, with its parameters and salt in it."""
-    return _hasher().hash(_bytes(password)).encode("ascii")
+    return _hasher(cheap=cheap).hash(_bytes(password)).encode("ascii")
 
 
 def verified(password: str, salt: bytes, stored: bytes) -> bool:

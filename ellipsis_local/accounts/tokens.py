@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import secrets
 import sqlite3
-import time
-import uuid
 from datetime import UTC, datetime
 from typing import Any
 
@@ -17,7 +16,7 @@ from ellipsis_local.accounts.tables import TokenRecord, User
 from ellipsis_local.database import Database
 from ellipsis_local.errors import AccountError, ArgumentError, NotFoundError
 
-__all__ = ["LOG_IN", "Tokens", "checked_token", "clean_token", "digest_of", "utc"]
+__all__ = ["LOG_IN", "Tokens", "checked_token", "clean_token", "digest_of", "looks_hosted", "utc"]
 
 MOST_TOKEN = 1024
 KEEP_SECONDS = 30 * 86400
@@ -40,6 +39,16 @@ def checked_token(token: Any) -> str:
     if any(character.isspace() for character in text):
         raise ArgumentError("token must not hold spaces", argument="token")
     return text
+
+
+HOSTED = re.compile(r"eyJ[\w-]+\.\S+|epat_\S+")
+"""What tokens of the hosted service look like (our reading): a login's is a JSON web token, an access token has this
+prefix. None that is given out here does."""
+
+
+def looks_hosted(token: str) -> bool:
+    """Whether a text may be a token of the hosted service."""
+    return HOSTED.fullmatch(token) is not None
 
 
 def utc(seconds: float) -> datetime:
@@ -69,7 +78,7 @@ class Tokens:
             return None
         if row["revoked"]:
             raise AccountError(f"this token of user {row['name']!r} was revoked; {LOG_IN}")
-        if row["expires"] is not None and row["expires"] <= time.time():
+        if row["expires"] is not None and row["expires"] <= self._database.seconds():
             raise AccountError(f"this token of user {row['name']!r} has expired; {LOG_IN}")
         return User(row["id"], row["name"], _grants(row["access_list"]))
 
@@ -80,7 +89,7 @@ class Tokens:
             "SELECT f.id, f.description, f.access_list, t.created, t.expires FROM tokens t "
             "JOIN token_facts f ON f.token = t.token WHERE t.user = ? AND (t.expires IS NULL OR t.expires > ?) "
             "ORDER BY t.created, t.rowid",
-            (user.id, time.time()),
+            (user.id, self._database.seconds()),
         )
         return [
             TokenRecord(
@@ -103,14 +112,14 @@ class Tokens:
             found = connection.execute(query, (user.id,)).fetchall()
             connection.executemany(
                 "INSERT INTO token_facts (token, id, description) VALUES (?, ?, 'login')",
-                [(row["token"], str(uuid.uuid4())) for row in found],
+                [(row["token"], self._database.new_id()) for row in found],
             )
 
     def give(
         self, connection: sqlite3.Connection, user_id: str, description: str, granted: str | None, seconds: int | None
     ) -> tuple[str, str]:
         """The id and the text of a new token; those that are over for long are dropped."""
-        now, token = time.time(), f"local_{secrets.token_urlsafe(32)}"
+        now, token = self._database.seconds(), f"local_{secrets.token_urlsafe(32)}"
         connection.execute("DELETE FROM tokens WHERE expires < ?", (now - KEEP_SECONDS,))
         expires = None if seconds is None else now + seconds
         return self._insert(connection, digest_of(token), user_id, description, granted, expires), token
@@ -131,8 +140,8 @@ class Tokens:
             connection.execute("DELETE FROM tokens WHERE token = ?", (digest,))
         self._insert(connection, digest, user.id, "registered", None, None)
 
-    @staticmethod
     def _insert(
+        self,
         connection: sqlite3.Connection,
         digest: bytes,
         user_id: str,
@@ -140,9 +149,11 @@ class Tokens:
         granted: str | None,
         expires: float | None,
     ) -> str:
-        token_id = str(uuid.uuid4())
+        token_id = self._database.new_id()
         try:
-            connection.execute("INSERT INTO tokens VALUES (?, ?, ?, ?)", (digest, user_id, time.time(), expires))
+            connection.execute(
+                "INSERT INTO tokens VALUES (?, ?, ?, ?)", (digest, user_id, self._database.seconds(), expires)
+            )
         except sqlite3.IntegrityError as error:
             raise AccountError("the user was removed meanwhile") from error
         connection.execute(
@@ -155,7 +166,7 @@ class Tokens:
         """Let a token be valid no longer; NotFoundError where the user has no such valid token."""
         token_id = canonical("accessTokenId", token_id)
         self._adopt(user)
-        now = time.time()
+        now = self._database.seconds()
         with self._database.transaction() as connection:
             # Expired as well, so that a first release on the same home refuses it, too.
             changed = connection.execute(

@@ -8,6 +8,7 @@ from ellipsis_local.environments.interpreters import (
     find_interpreters,
     parse_interpreter,
 )
+from ellipsis_local.environments.own import OwnEnvironments
 from ellipsis_local.environments.record import Environment, EnvironmentInfo
 from ellipsis_local.environments.requirements import WORKER_REQUIREMENTS, check_requirements, normalise
 
@@ -18,6 +19,7 @@ __all__ = [
     "EnvironmentInfo",
     "Environments",
     "Interpreter",
+    "OwnEnvironments",
     "check_requirements",
     "choose_interpreter",
     "find_interpreters",

@@ -21,7 +21,7 @@ from pathlib import Path
 from ellipsis_local.environments.bytecode import Compilations, compile_now
 from ellipsis_local.environments.filling import Request, fill
 from ellipsis_local.environments.installer import child_environ
-from ellipsis_local.environments.interpreters import Interpreter
+from ellipsis_local.environments.interpreters import Interpreter, choose_interpreter
 from ellipsis_local.environments.record import (
     Environment,
     EnvironmentInfo,
@@ -40,7 +40,7 @@ from ellipsis_local.environments.shelf import Shelf
 from ellipsis_local.errors import EnvironmentBuildError, InterpreterError
 from ellipsis_local.home import Home
 
-__all__ = ["Environments"]
+__all__ = ["Environments", "Report", "silent"]
 
 # A change in how environments are made must change their keys.
 FORMAT = 1
@@ -51,12 +51,15 @@ Report = Callable[[str], None]
 Infos = list[EnvironmentInfo]
 
 
-def _silent(_: str) -> None:
+def silent(_: str) -> None:
     pass
 
 
 class Environments:
     """The environments of one home; several objects, threads and processes may use it at once."""
+
+    own = False
+    """Whether they stand for the calling process; see `ellipsis_local.environments.own`."""
 
     def __init__(
         self,
@@ -84,6 +87,10 @@ class Environments:
         self._background = background
         self._compilations = Compilations()
 
+    def choose(self, name: str) -> Interpreter:
+        """The interpreter of a name that the service knows; see `choose_interpreter`."""
+        return choose_interpreter(name, self._home, self._environ)
+
     def plan(self, interpreter: Interpreter, requirements: Iterable[str] = ()) -> str:
         """The key of a specification; equal ones, however written, have the same. Makes nothing.
 
@@ -107,7 +114,7 @@ class Environments:
         return environment if environment is not None and environment.python.exists() else None
 
     def ensure(
-        self, interpreter: Interpreter, requirements: Iterable[str] = (), report: Report = _silent
+        self, interpreter: Interpreter, requirements: Iterable[str] = (), report: Report = silent
     ) -> Environment:
         """The environment of this specification: the ready one at once, else a new one.
 
@@ -127,7 +134,7 @@ class Environments:
         return self._ensure(interpreter, requirements, report, offline=self._offline)
 
     def prefetch(
-        self, interpreter: Interpreter, requirements: Iterable[str] = (), report: Report = _silent
+        self, interpreter: Interpreter, requirements: Iterable[str] = (), report: Report = silent
     ) -> Environment:
         """As `ensure`, asking the index at once, and with all bytecode compiled on return: ready to go offline."""
         # offline=True stays: the user's setting is stronger than the name of the call
@@ -207,7 +214,7 @@ class Environments:
         folder = self._shelf.folder(key)
         try:
             self._shelf.remove(folder)
-            fill(folder, request, self._home.cache / "virtualenv", self._environ, report, lease)
+            fill(folder, request, self._home.building.cache / "virtualenv", self._environ, report, lease)
             environment = Environment(
                 key=key,
                 folder=folder,

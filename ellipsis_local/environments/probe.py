@@ -53,8 +53,8 @@ class Probe:
     """What the files asked so far said of themselves; None for a file that is no usable Python."""
 
     def __init__(self, home: Home, environ: Mapping[str, str]) -> None:
-        self._home = home
-        self._file = home.cache / "interpreters.json"
+        self._home = home.building
+        self._file = self._home.cache / "interpreters.json"
         # __PYVENV_LAUNCHER__ makes a macOS Python believe that it is another one.
         self._environ = {name: value for name, value in environ.items() if name != "__PYVENV_LAUNCHER__"}
         self._kept = self._read()

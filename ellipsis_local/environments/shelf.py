@@ -22,7 +22,7 @@ class Shelf:
     """The environments of one home as folders; what is in them is not looked at, except for the record."""
 
     def __init__(self, home: Home) -> None:
-        self._home = home
+        self._home = home.building
         self._root = home.environments
 
     def folder(self, key: str) -> Path:

@@ -147,7 +147,7 @@ class Changing(History):
             with self.store.catalogue.transaction() as connection:
                 self._writable(timestamp.path_id, timestamp.id)
                 self.store.catalogue.add_files(timestamp.path_id, timestamp.id, staged.rows)
-                insert_entry(connection, timestamp.id, row.id, "add", numbers, None, user)
+                insert_entry(connection, timestamp.id, row.id, "add", numbers, None, user, self.database.now())
         return feature_ids(row.id, numbers.tolist())
 
     # ----- editing ---------------------------------------------------------------------------------------------------
@@ -285,7 +285,10 @@ class Changing(History):
                             "changed, try again",
                             source=file.name,
                         )
-                    insert_entry(connection, timestamp.id, file.id, one.action, one.numbers, one.before, user)
+                    insert_entry(
+                        connection, timestamp.id, file.id, one.action, one.numbers, one.before, user,
+                        self.database.now(),
+                    )  # fmt: skip
         except BaseException:
             for one in made:
                 one.version.path.unlink(missing_ok=True)

@@ -60,12 +60,13 @@ def insert_entry(
     numbers: Integers,
     before: bytes | None,
     user: Author | None,
+    now: datetime,
 ) -> None:
     connection.execute(
         "INSERT INTO feature_changes (timestamp_id, file_id, action, date, user_id, username, low, high, numbers, "
         "before) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
-            timestamp_id, file_id, action, to_text(datetime.now(UTC)),
+            timestamp_id, file_id, action, to_text(now),
             None if user is None else user.id, None if user is None else user.name,
             int(numbers[0]), int(numbers[-1]), packed(np.asarray(numbers, np.int64)), before,
         ),

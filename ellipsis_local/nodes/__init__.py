@@ -2,11 +2,13 @@
 
 from ellipsis_local.nodes.engine import Engine, NodeOutcome, Parts, Pool, Program
 from ellipsis_local.nodes.function import describe_function
+from ellipsis_local.nodes.inline import InlineEngine
 from ellipsis_local.nodes.local import LocalEngine
 from ellipsis_local.nodes.sent import Sent, describe_sent
 
 __all__ = [
     "Engine",
+    "InlineEngine",
     "LocalEngine",
     "NodeOutcome",
     "Parts",

@@ -43,6 +43,10 @@ class Program:
     """Ids of the GPUs that are handed out; None or empty: nodes see none."""
     timeout: float | None
     memory: int | None
+    seed: int | None = None
+    """Where it is given, `random` and numpy.random of a node, and the names of its result files, follow from it."""
+    clock: float | None = None
+    """Where it is given, the time of all lines of the log, in seconds since 1970."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +64,9 @@ class NodeOutcome:
     """A large result: the name of its file in the compute's `results`."""
     kind: FailureKind | None = None
     text: str = ""
+    peak_memory: int | None = None
+    """The most bytes of physical memory that the node's process held while it ran: see `inside`'s `peak`. None where
+    the node did not answer, runs in the calling process, or its system does not tell."""
 
     def error(self, compute_id: str) -> NodeError:
         """The failure as the exception that the caller sees."""
@@ -105,7 +112,11 @@ class Pool(Protocol):
 
 
 class Engine(Protocol):
-    """Starts pools."""
+    """Starts pools.
+
+    One whose attribute `in_process` is true runs nodes in the calling process: with its packages, so that no
+    environment is built for them, and with its interpreter, whatever was asked for.
+    """
 
     def start(self, program: Program, parts: Callable[[], Parts]) -> Pool:
         """Start the nodes; returns when they are ready.

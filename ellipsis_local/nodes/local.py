@@ -13,6 +13,7 @@ from typing import Any
 
 from ellipsis_local.errors import EngineError
 from ellipsis_local.inside.ellipsis_node.frames import read_frame, write_frame
+from ellipsis_local.inside.ellipsis_node.offline import closed_hosts
 from ellipsis_local.nodes.engine import SMALL_RESULT_BYTES, NodeOutcome, Parts, Program
 
 __all__ = ["LocalEngine"]
@@ -71,17 +72,25 @@ class LocalPool:
             (folder / name).mkdir(parents=True, exist_ok=True)
         self._stderr = folder / "host.log"
         workers = worker_count(program.nodes, program.cores, len(program.gpus or ()))
-        with self._stderr.open("ab") as stderr:
-            self._process = subprocess.Popen(
-                [str(program.python), "-s", "-u", str(HOST), *(["--vectors"] if program.vectors else [])],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=stderr,
-                env=node_environ(environ, max(1, program.cores // workers)),
-                cwd=folder / "scratch",
-                # Ctrl-C in a terminal goes to the caller alone, and the pool can be ended as one group.
-                start_new_session=True,
-            )
+        given = node_environ(environ, max(1, program.cores // workers))
+        if program.seed is not None:
+            # The order of a set of texts would be another in every process.
+            given["PYTHONHASHSEED"] = str(program.seed % 2**32)
+        try:
+            with self._stderr.open("ab") as stderr:
+                self._process = subprocess.Popen(
+                    [str(program.python), "-s", "-u", str(HOST), *(["--vectors"] if program.vectors else [])],
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    stderr=stderr,
+                    env=given,
+                    cwd=folder / "scratch",
+                    # Ctrl-C in a terminal goes to the caller alone, and the pool can be ended as one group.
+                    start_new_session=True,
+                )
+        except OSError as error:
+            # The compute may be terminated, and its folder cleared, at this very moment.
+            raise EngineError(f"the node program {program.python} cannot be started: {error}") from error
         try:
             # While it imports what it needs, the layers may still have to be cut.
             self._start(workers, parts())
@@ -100,7 +109,11 @@ class LocalPool:
             "workers": workers,
             "gpus": list(program.gpus) if program.gpus else None,
             "memory": program.memory,
+            "closed": closed_hosts(),
             "limit": SMALL_RESULT_BYTES,
+            "seed": program.seed,
+            "compute": program.folder.name,
+            "clock": program.clock,
         }
         alarm = threading.Timer(START_SECONDS, self.close)
         alarm.daemon = True

@@ -16,7 +16,7 @@ from ellipsis_local.errors import ArgumentError
 from ellipsis_local.partitions.grid import Axis, Grid, Tree, Window
 from ellipsis_local.types import Extent
 
-__all__ = ["bisect_rasters"]
+__all__ = ["bisect_rasters", "choose_guide", "halves", "nearest"]
 
 SNAP = 1.05
 """How much more the busiest node may do for a cut at an edge of blocks, where each block is decoded once."""
@@ -31,8 +31,8 @@ class Cut(NamedTuple):
     load: float
 
 
-def bisect_rasters(grids: Sequence[Grid], nodes: int) -> Tree:
-    """Cut the union of the grids for `nodes` nodes; every cell holds at least one pixel.
+def bisect_rasters(grids: Sequence[Grid], nodes: int, cell: Extent | None = None) -> Tree:
+    """Cut the union of the grids, or a cell of it, for `nodes` nodes; every cell holds at least one pixel.
 
     Raises
     ------
@@ -46,14 +46,14 @@ def bisect_rasters(grids: Sequence[Grid], nodes: int) -> Tree:
             argument="nodes",
             value=nodes,
         )
-    return _bisect(grids, reduce(Extent.union, (grid.extent for grid in grids)), nodes)
+    return _bisect(grids, cell or reduce(Extent.union, (grid.extent for grid in grids)), nodes)
 
 
 def _bisect(grids: Sequence[Grid], cell: Extent, nodes: int) -> Tree:
     if nodes == 1:
         return None
     axis, position, first, _ = _choose(grids, cell, nodes)
-    north_or_west, south_or_east = _halves(cell, axis, position)
+    north_or_west, south_or_east = halves(cell, axis, position)
     return (
         axis,
         position,
@@ -62,7 +62,8 @@ def _bisect(grids: Sequence[Grid], cell: Extent, nodes: int) -> Tree:
     )
 
 
-def _halves(cell: Extent, axis: Axis, position: float) -> tuple[Extent, Extent]:
+def halves(cell: Extent, axis: Axis, position: float) -> tuple[Extent, Extent]:
+    """West and east of a cut, or north and south."""
     if axis == "x":
         return cell._replace(x_max=position), cell._replace(x_min=position)
     return cell._replace(y_min=position), cell._replace(y_max=position)
@@ -71,7 +72,7 @@ def _halves(cell: Extent, axis: Axis, position: float) -> tuple[Extent, Extent]:
 def _choose(grids: Sequence[Grid], cell: Extent, nodes: int) -> Cut:
     """The preferred axis where it balances, else the one that balances better."""
     windows = [grid.window(cell) for grid in grids]
-    guide, window = _guide(grids, windows, cell, nodes)
+    guide, window = choose_guide(grids, windows, cell, nodes)
     best: Cut | None = None
     for axis in _axes(guide, window):
         cut = _cut(grids, windows, guide, window, cell, axis, nodes)
@@ -84,7 +85,7 @@ def _choose(grids: Sequence[Grid], cell: Extent, nodes: int) -> Cut:
     return best
 
 
-def _guide(grids: Sequence[Grid], windows: Sequence[Window], cell: Extent, nodes: int) -> tuple[Grid, Window]:
+def choose_guide(grids: Sequence[Grid], windows: Sequence[Window], cell: Extent, nodes: int) -> tuple[Grid, Window]:
     """The first raster that covers the cell and has a pixel for every node, else the one with the most pixels."""
     for grid, window in zip(grids, windows, strict=True):
         own = grid.extent
@@ -133,17 +134,17 @@ def _cut(
     def at(edge: int) -> Cut | None:
         return _weigh(grids, windows, cell, axis, origin + edge * step, nodes)
 
-    edges = [_round(place)]
+    edges = [nearest(place)]
     if count > 1:  # inside the guide there is always a cut that leaves pixels on both sides
-        edges.append(min(max(_round(place), start + 1), start + count - 1))
+        edges.append(min(max(nearest(place), start + 1), start + count - 1))
     by_pixel = next((cut for cut in map(at, edges) if cut is not None), None)
-    by_block = at(_round((place + offset) / block) * block - offset)
+    by_block = at(nearest((place + offset) / block) * block - offset)
     if by_block is not None and (by_pixel is None or by_block.load <= SNAP * by_pixel.load):
         return by_block
     return by_pixel
 
 
-def _round(value: float) -> int:
+def nearest(value: float) -> int:
     """To the nearest whole number, halves up (Python's own rounds them to even)."""
     return math.floor(value + 0.5)
 
@@ -152,7 +153,7 @@ def _weigh(
     grids: Sequence[Grid], windows: Sequence[Window], cell: Extent, axis: Axis, position: float, nodes: int
 ) -> Cut | None:
     """What a cut at `position` means, or None where one side could not give a pixel to each of its nodes."""
-    one, two = _halves(cell, axis, position)
+    one, two = halves(cell, axis, position)
     if one.width < 0 or one.height < 0 or two.width < 0 or two.height < 0:
         return None
     ones = [grid.window(one).pixels for grid in grids]

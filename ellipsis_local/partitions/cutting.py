@@ -23,6 +23,8 @@ from ellipsis_local.partitions import npy, tasks
 from ellipsis_local.partitions.cache import CutCache
 from ellipsis_local.partitions.grid import Tree, cells, pad
 from ellipsis_local.partitions.helpers import Helpers, Task
+from ellipsis_local.partitions.here import Here, Place, is_for_here
+from ellipsis_local.partitions.patterns import lay_on_extent, pattern_of
 from ellipsis_local.partitions.request import CutRequest, RasterPlan, VectorPlan, content, tree_from_json
 from ellipsis_local.types import Extent
 
@@ -38,7 +40,7 @@ class Making:
     request: CutRequest
     cores: int
     report: Callable[[str], None]
-    helpers: Helpers
+    helpers: Helpers | Here
     tree: Tree = None
     keys: list[str] = field(default_factory=list)
     cuts: dict[str, Json] = field(default_factory=dict)
@@ -47,8 +49,18 @@ class Making:
     """By key: the folders of those that are missing."""
 
 
-def make(home: Home, cache: CutCache, request: CutRequest, cores: int, report: Callable[[str], None]) -> Json:
+def make(
+    home: Home,
+    cache: CutCache,
+    request: CutRequest,
+    cores: int,
+    report: Callable[[str], None],
+    *,
+    here: Place = "never",
+) -> Json:
     """Cut what is not cut yet; returns the index of the request (see `cache`).
+
+    `here`: what may be cut in this process and not in helpers, where it is little.
 
     Raises
     ------
@@ -57,11 +69,12 @@ def make(home: Home, cache: CutCache, request: CutRequest, cores: int, report: C
     StoreError
         The home cannot be written, or is full.
     """
-    helpers = Helpers(tasks.count_helpers(request, cores), home.bytecode)
+    helpers: Helpers | Here
+    helpers = Here() if is_for_here(request, here) else Helpers(tasks.count_helpers(request, cores), home.bytecode)
     # Left in this order: helpers end first, whatever happened, then drafts are published or vanish, then locks go.
     with _store_errors(home), ExitStack() as drafts, helpers:
         making = Making(request, cores, report, helpers, request.tree)
-        if request.vectors and not request.rasters:
+        if not request.settled:
             making.tree = _tree_of_features(home, making)
         making.keys = [tasks.layer_key(request, plan, making.tree) for plan in request.layers]
         _lock_missing(home, cache, making, drafts)
@@ -78,19 +91,21 @@ def _store_errors(home: Home) -> Iterator[None]:
 
 
 def _tree_of_features(home: Home, making: Making) -> Tree:
-    """Read the vector layers, each kept by its helper for the cutting, and balance their features."""
-    if making.request.nodes == 1:
-        return None
+    """Read the vector layers, each kept by its helper for the cutting, and cut by their features or their extent."""
+    request = making.request
     folder = home.temporary(home.cuts)
     try:
         loads: list[Task] = []
-        for number, plan in enumerate({content(plan): plan for plan in making.request.vectors}.values()):
+        for number, plan in enumerate({content(plan): plan for plan in request.vectors}.values()):
             making.report(f"reading layer {plan.id}")
             loads.append(tasks.vector_task(plan, number) | {"do": "load", "points": str(folder / f"{number}.npy")})
-        root = _union(answer["extent"] for answer in making.helpers.run(loads))
+        extents = [answer["extent"] for answer in making.helpers.run(loads)]
+        root = pad(_union(iter([*extents, *(plan.grid.extent for plan in request.rasters)])))
+        if request.cut not in ("balanced", "medians"):
+            return lay_on_extent(pattern_of(request.cut, request.nodes, request.seed), root)
         points = [task["points"] for task in loads]
-        task = {"do": "bisect", "id": loads[0]["id"], "points": points, "extent": pad(root)}
-        task |= {"nodes": making.request.nodes}
+        task = {"do": "bisect", "id": loads[0]["id"], "points": points, "extent": root}
+        task |= {"nodes": request.nodes}
         (answer,) = making.helpers.run([task])
         return tree_from_json(answer["tree"])
     finally:

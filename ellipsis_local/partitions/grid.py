@@ -14,9 +14,12 @@ from typing import Literal, NamedTuple, TypeAlias
 
 from ellipsis_local.types import Extent
 
-__all__ = ["EVERYWHERE", "Axis", "Grid", "Tree", "Window", "cells", "count_leaves", "pad", "pieces"]
+__all__ = ["EVERYWHERE", "Axis", "Cut", "Grid", "Tree", "Window", "cells", "count_leaves", "pad", "pieces"]
 
 Axis = Literal["x", "y"]
+
+Cut = Literal["balanced", "rows", "columns", "blocks", "medians", "random"]
+"""Ways to cut; see `patterns`, and for `balanced` `bisect` and `points`."""
 
 Tree: TypeAlias = "tuple[Axis, float, Tree, Tree] | None"
 """A cell that stays whole (None), or a cut: axis, coordinate, first half, second half.

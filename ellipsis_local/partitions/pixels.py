@@ -186,6 +186,13 @@ _open: dict[str, Any] = {}
 _stack: dict[str, ExitStack] = {}
 
 
+def close_datasets() -> None:
+    """Close what is kept open from one task to the next."""
+    _open.clear()
+    while _stack:
+        _stack.popitem()[1].close()
+
+
 def _dataset(location: str) -> Any:
     if location not in _open:
         while len(_open) >= OPEN_FILES:

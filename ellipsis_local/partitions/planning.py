@@ -9,7 +9,8 @@ from typing import Literal
 from ellipsis_local.errors import ArgumentError, PartitionError
 from ellipsis_local.partitions import crs as names
 from ellipsis_local.partitions.bisect import bisect_rasters
-from ellipsis_local.partitions.grid import Tree
+from ellipsis_local.partitions.grid import Cut, Tree, count_leaves
+from ellipsis_local.partitions.patterns import lay_on_rasters, pattern_of
 from ellipsis_local.partitions.rasters import plan_raster
 from ellipsis_local.partitions.request import CutRequest, LayerPlan, VectorPlan, VectorSource
 from ellipsis_local.types import Timestamp
@@ -24,6 +25,9 @@ def plan(
     crs: Literal["EPSG:3857", "native"] = "EPSG:3857",
     features: Literal["once", "intersecting"] = "once",
     overlap: float = 0.0,
+    cut: Cut = "balanced",
+    seed: int = 0,
+    tree: Tree = None,
 ) -> CutRequest:
     """Decide everything about a cut that does not need the data.
 
@@ -39,6 +43,12 @@ def plan(
         A feature in the one cell that holds a point of it, or in every cell that it touches (our choice).
     overlap : float
         Halo around each cell, in units of the CRS.
+    cut : {'balanced', 'rows', 'columns', 'blocks', 'medians', 'random'}
+        For balance (see `bisect`), or another way (see `patterns`); `medians` goes by the features, if there are any.
+    seed : int
+        Of a random cut.
+    tree : Tree
+        These very cells, whatever `cut` says.
 
     Raises
     ------
@@ -53,18 +63,26 @@ def plan(
         raise ArgumentError(f"overlap must be 0 or more, and finite, not {overlap}", argument="overlap", value=overlap)
     if not layers:
         return CutRequest(None, nodes, features, float(overlap), (), None)
+    if tree is not None and count_leaves(tree) != nodes:
+        raise ArgumentError(f"tree has {count_leaves(tree)} cells, and nodes is {nodes}", argument="tree", value=tree)
     target = names.WEB_MERCATOR if crs == "EPSG:3857" else _shared_crs(layers)
     plans = tuple(_plan_layer(timestamp, target) for timestamp in layers)
-    return CutRequest(target, nodes, features, float(overlap), plans, _tree(plans, nodes))
+    tree = tree or _tree(plans, nodes, cut, seed)
+    return CutRequest(target, nodes, features, float(overlap), plans, tree, cut, seed)
 
 
 def _plan_layer(timestamp: Timestamp, target: str) -> LayerPlan:
     return plan_raster(timestamp, target) if timestamp.type == "raster" else _plan_vector(timestamp, target)
 
 
-def _tree(plans: Sequence[LayerPlan], nodes: int) -> Tree:
+def _tree(plans: Sequence[LayerPlan], nodes: int, cut: Cut, seed: int) -> Tree:
+    """The cells, where rasters decide them; None where the features do, which have to be read first."""
     grids = [layer.grid for layer in plans if not isinstance(layer, VectorPlan)]
-    return bisect_rasters(grids, nodes) if grids else None
+    if not grids or (cut == "medians" and len(grids) < len(plans)):
+        return None
+    if cut == "balanced":
+        return bisect_rasters(grids, nodes)
+    return lay_on_rasters(pattern_of(cut, nodes, seed), grids)
 
 
 def _shared_crs(layers: Sequence[Timestamp]) -> str:

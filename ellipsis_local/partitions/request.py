@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, fields
 from functools import cached_property
 from typing import Any, Literal, TypeAlias, cast
 
-from ellipsis_local.partitions.grid import Grid, Tree
+from ellipsis_local.partitions.grid import Cut, Grid, Tree
 from ellipsis_local.types import Extent
 
 __all__ = ["CutRequest", "Nodata", "Partitioning", "RasterPlan", "RasterSource", "VectorPlan", "VectorSource"]
@@ -93,6 +93,10 @@ class CutRequest:
     layers: tuple[LayerPlan, ...]
     tree: Tree
     """The cells where rasters decide them; None where one cell or the features do."""
+    cut: Cut = "balanced"
+    """How the features are cut, where they decide."""
+    seed: int = 0
+    """Of a random cut."""
 
     @property
     def rasters(self) -> tuple[RasterPlan, ...]:
@@ -105,9 +109,16 @@ class CutRequest:
     @cached_property
     def key(self) -> str:
         """Equal for requests with equal partitions, whatever ids and places their layers have."""
+        how = [] if self.cut == "balanced" or self.settled else [self.cut, self.seed if self.cut == "random" else 0]
         return digest(
-            [_nameless(layer) for layer in self.layers], self.crs, self.nodes, self.features, self.overlap, self.tree
-        )
+            [_nameless(layer) for layer in self.layers], self.crs, self.nodes, self.features, self.overlap, self.tree,
+            *how,
+        )  # fmt: skip
+
+    @property
+    def settled(self) -> bool:
+        """Whether the cells are known without reading a feature."""
+        return self.tree is not None or self.nodes == 1 or not self.vectors
 
     def to_json(self) -> dict[str, Any]:
         """As JSON-ready data; `from_json` takes it back."""
@@ -119,7 +130,8 @@ class CutRequest:
         layers = tuple(layer_from_json(layer) for layer in data["layers"])
         return cls(
             **{
-                **{field.name: data[field.name] for field in fields(cls)},
+                # Records of before know no cut and no seed.
+                **{field.name: data[field.name] for field in fields(cls) if field.name in data},
                 "layers": layers,
                 "tree": tree_from_json(data["tree"]),
             }

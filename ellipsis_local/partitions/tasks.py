@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from ellipsis_local.partitions.grid import EVERYWHERE, Tree, Window, cells, piec
 from ellipsis_local.partitions.helpers import Task
 from ellipsis_local.partitions.request import CutRequest, LayerPlan, RasterPlan, VectorPlan, content, digest
 
-__all__ = ["count_helpers", "layer_key", "raster_part", "raster_tasks", "raster_windows", "vector_task"]
+__all__ = ["count_helpers", "is_small", "layer_key", "raster_part", "raster_tasks", "raster_windows", "vector_task"]
 
 TASK_BYTES = 64 * 2**20
 """At most about how many bytes of pixels make one task."""
@@ -21,6 +22,11 @@ SMALL_TASK_BYTES = 8 * 2**20
 """Fewer are not divided any further."""
 HELPER_BYTES = 16 * 2**20
 """Bytes of pixels that are worth the start of one more process."""
+
+SMALL_BYTES = 16 * 2**20
+"""Bytes of pixels and features that are cut faster than a process starts."""
+VECTOR_FACTOR = 4
+"""Features take longer than pixels."""
 
 
 def layer_key(request: CutRequest, plan: LayerPlan, tree: Tree) -> str:
@@ -94,3 +100,14 @@ def count_helpers(request: CutRequest, cores: int) -> int:
     worth = len({content(plan) for plan in request.vectors})
     pixels = sum(plan.grid.pixels * plan.bands * npy.itemsize(plan.dtype) for plan in request.rasters)
     return max(1, min(cores, worth + math.ceil(pixels / HELPER_BYTES)))
+
+
+def is_small(request: CutRequest) -> bool:
+    """Whether the layers are so small that one process cuts them faster than another one starts."""
+    size = sum(plan.grid.pixels * plan.bands * npy.itemsize(plan.dtype) for plan in request.rasters)
+    for plan in request.vectors:
+        for source in plan.sources:
+            # A location may lie within an archive: as large as that is, at least.
+            with suppress(OSError):
+                size += VECTOR_FACTOR * Path(source.location).stat().st_size
+    return size <= SMALL_BYTES

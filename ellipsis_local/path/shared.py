@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
@@ -63,11 +62,10 @@ def _timestamp(drive: Drive, type: Layer, path_id: Any, timestamp_id: Any, neede
 
 def add_timestamp(type: Layer, path_id: Any, token: Any, description: Any, date: Any) -> dict[str, str]:
     path = arguments.uuid_text("pathId", path_id)
-    now = datetime.now(UTC)
     drive = drive_of(token)
     added = drive.store.add_timestamp(
         drive.layer(path, type, EDIT).id,
-        date=arguments.date_range("date", date) or (now, now),
+        date=arguments.date_range("date", date),
         description=arguments.optional_string("description", description),
     )
     return {"id": added}

@@ -17,7 +17,7 @@ Everything is read from text (ast); nothing of the user is imported or run.
 from ellipsis_local.preflight.findings import RULES, Finding
 from ellipsis_local.preflight.form import lambda_finding, no_source_finding, wrapped_finding
 from ellipsis_local.preflight.function import check_function, outer_names
-from ellipsis_local.preflight.installed import Installed, installed_in
+from ellipsis_local.preflight.installed import Installed, installed_in, installed_with
 from ellipsis_local.preflight.script import Report, check_script
 from ellipsis_local.preflight.source import Source, parse, read_source, service_text
 from ellipsis_local.preflight.surroundings import Origin, Surroundings
@@ -33,6 +33,7 @@ __all__ = [
     "check_function",
     "check_script",
     "installed_in",
+    "installed_with",
     "lambda_finding",
     "no_source_finding",
     "outer_names",

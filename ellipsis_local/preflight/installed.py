@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import importlib.metadata
 import os
+import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
 
-from ellipsis_local.preflight.modules import normal, requirement_name
+from ellipsis_local.preflight.modules import NODES_OWN, SERVICE_HAS, normal, requirement_name
 
-__all__ = ["Installed", "installed_in"]
+__all__ = ["Installed", "installed_in", "installed_with"]
 
 PLAIN_PTH = ("_virtualenv.pth", "distutils-precedence.pth")
 """Files that every environment may have and that add no modules of a package."""
@@ -56,6 +57,29 @@ def installed_in(environment: Path) -> Installed | None:
     """What the virtual environment in a folder holds; None where there is none."""
     sites = tuple(sorted({str(site.resolve()) for site in environment.glob("lib*/python3.*/site-packages")}))
     return _installed(sites) if sites else None
+
+
+@lru_cache(maxsize=32)
+def installed_with(requirements: tuple[str, ...]) -> Installed:
+    """What an environment with these requirements would hold, as far as this process has the same packages."""
+    asked = (*requirements, *SERVICE_HAS, *NODES_OWN.values())
+    sites = tuple(path for path in sys.path if os.path.isdir(path))  # noqa: PTH112 - many, and mostly folders
+    whole = Installed(sites, frozenset(), False)
+    modules: set[str] = set()
+    complete = True
+    for name in whole.come_with(asked):
+        try:
+            files = importlib.metadata.distribution(name).files
+        except importlib.metadata.PackageNotFoundError:
+            files = None
+        if files is None:
+            # What it would bring is not known; an extra that nobody asked for would bring nothing.
+            complete &= name not in map(requirement_name, requirements)
+        for file in files or ():
+            first = file.parts[0]
+            if len(file.parts) > 1 or first.endswith((".py", ".so")):
+                modules.add(first.partition(".")[0])
+    return Installed(sites, frozenset(modules), complete)
 
 
 @lru_cache(maxsize=32)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Iterable
 from typing import Any
 
@@ -12,6 +11,7 @@ from ellipsis_local.accounts import User
 from ellipsis_local.accounts.checks import checked_name
 from ellipsis_local.database import Database
 from ellipsis_local.errors import ArgumentError, NotFoundError
+from ellipsis_local.identity import STEP
 from ellipsis_local.sharing.rights import VIEW, Rights
 from ellipsis_local.store import Catalogue
 from ellipsis_local.store.records import path_record
@@ -114,7 +114,10 @@ class Marks:
         with self._catalogue.transaction() as connection:
             path = self._catalogue.get_path(path_id)
             if favourite:
-                connection.execute("INSERT OR IGNORE INTO favourites VALUES (?, ?, ?)", (user.id, path.id, time.time()))
+                connection.execute(
+                    "INSERT OR IGNORE INTO favourites SELECT ?, ?, max(?, ifnull(max(created) + ?, 0)) FROM favourites",
+                    (user.id, path.id, self._database.seconds(), STEP),
+                )
             else:
                 connection.execute("DELETE FROM favourites WHERE user = ? AND path_id = ?", (user.id, path.id))
 

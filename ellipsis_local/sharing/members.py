@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import json
 import sqlite3
-import time
-import uuid
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any, Literal, NamedTuple
@@ -18,6 +16,7 @@ from ellipsis_local.accounts import Accounts, User, checked_access
 from ellipsis_local.accounts.checks import checked_name
 from ellipsis_local.database import Database
 from ellipsis_local.errors import AccessError, ArgumentError, NotFoundError
+from ellipsis_local.identity import STEP
 from ellipsis_local.sharing.rights import Rights
 from ellipsis_local.store import Catalogue
 from ellipsis_local.store.ids import as_uuid
@@ -212,7 +211,15 @@ class Invites:
             connection.execute(
                 "INSERT INTO invites VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (path_id, user) DO UPDATE SET "
                 "sender = excluded.sender, sender_name = excluded.sender_name, access = excluded.access",
-                (str(uuid.uuid4()), path.id, user.id, by.id, by.name, json.dumps(given), time.time()),
+                (
+                    self._database.new_id(),
+                    path.id,
+                    user.id,
+                    by.id,
+                    by.name,
+                    json.dumps(given),
+                    self._database.seconds(),
+                ),
             )
             row = connection.execute(
                 "SELECT id FROM invites WHERE path_id = ? AND user = ?", (path.id, user.id)
@@ -260,10 +267,11 @@ class Invites:
             path = self._catalogue.get_path(row["path_id"])
             _check_giver(self._rights, User(row["sender"], row["sender_name"]), path, access["accessLevel"])
             connection.execute(
-                "INSERT INTO memberships (user, path_id, level, access, created) VALUES (?, ?, ?, ?, ?) "
+                "INSERT INTO memberships (user, path_id, level, access, created) VALUES (?, ?, ?, ?, "
+                "(SELECT max(?, ifnull(max(created) + ?, 0)) FROM memberships)) "
                 "ON CONFLICT (user, path_id) DO UPDATE SET level = excluded.level, access = excluded.access "
                 "WHERE excluded.level > level",
-                (row["user"], path.id, access["accessLevel"], row["access"], time.time()),
+                (row["user"], path.id, access["accessLevel"], row["access"], self._database.seconds(), STEP),
             )
             connection.execute("DELETE FROM invites WHERE id = ?", (row["id"],))
 

@@ -30,10 +30,6 @@ class DayUsage(NamedTuple):
     units: float
 
 
-def today() -> date:
-    return datetime.now(UTC).date()
-
-
 class Usage:
     """Counts that are gathered in memory, and written every few seconds, before a query and at the end.
 
@@ -60,7 +56,7 @@ class Usage:
         """
         if isinstance(units, bool) or not isinstance(units, int | float) or not 0 <= units < math.inf:
             raise ArgumentError(f"units must be a number from 0, not {units!r:.80}", argument="units", value=units)
-        key = (path_id, NOBODY if user is None else user.id, today().isoformat())
+        key = (path_id, NOBODY if user is None else user.id, self._database.now().date().isoformat())
         with self._lock:
             self._waiting[key] = self._waiting.get(key, 0) + units
             due = time.monotonic() - self._written > WRITE_SECONDS or len(self._waiting) > MOST_WAITING

@@ -34,7 +34,7 @@ class Adding:
     def __init__(self, home: Home, database: Database) -> None:
         self.home = home
         self.catalogue = Catalogue(database, home.layers)
-        self.intake = Intake(home)
+        self.intake = Intake(home, database.new_id)
 
     def close(self) -> None:
         """End the processes that look at uploads; the store may be used again."""
@@ -88,13 +88,13 @@ class Adding:
         """
         path_id = ids.optional_uuid("pathId", path_id)
         timestamp_id = ids.optional_uuid("timestampId", timestamp_id)
-        ids.date_range(date)
+        ids.date_range(date, self.catalogue.database.now())
         known = self.catalogue.find_path(path_id) if path_id is not None else None
         kind = checked_kind(type) or layer_kind(known)
         with self.intake.parcel(source, kind=kind, overrides=Overrides(epsg, nodata, layer)) as parcel:
             target = Target(
-                path_id or self._path_of(timestamp_id) or ids.new_id(),
-                timestamp_id or ids.new_id(),
+                path_id or self._path_of(timestamp_id) or self.catalogue.database.new_id(),
+                timestamp_id or self.catalogue.database.new_id(),
                 parcel.kind or "raster",
                 name or Path(parcel.name).stem,
                 date,
@@ -267,7 +267,7 @@ class Adding:
         The same content under the same `path_id` is a no-op; other content is a LayerError, or takes its place with
         `replace`. ArgumentError where bytes have no name (seen in the client).
         """
-        path_id = ids.optional_uuid("pathId", path_id) or ids.new_id()
+        path_id = ids.optional_uuid("pathId", path_id) or self.catalogue.database.new_id()
         if name is None and not isinstance(source, str | os.PathLike):
             raise ArgumentError("Parameter name is required when using a memory file", argument="name")
         with self.intake.plain(source, name) as parcel:

@@ -8,13 +8,12 @@ import sqlite3
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
 from ellipsis_local.database import Database
 from ellipsis_local.errors import ArgumentError, NotFoundError, StoreError
-from ellipsis_local.store.ids import as_uuid, date_range, from_text, new_id, optional_uuid, to_text
+from ellipsis_local.store.ids import as_uuid, date_range, from_text, optional_uuid, to_text
 from ellipsis_local.store.records import SCHEMA, FileRow, as_json, checked_name, path_record, stored_file
 from ellipsis_local.types import PathRecord, PathType, StoredFile, Timestamp
 
@@ -76,10 +75,10 @@ class Catalogue:
         public_access: Mapping[str, Any] | None = None,
     ) -> str:
         """Add a path and return its id; ArgumentError where the id is taken or the parent is no folder."""
-        path_id = new_id() if path_id is None else as_uuid("pathId", path_id)
+        path_id = self.database.new_id() if path_id is None else as_uuid("pathId", path_id)
         parent_id = optional_uuid("parentId", parent_id)
         values = (
-            path_id, type, checked_name(name), parent_id, owner, to_text(datetime.now(UTC)),
+            path_id, type, checked_name(name), parent_id, owner, to_text(self.database.now()),
             as_json("metadata", metadata), as_json("publicAccess", public_access),
         )  # fmt: skip
         with self.transaction() as connection:
@@ -196,8 +195,8 @@ class Catalogue:
         status: str = "created",
     ) -> str:
         """Add a timestamp to a raster or vector and return its id."""
-        timestamp_id = new_id() if timestamp_id is None else as_uuid("timestampId", timestamp_id)
-        start, end = date_range(date)
+        timestamp_id = self.database.new_id() if timestamp_id is None else as_uuid("timestampId", timestamp_id)
+        start, end = date_range(date, self.database.now())
         if description is not None and not isinstance(description, str):
             raise ArgumentError("description must be of type string", argument="description", value=description)
         with self.transaction() as connection:
@@ -265,7 +264,7 @@ class Catalogue:
             if description is not KEEP:
                 connection.execute("UPDATE timestamps SET description = ? WHERE id = ?", (description, found.id))
             if date is not KEEP:
-                start, end = map(to_text, date_range(date))
+                start, end = map(to_text, date_range(date, self.database.now()))
                 connection.execute(
                     "UPDATE timestamps SET date_from = ?, date_to = ? WHERE id = ?", (start, end, found.id)
                 )
@@ -306,7 +305,7 @@ class Catalogue:
                     "created, detail, options) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                     (
                         row.id, path_id, timestamp_id, position, row.name, row.main, json.dumps(row.parts), row.size,
-                        row.format, row.content, to_text(datetime.now(UTC)), detail, json.dumps(row.options),
+                        row.format, row.content, to_text(self.database.now()), detail, json.dumps(row.options),
                     ),
                 )  # fmt: skip
 

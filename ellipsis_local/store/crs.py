@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 from ellipsis_local.errors import ArgumentError, LayerError
@@ -17,29 +18,40 @@ def crs_text(value: Any, source: str) -> str:
     `value` is whatever pyproj or rasterio takes. LayerError where it is missing, unknown, or tied to no place on earth
     (a local or a geocentric CRS), because such a layer cannot be brought into the CRS of a call.
     """
-    import pyproj
     from pyproj.exceptions import CRSError
 
     if value is None or (isinstance(value, str) and not value.strip()):
         raise LayerError(f"{source} {NO_CRS}", source=source)
     try:
         # rasterio's CRS speaks WKT, and pyproj's rule for objects would lose its name.
-        crs = pyproj.CRS.from_user_input(value.to_wkt() if hasattr(value, "to_wkt") else value)
+        given = value.to_wkt() if hasattr(value, "to_wkt") else value
+        name, text = _known(given) if isinstance(given, str) else _known.__wrapped__(given)
     except (CRSError, TypeError, ValueError) as error:
         raise LayerError(f"{source} has a CRS that cannot be read: {error}", source=source) from error
-    if not (crs.is_geographic or crs.is_projected):
+    if text is None:
         raise LayerError(
-            f"{source} is in the CRS {crs.name!r}, which is tied to no place on a map; pass epsg=… to say its own",
+            f"{source} is in the CRS {name!r}, which is tied to no place on a map; pass epsg=… to say its own",
             source=source,
         )
+    return text
+
+
+@lru_cache(maxsize=256)
+def _known(given: Any) -> tuple[str, str | None]:
+    """Name and text of a CRS, no text where it is tied to no place. Kept: layers share a few, and PROJ is slow."""
+    import pyproj
+
+    crs = pyproj.CRS.from_user_input(given)
+    if not (crs.is_geographic or crs.is_projected):
+        return crs.name, None
     authority = crs.to_authority(min_confidence=70)
     if authority is not None:
         short = ":".join(authority)
         # They differ in the order of axes, which is longitude first here in any case.
         short = "EPSG:4326" if short == "OGC:CRS84" else short
         if pyproj.CRS.from_user_input(short).equals(crs, ignore_axis_order=True):
-            return short
-    return str(crs.to_wkt())
+            return crs.name, short
+    return crs.name, str(crs.to_wkt())
 
 
 def epsg_text(epsg: Any) -> str:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import UTC, date, datetime
 from typing import Any
-from uuid import UUID, uuid4, uuid5
+from uuid import UUID, uuid5
 
 from ellipsis_local.errors import ArgumentError
 
-__all__ = ["NAMESPACE", "as_uuid", "date_range", "from_text", "made_id", "new_id", "optional_uuid", "to_text"]
+__all__ = ["NAMESPACE", "as_uuid", "date_range", "from_text", "made_id", "optional_uuid", "to_text"]
 
 NAMESPACE = UUID("5e2b1f1c-93d4-5c0e-8f6a-0d1c7a4b9e35")
 """Fixed for ever: the ids of fixture folders come from it, and scripts write them down."""
@@ -29,10 +29,6 @@ def as_uuid(argument: str, value: Any) -> str:
 
 def optional_uuid(argument: str, value: Any) -> str | None:
     return None if value is None else as_uuid(argument, value)
-
-
-def new_id() -> str:
-    return str(uuid4())
 
 
 def made_id(*names: str) -> str:
@@ -58,10 +54,9 @@ def utc(argument: str, value: Any) -> datetime:
     raise ArgumentError(f"{argument} must be of type datetime", argument=argument, value=value)
 
 
-def date_range(value: Any) -> tuple[datetime, datetime]:
-    """The dates of a timestamp: of {'from', 'to'} or (from, to), of one date, or now where `value` is None."""
+def date_range(value: Any, now: datetime) -> tuple[datetime, datetime]:
+    """The dates of a timestamp: of {'from', 'to'} or (from, to), of one date, or `now` where `value` is None."""
     if value is None:
-        now = datetime.now(UTC)
         return now, now
     if isinstance(value, tuple) and len(value) == 2:
         value = {"from": value[0], "to": value[1]}

@@ -19,7 +19,6 @@ from ellipsis_local.errors import ArgumentError, LayerError, StoreError
 from ellipsis_local.home import Home
 from ellipsis_local.store import formats, frames, rasters
 from ellipsis_local.store.foreign import naming, reading, shown_name, writing
-from ellipsis_local.store.ids import new_id
 from ellipsis_local.store.inspectors import Inspectors
 from ellipsis_local.store.parcels import (
     CHUNK,
@@ -50,8 +49,9 @@ class Staged:
 class Intake:
     """Makes parcels of sources and lays them into the home."""
 
-    def __init__(self, home: Home) -> None:
+    def __init__(self, home: Home, new_id: Callable[[], str]) -> None:
         self.home = home
+        self._new_id = new_id
         self.inspectors = Inspectors()
 
     def close(self) -> None:
@@ -138,7 +138,7 @@ class Intake:
             for parcel in parcels:
                 if progress is not None:
                     progress(f"adding {parcel.name}")
-                file_id = new_id()
+                file_id = self._new_id()
                 with (
                     writing(self.home.layers, hush=False),
                     self.home.publish(self.home.layers / file_id) as draft,

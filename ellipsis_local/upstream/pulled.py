@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -45,7 +44,7 @@ class Origins:
 
     def note(self, id: str, path_id: str, origin: Origin, contents: list[str]) -> None:
         """Remember where these contents are from."""
-        values: tuple[Any, ...] = (id, path_id, origin.text(), json.dumps(contents), time.time())
+        values: tuple[Any, ...] = (id, path_id, origin.text(), json.dumps(contents), self._database.seconds())
         with self._database.transaction() as connection:
             connection.execute("INSERT OR REPLACE INTO pulled VALUES (?, ?, ?, ?, ?)", values)
 

@@ -373,6 +373,15 @@ def test_threads_and_processes_of_the_function(el, token, raster, create) -> Non
     el.compute.terminateCompute(compute_id, token)
 
 
+def test_processes_of_the_function_can_be_ended_at_any_moment(el, token, raster, create) -> None:
+    def f(params):
+        import signal
+
+        return signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+
+    assert el.compute.execute(create([raster]), f, token) == [True, True]
+
+
 def test_time_and_memory_limits(el, token, raster) -> None:
     def sleeps(params):
         import time

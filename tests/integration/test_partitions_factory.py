@@ -97,10 +97,10 @@ def vector_layer(path, frame, layer_id=None):
     return timestamp(describe_vector(path), layer_id=layer_id)
 
 
-def make_partitions(root, cores=2, cache_size=10**12):
+def make_partitions(root, cores=2, cache_size=10**12, here="never"):
     home = Home(Path(root) / "home")
     home.prepare()
-    return Partitions(home, cores=cores, cache_size=cache_size)
+    return Partitions(home, cores=cores, cache_size=cache_size, here=here)
 
 
 def pixels(part):

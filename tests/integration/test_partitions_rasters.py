@@ -30,7 +30,8 @@ NORTH_UP = (10.0, 0.0, 1000.0, 0.0, -10.0, 5000.0)
 
 @pytest.fixture
 def partitions(tmp_path):
-    return make_partitions(tmp_path)
+    """Small layers are cut in this process, by the functions that helper processes run; see test_partitions_cache."""
+    return make_partitions(tmp_path, here="all")
 
 
 def noise(*shape, dtype="uint16", seed=0):

@@ -12,8 +12,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from ellipsis_local.accounts import SCHEMA, TIERS, Accounts, User, checked_access, passwords, tokens
-from ellipsis_local.accounts import accounts as accounts_module
+from ellipsis_local import identity
+from ellipsis_local.accounts import SCHEMA, TIERS, Accounts, User, checked_access, passwords
 from ellipsis_local.database import Database
 from ellipsis_local.errors import AccountError, ArgumentError, NotEmulatedError, NotFoundError
 
@@ -45,8 +45,7 @@ def clock(monkeypatch):
             return self.now
 
     found = Clock()
-    monkeypatch.setattr(accounts_module, "time", found)
-    monkeypatch.setattr(tokens, "time", found)
+    monkeypatch.setattr(identity, "time", found)
     return found
 
 
@@ -117,11 +116,27 @@ def test_odd_names_and_passwords_work(accounts, name, password):
     assert accounts.known_user(accounts.log_in(name, password)).name == name
 
 
+def test_cheap_hashes_of_a_mock_are_made_anew_in_a_lasting_home(accounts):
+    def stored():
+        return accounts._row_of("ann")["password"]
+
+    mocked = Accounts(accounts._database, mocked=True)
+    mocked.log_in("ann", "secret words")
+    cheap = stored()
+    assert passwords.outdated(b"", cheap)
+    mocked.log_in("ann", "secret words")
+    assert stored() == cheap
+    with pytest.raises(AccountError):
+        mocked.log_in("ann", "other words")
+    accounts.log_in("ann", "secret words")
+    assert not passwords.outdated(b"", stored())
+
+
 def test_two_first_logins_at_once_agree_on_one_password(accounts, monkeypatch):
     hashed, both = passwords.hashed, threading.Barrier(2, timeout=30)
 
-    def together(password):
-        found = hashed(password)
+    def together(password, **cost):
+        found = hashed(password, **cost)
         both.wait()
         return found
 

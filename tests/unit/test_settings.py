@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 import pytest
@@ -137,3 +138,51 @@ def test_the_token_is_not_shown() -> None:
     with pytest.raises(SettingsError, match="upstream_token must be the text") as caught:
         read_settings({"upstream_token": "abc 123"}, {})
     assert "123" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "value"),
+    [
+        ("inline", "yes", True),
+        ("seed", "7", 7),
+        ("seed", "none", None),
+        ("clock", "2025-06-01T12:00:00+02:00", datetime(2025, 6, 1, 10, tzinfo=UTC)),
+        ("clock", "2025-06-01T12:00:00Z", datetime(2025, 6, 1, 12, tzinfo=UTC)),
+        ("environments", "/shared", Path("/shared")),
+    ],
+)
+def test_what_tests_are_run_with(name: str, given: str, value: object) -> None:
+    assert getattr(read_settings({}, {f"ELLIPSIS_LOCAL_{name.upper()}": given}), name) == value
+    assert getattr(read_settings({name: given}, {}), name) == value
+
+
+@pytest.mark.parametrize(
+    ("given", "text"),
+    [
+        ({"clock": "2025-06-01T12:00:00"}, "clock must say its time zone, such as 2025-06-01T12:00:00"),
+        ({"clock": datetime(2025, 6, 1)}, "clock must say its time zone"),
+        ({"clock": date(2025, 6, 1)}, "clock must say its time zone"),
+        ({"clock": "noon"}, "clock must be a time with its zone, .*, not 'noon'"),
+        ({"clock": 1.5}, "clock must be a time with its zone"),
+        ({"clock": "0001-01-01T00:00:00+12:00"}, "clock must lie in the years 1 to 9999"),
+        ({"seed": -1}, "seed must be at least 0"),
+        ({"seed": 1.5}, "seed must be a whole number"),
+        ({"seed": True}, "seed must be of type int"),
+        ({"inline": None}, "inline must be true or false"),
+        ({"environments": __file__}, "environments is a file"),
+        ({"inline": True, "node_timeout": 5}, "node_timeout cannot be kept with inline=True.*leave node_timeout out"),
+        ({"inline": True, "node_memory": "1 GB"}, "node_memory cannot be kept with inline=True"),
+    ],
+)
+def test_impossible_values_of_these(given: dict, text: str) -> None:
+    with pytest.raises(SettingsError, match=text):
+        read_settings(given, {})
+
+
+def test_a_clock_in_a_file(tmp_path: Path) -> None:
+    (tmp_path / "settings.toml").write_text("clock = 2025-06-01T12:00:00+00:00\nseed = 3\n")
+    settings = read_settings({"home": tmp_path}, {})
+    assert (settings.clock, settings.seed) == (datetime(2025, 6, 1, 12, tzinfo=UTC), 3)
+    (tmp_path / "settings.toml").write_text("clock = 2025-06-01T12:00:00\n")
+    with pytest.raises(SettingsError, match="settings.toml: clock must say its time zone"):
+        read_settings({"home": tmp_path}, {})

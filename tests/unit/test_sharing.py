@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import threading
 import uuid
-from datetime import date, datetime, timedelta, timezone
+from datetime import UTC, date, datetime, timedelta, timezone
 
 import pytest
 
@@ -533,7 +533,7 @@ def clock(monkeypatch):
             return self.seconds
 
     found = Clock()
-    monkeypatch.setattr(usage_module, "today", lambda: found.today)
+    monkeypatch.setattr(Database, "now", lambda _: datetime(*found.today.timetuple()[:3], tzinfo=UTC))
     monkeypatch.setattr(usage_module, "time", found)
     return found
 

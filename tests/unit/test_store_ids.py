@@ -36,6 +36,7 @@ def test_made_ids_are_the_same_for_ever():
         # Without a zone: UTC, as the client sends it.
         (datetime(2023, 7, 1, 12), (NOON, NOON)),
         (NOON, (NOON, NOON)),
+        (None, (NOON, NOON)),
         (datetime(2023, 7, 1, 14, tzinfo=timezone(timedelta(hours=2))), (NOON, NOON)),
         ("2023-07-01T12:00:00Z", (NOON, NOON)),
         (date(2023, 7, 1), (datetime(2023, 7, 1, tzinfo=UTC),) * 2),
@@ -44,7 +45,7 @@ def test_made_ids_are_the_same_for_ever():
     ],
 )
 def test_dates(value, expected):
-    assert ids.date_range(value) == expected
+    assert ids.date_range(value, NOON) == expected
 
 
 @pytest.mark.parametrize(
@@ -59,7 +60,7 @@ def test_dates(value, expected):
 )
 def test_bad_dates(value, words):
     with pytest.raises(ArgumentError, match=words):
-        ids.date_range(value)
+        ids.date_range(value, NOON)
 
 
 def test_dates_keep_their_microseconds_and_zone():

@@ -9,7 +9,7 @@ import sys
 import traceback
 from typing import Any, Callable
 
-__all__ = ["FunctionError", "load_function", "user_traceback"]
+__all__ = ["FunctionError", "forget", "load_function", "user_traceback"]
 
 _functions: dict[str, Callable[[Any], Any]] = {}
 
@@ -45,6 +45,11 @@ def load_function(description: dict[str, Any]) -> Callable[[Any], Any]:
         else:
             _functions[key] = _compile(description)
     return _functions[key]
+
+
+def forget() -> None:
+    """Make the next function anew, though it is the same one."""
+    _functions.clear()
 
 
 def _unpickle(text: str) -> Callable[[Any], Any]:

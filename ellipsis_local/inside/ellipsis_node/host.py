@@ -24,10 +24,10 @@ from typing import Any, BinaryIO
 
 import pebble
 
-from . import worker
+from . import running, worker
 from .frames import read_frame, write_frame
 from .memory import MEMORY_EXIT
-from .output import Collector
+from .output import Collector, Recorder
 from .params import answer_vector
 from .pickles import HINT
 
@@ -75,9 +75,9 @@ class _Host:
 
     def start(self, loaded: dict[str, str]) -> None:
         """Fork the workers and tell the caller."""
-        program = worker.Program(self.config)
+        program = running.Program(self.config)
         count = self.config["workers"]
-        self.collector = Collector(self.log, count)
+        self.collector = Collector(Recorder(self.log, self.config["clock"]), count)
         for slot in range(count):
             pool = pebble.ProcessPool(
                 max_workers=1,

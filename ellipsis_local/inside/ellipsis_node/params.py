@@ -5,7 +5,8 @@ from __future__ import annotations
 import copy
 import io
 import mmap
-from typing import Any
+import threading
+from typing import Any, Callable
 
 __all__ = ["answer_vector", "make_params"]
 
@@ -13,11 +14,15 @@ _frames: dict[str, Any] = {}
 """Frames stay loaded, because reading one costs a hundred times its copy."""
 
 
-def make_params(parts: list[dict[str, Any]], files: list[list[str]]) -> dict[str, Any]:
-    """Fresh values, so that what one call changes the next does not see."""
+def make_params(
+    parts: list[dict[str, Any]], files: list[list[str]], frames: dict[str, Any] | None = None
+) -> dict[str, Any]:
+    """Fresh values, so that what one call changes the next does not see; `frames` keeps those that were read."""
     params: dict[str, Any] = {}
     for part in parts:
-        params[part["id"]] = _raster(part) if part["type"] == "raster" else _vector(part)
+        params[part["id"]] = (
+            _raster(part) if part["type"] == "raster" else _vector(part, _frames if frames is None else frames)
+        )
     for path_id, location in files:
         with open(location, "rb") as file:
             params[path_id] = io.BytesIO(file.read())
@@ -46,15 +51,15 @@ def _raster(part: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _vector(part: dict[str, Any]) -> Any:
+def _vector(part: dict[str, Any], frames: dict[str, Any]) -> Any:
     """A copy of the node's frame."""
     import geopandas
 
-    frame = _frames.get(part["path"])
+    frame = frames.get(part["path"])
     if frame is None:
         # The file spells the CRS out; scripts compare its short name.
         frame = geopandas.read_parquet(part["path"]).set_crs(part["crs"], allow_override=True)
-        _frames[part["path"]] = frame
+        frames[part["path"]] = frame
     own = frame.copy()
     for name in own.columns:
         # A copied column of objects still shares its lists, arrays and dicts.
@@ -67,15 +72,41 @@ def _vector(part: dict[str, Any]) -> Any:
 IMMUTABLE = (str, bytes, int, float, type(None))
 
 
-def answer_vector() -> None:
-    """Let the frames that functions receive answer ``['vector']`` with themselves.
+def answer_vector() -> Callable[[], None]:
+    """Let the frames that functions receive answer ``['vector']`` with themselves, until the returned callable ends it.
 
     Scripts write both ``params[id]`` and ``params[id]['vector']``, and the client's validators accept nothing but
-    exactly a GeoDataFrame, so that a subclass is no way.
+    exactly a GeoDataFrame, so that a subclass is no way. Several may ask for it at a time; the last one's end leaves
+    the class as it was.
     """
     import geopandas
 
-    original = geopandas.GeoDataFrame.__getitem__
+    ended = False
+
+    def end() -> None:
+        nonlocal ended
+        with _asking:
+            if not ended:
+                ended = True
+                _askers.pop()()
+
+    with _asking:
+        # The first one's is the last to be taken off.
+        _askers.append(_nothing if _askers else _patch(geopandas.GeoDataFrame))
+    return end
+
+
+def _nothing() -> None:
+    pass
+
+
+_asking = threading.RLock()
+_askers: list[Callable[[], None]] = []
+
+
+def _patch(frames: Any) -> Callable[[], None]:
+    """Change the class; the value undoes it."""
+    original = frames.__getitem__
 
     def get_item(self: Any, key: Any) -> Any:
         asked = isinstance(key, str) and key == "vector" and getattr(self, "_answers_vector", False)
@@ -83,4 +114,9 @@ def answer_vector() -> None:
             return self
         return original(self, key)
 
-    geopandas.GeoDataFrame.__getitem__ = get_item
+    def undo() -> None:
+        if frames.__getitem__ is get_item:
+            frames.__getitem__ = original
+
+    frames.__getitem__ = get_item
+    return undo

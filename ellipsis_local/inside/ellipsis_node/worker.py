@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
-import io
 import logging
 import os
 import random
@@ -12,32 +11,13 @@ import signal
 import sys
 import threading
 import time
-import uuid
 from typing import Any
 
-from .functions import FunctionError, load_function, user_traceback
-from .memory import memory_limit
-from .params import make_params
-from .pickles import HINT
-from .values import NotCarriableError, encode
+from .offline import close_hosts
+from .peak import watch_peak
+from .running import NODE_MARK, Program, run_function
 
-__all__ = ["Program", "begin", "hello", "run_node"]
-
-NODE_MARK = b"\0node "
-
-
-class Program:
-    """What the host was told at start; workers inherit it when they are forked."""
-
-    def __init__(self, config: dict[str, Any]) -> None:
-        self.parts: list[list[dict[str, Any]]] = config["parts"]
-        self.files: list[list[str]] = config["files"]
-        self.results: str = config["results"]
-        self.scratch: str = config["scratch"]
-        self.memory: int | None = config["memory"]
-        self.limit: int = config["limit"]
-        self.gpus: list[str] | None = config["gpus"]
-
+__all__ = ["begin", "hello", "run_node"]
 
 _program: Program
 _handler: _Stderr
@@ -50,6 +30,9 @@ def begin(program: Program, slot: int, output: int, close: list[int]) -> None:
     if sys.platform == "linux":
         # A host that is killed takes its workers along, whatever they are doing.
         ctypes.CDLL(None).prctl(1, signal.SIGKILL, 0, 0, 0)
+    # The pool's own handler runs between two steps of Python; a process of the function that waits for a lock in C when
+    # the signal comes would wait for ever, and the function for it.
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, 0)
     os.dup2(output, 1)
@@ -63,6 +46,7 @@ def begin(program: Program, slot: int, output: int, close: list[int]) -> None:
     random.seed()
     if "numpy.random" in sys.modules:
         sys.modules["numpy.random"].seed()  # forked workers would all draw the same numbers
+    close_hosts(program.closed)
     os.environ["CUDA_VISIBLE_DEVICES"] = program.gpus[slot % len(program.gpus)] if program.gpus else ""
     import multiprocessing
 
@@ -111,58 +95,14 @@ def hello() -> int:
 
 
 def run_node(execution: int, node: int, function: dict[str, Any], large: bool) -> tuple[dict[str, Any], bytes]:
-    """Run the function on one partition.
-
-    Returns the outcome as a header and, for a small result, the encoded value. A header's `state` is `completed`, or
-    `failed` with `kind` ('exception', 'result', 'memory', 'storage') and the text for the user.
-    """
+    """Run the function on one partition; the outcome as `run_function` tells it, with the node, seconds and memory."""
     os.write(1, NODE_MARK + f"{execution} {node}\n".encode())
-    started = time.perf_counter()
-    try:
-        with memory_limit(_program.memory):
-            header, payload = _run(node, function, large)
-    except MemoryError:
-        header, payload = {"state": "failed", "kind": "memory", "text": user_traceback(3)}, b""
-    except NotCarriableError as error:
-        header, payload = {"state": "failed", "kind": "result", "text": str(error)}, b""
-    except OSError as error:
-        header, payload = {"state": "failed", "kind": "storage", "text": f"{type(error).__name__}: {error}"}, b""
-    except FunctionError as error:
-        header, payload = {"state": "failed", "kind": "exception", "text": error.args[0]}, b""
+    started, peak = time.perf_counter(), watch_peak()
+    header, payload = run_function(_program, execution, node, function, large)
+    header["peak_memory"] = peak()
     _end_output()
     header["node"], header["seconds"] = node, time.perf_counter() - started
     return header, payload
-
-
-def _run(node: int, function: dict[str, Any], large: bool) -> tuple[dict[str, Any], bytes]:
-    call = load_function(function)
-    params = make_params(_program.parts[node] if _program.parts else [], _program.files)
-    os.chdir(_program.scratch)
-    try:
-        value = call(params)
-    except MemoryError:
-        raise
-    except SystemExit as error:
-        raise FunctionError(f"the function ended its interpreter with sys.exit({error.code!r})") from None
-    except BaseException as error:  # noqa: BLE001 - told to the caller
-        # Our own frame, and the line that wraps the text.
-        text = user_traceback(2 if function["kind"] == "source" and function.get("wrapped", True) else 1)
-        if function["kind"] == "dill" and isinstance(error, SystemError):
-            text += "\n" + HINT
-        raise FunctionError(text) from None
-    if large:
-        return _keep_file(value), b""
-    if _memory_file(value) is not None and not isinstance(value, (bytes, bytearray)):
-        raise NotCarriableError(
-            f"the function returned a memory file ({type(value).__name__}); create the compute with largeResult=True"
-        )
-    data = encode(value)
-    if len(data) > _program.limit:
-        raise NotCarriableError(
-            f"the result takes {len(data):,} bytes, and a small result may take {_program.limit:,}; create the compute "
-            "with largeResult=True and return a memory file (BytesIO), or return less"
-        )
-    return {"state": "completed", "size": len(data)}, data
 
 
 def _end_output() -> None:
@@ -175,39 +115,3 @@ def _end_output() -> None:
             _handler.settled.clear()
             handler.emit(logging.makeLogRecord({"name": _Stderr.mark}))
             _handler.settled.wait(5)
-
-
-# --- large results --------------------------------------------------------------------------------------------------
-
-
-def _memory_file(value: Any) -> Any:
-    """The bytes of a memory file, wherever its position is; None for anything else."""
-    if isinstance(value, (bytes, bytearray, memoryview)):
-        return value
-    if isinstance(value, io.BytesIO):
-        return value.getbuffer()
-    if type(value).__name__ in ("MemoryFile", "ZipMemoryFile") and type(value).__module__ == "rasterio.io":
-        value.seek(0)
-        return value.read()
-    return None
-
-
-def _keep_file(value: Any) -> dict[str, Any]:
-    data = _memory_file(value)
-    if data is None:
-        raise NotCarriableError(
-            "with largeResult=True the function must return a memory file (BytesIO, bytes, rasterio's MemoryFile), "
-            f"and it returned {type(value).__module__}.{type(value).__qualname__}; largeResult=False takes small values"
-        )
-    name = str(uuid.uuid4())
-    target = os.path.join(_program.results, name)
-    draft = target + ".new"
-    try:
-        with open(draft, "wb") as file:
-            file.write(data)
-        os.replace(draft, target)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            os.unlink(draft)
-        raise
-    return {"state": "completed", "size": len(data), "file": name}
