@@ -13,7 +13,7 @@ import h11
 import orjson
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-__all__ = ["BODY_SECONDS", "DRAIN_SECONDS", "HEAD_SECONDS", "MOST_CONNECTIONS", "MOST_HEAD", "Connection"]
+__all__ = ["BODY_SECONDS", "CUT", "DRAIN_SECONDS", "HEAD_SECONDS", "MOST_CONNECTIONS", "MOST_HEAD", "Connection"]
 
 HEAD_SECONDS = 20.0
 """A request's line and headers have to be there so long after the connection, or after their first byte."""
@@ -25,6 +25,8 @@ MOST_CONNECTIONS = 512
 """Open at once; a process may have 1024 files open on most systems."""
 MOST_HEAD = 256 * 1024
 """Bytes of a request's line and headers; the client asks for many ids and for geometries in a query."""
+CUT = "ellipsis_local.cut"
+"""In the state of a request's scope: ends its connection without an answer."""
 
 
 class Connection(H11Protocol):
@@ -34,6 +36,7 @@ class Connection(H11Protocol):
     _waits_for = ""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        self.app_state = {**self.app_state, CUT: self.cut}
         super().connection_made(transport)
         # Whoever listens to the log of uvicorn would get the queries, and the client repeats its token there.
         self.access_log = False
@@ -53,6 +56,14 @@ class Connection(H11Protocol):
     def on_response_complete(self) -> None:
         super().on_response_complete()
         self._watch()
+
+    def cut(self) -> None:
+        """End the connection without an answer to the request under way, which may go on."""
+        self._stop_waiting()
+        if self.cycle is not None:
+            self.cycle.disconnected = True
+            self.cycle.message_event.set()
+        self.transport.close()
 
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - uvicorn's text
         self._refuse(

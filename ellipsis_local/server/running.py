@@ -18,6 +18,7 @@ from ellipsis_local.emulator import Emulator, current_settings
 from ellipsis_local.errors import ArgumentError, EllipsisLocalError
 from ellipsis_local.server.app import BASE_PATH, MAX_UPLOAD, create_app
 from ellipsis_local.server.connections import MOST_HEAD, Connection
+from ellipsis_local.server.drops import Drops
 from ellipsis_local.server.guard import LOOPBACK_NAMES, Guard, is_loopback
 
 if TYPE_CHECKING:
@@ -127,7 +128,8 @@ class Server:
         options.check_certificate()
         self._socket = options.listen()
         self.port: int = self._socket.getsockname()[1]
-        app = Guard(create_app(emulator, max_upload=options.max_upload), options.accepted, options.scheme)
+        service = create_app(emulator, max_upload=options.max_upload)
+        app = Guard(Drops(service, emulator.home.root, BASE_PATH), options.accepted, options.scheme)
         self._server = _Uvicorn(
             uvicorn.Config(
                 app,

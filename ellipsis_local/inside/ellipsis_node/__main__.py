@@ -1,4 +1,7 @@
-"""Started by path: ``python …/inside/ellipsis_node``; commands on stdin, answers on stdout (see `host`)."""
+"""Started by path: ``python …/inside/ellipsis_node``; commands on stdin, answers on stdout (see `host`).
+
+With ``--replay FILE`` it runs one node in the foreground instead (see `replay`).
+"""
 
 import os
 import sys
@@ -6,7 +9,12 @@ import sys
 # The interpreter put this very folder first, where `frames` would shadow a user's module of that name.
 sys.path[0] = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
-from ellipsis_node.host import main  # type: ignore[import-not-found] # noqa: E402
-
 if __name__ == "__main__":
-    main()
+    if sys.argv[1:2] == ["--replay"]:
+        from ellipsis_node.replay import main as replay  # type: ignore[import-not-found]
+
+        replay(sys.argv[2])
+    else:
+        from ellipsis_node.host import main  # type: ignore[import-not-found]
+
+        main()

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Path
 from pydantic import Field
 
+from ellipsis_local import faults
 from ellipsis_local.computes.requests import compute_request, write_target
 from ellipsis_local.computes.results import result_path
 from ellipsis_local.environments import DEFAULT_INTERPRETER
@@ -29,6 +30,8 @@ AT_WORK = ("queued", "starting", "executing", "stopping")
 START_SECONDS, SECONDS = 0.6, 0.25
 """So long after its arrival a POST waits for what it began."""
 LOOK_SECONDS = 0.005
+PATIENCE_SECONDS = 15
+"""So long a GET may wait on purpose (`faults.polled`): the client gives up after 20 s (seen in the client)."""
 
 
 def settle(asker: Caller, compute_id: str, until: float) -> None:
@@ -104,6 +107,7 @@ def create(asker: Asker, body: NewCompute) -> dict[str, Any]:
 
 @router.get("/compute")
 def list_computes(asker: Asker, page_start: PageStart = None) -> dict[str, Any]:
+    faults.polled(asker.emulator.home.root, asker.user.id, patience=PATIENCE_SECONDS)
     found, following = asker.answers.page(asker.user.id, page_start)
     if asker.user.grants is not None:
         found = [compute for compute in found if reaches(asker, compute)]
