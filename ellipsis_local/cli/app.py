@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from ellipsis_local.cli import check, computes, demo, doctor, environments, layers, serve, users
+from ellipsis_local.cli import check, computes, demo, doctor, environments, layers, replay, serve, state, users
 from ellipsis_local.cli.session import Front, Session
 
 __all__ = ["app"]
@@ -37,7 +37,9 @@ app.add_typer(layers.app, name="layers")
 app.add_typer(computes.app, name="computes")
 app.add_typer(environments.app, name="env")
 app.add_typer(users.app, name="users")
+app.add_typer(state.app, name="state")
 app.command("serve")(serve.serve)
+app.command("replay")(replay.replay)
 app.command("check")(check.check)
 app.command("doctor")(doctor.doctor)
 

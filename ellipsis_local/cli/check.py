@@ -75,7 +75,8 @@ def _environment(session: Session, python: tuple[int, ...], requirements: tuple[
     from ellipsis_local.home import Home
     from ellipsis_local.preflight import installed_in
 
-    home = Home(session.settings().home)
+    settings = session.settings()
+    home = Home(settings.home, settings.environments)
     if not home.environments.is_dir():
         return None
     environments = Environments(home)

@@ -55,7 +55,7 @@ def look(session: Session, *, offline: bool) -> list[Finding]:
     except EllipsisLocalError as error:
         remedy = f"correct it there; without {SETTINGS_FILE} and {PREFIX}* variables the defaults hold"
         return [Finding("settings", "problem", str(error), remedy), *machine]
-    home = Home(settings.home)
+    home = Home(settings.home, settings.environments)
     rooms = [check_home(settings), check_disk(home, settings), check_interpreters(home)]
     return [
         check_settings(session, settings),

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from ellipsis_local.cli import logs
 from ellipsis_local.cli.lookup import OVER, every_compute, find_compute
-from ellipsis_local.cli.output import Json, Yes, confirm, console, counted, extent_text, moment, print_json, size, table
+from ellipsis_local.cli.output import Json, Yes, confirm, console, counted, moment, print_json, size, table
 from ellipsis_local.cli.session import session_of
 
 if TYPE_CHECKING:
@@ -75,12 +75,26 @@ def first_line(text: str) -> str:
 
 
 @app.command()
-def show(ctx: typer.Context, compute: Compute, as_json: Json = False) -> None:
-    """Show one compute: its arguments, and per node the partition, the time and the result of the last execution."""
+def show(
+    ctx: typer.Context,
+    compute: Compute,
+    page: Annotated[
+        Path | None,
+        typer.Option("--html", metavar="FILE", help="Write the report as a page, with a map of the partitions."),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Show one compute: its arguments, what each node took, held and returned in the last execution, and what would
+    fit."""
+    from ellipsis_local.reports import report_of
+
     with session_of(ctx).emulator() as emulator:
         record = find_compute(emulator.computes.records, compute)
         answer = answer_of(emulator, record, nodes=True)
         folder = emulator.home.compute(record.id)
+        report = report_of(emulator, record)
+    if page is not None:
+        report.save(page)
     if as_json:
         print_json(answer)
         return
@@ -101,8 +115,13 @@ def show(ctx: typer.Context, compute: Compute, as_json: Json = False) -> None:
         if value is not None:
             out.print(f"{name:<13} {str(value).replace(chr(10), chr(10) + ' ' * 14)}", markup=False, soft_wrap=True)
     out.print()
-    out.print(table("node", "state", "x", "y", "seconds", "size", "result", rows=list(node_rows(answer)),
-                    right=("node", "seconds", "size"), fold=("result",)))  # fmt: skip
+    out.print(table("node", "state", "x", "y", "seconds", "memory", "size", "result", rows=list(node_rows(answer)),
+                    right=("node", "seconds", "memory", "size"), fold=("result",)))  # fmt: skip
+    out.print()
+    for line in report.lines():
+        out.print(line, markup=False, soft_wrap=True)
+    if page is not None:
+        out.print(f"wrote {page}", markup=False, soft_wrap=True)
 
 
 def node_rows(answer: dict[str, Any]) -> Iterator[tuple[Any, ...]]:
@@ -110,12 +129,15 @@ def node_rows(answer: dict[str, Any]) -> Iterator[tuple[Any, ...]]:
     for node in answer["nodes"]:
         seconds = None if node["seconds"] is None else f"{node['seconds']:.2f}"
         yield (
-            node["node"], node["state"], *axes_text(node["extent"]), seconds, size(node["resultSize"]),
+            node["node"], node["state"], *axes_text(node["extent"]), seconds, size(node["peakMemory"]),
+            size(node["resultSize"]),
             result_text(results.get(node["node"])),
         )  # fmt: skip
 
 
 def axes_text(extent: dict[str, float] | None) -> tuple[str, str]:
+    from ellipsis_local.reports.texts import extent_text
+
     if extent is None:
         return "", ""
     return extent_text(extent["xMin"], extent["xMax"]), extent_text(extent["yMin"], extent["yMax"])
@@ -170,8 +192,8 @@ def prune(
     yes: Yes = False,
 ) -> None:
     """Delete computes that are stopped or errored, with their results and logs. Asks first on a terminal."""
-    before = time.time() - older_than * 86400
     with session_of(ctx).emulator() as emulator:
+        before = emulator.database.seconds() - older_than * 86400
         records = emulator.computes.records
         over = [record for record in every_compute(records) if record.status in OVER and record.created <= before]
         if over:

@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 from rich.status import Status
 
-from ellipsis_local.cli.output import console, extent_text, size, table
+from ellipsis_local.cli.output import console, size, table
 from ellipsis_local.cli.session import session_of
 
 if TYPE_CHECKING:
@@ -91,6 +91,8 @@ class Steps:
 
 def show(out: Console, outcome: Outcome) -> None:
     """The table per node, and below it what the reduction made of it."""
+    from ellipsis_local.reports.texts import extent_text
+
     dash = " – " if out.width >= FULL_WIDTH else " –\n"
     rows = [
         (

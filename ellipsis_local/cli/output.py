@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import sys
 from collections.abc import Iterable, Sequence
 from datetime import datetime
@@ -24,7 +23,6 @@ __all__ = [
     "console",
     "counted",
     "errors",
-    "extent_text",
     "moment",
     "print_json",
     "size",
@@ -94,13 +92,6 @@ def width(cell: str) -> int:
 
 def counted(number: int, noun: str) -> str:
     return f"{number} {noun}{'' if number == 1 else 's'}"
-
-
-def extent_text(low: float, high: float) -> str:
-    """One axis of an extent, with as many decimals as tell its length: whole metres, parts of degrees."""
-    length = abs(high - low) or 1.0
-    decimals = max(0, 2 - math.floor(math.log10(length)))
-    return f"{low:.{decimals}f} – {high:.{decimals}f}"
 
 
 def size(number: int | None) -> str:

@@ -14,7 +14,7 @@ import typer
 from typer.core import TyperGroup
 
 from ellipsis_local.cli.output import errors
-from ellipsis_local.errors import EllipsisLocalError, EnvironmentWarning, FidelityWarning, LayerWarning
+from ellipsis_local.errors import EllipsisLocalError, EnvironmentWarning, FidelityWarning, LayerWarning, OutputWarning
 
 if TYPE_CHECKING:
     from ellipsis_local.emulator import Emulator
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["Front", "Session", "session_of"]
 
 INTERRUPTED = 130
-OUR_WARNINGS = (EnvironmentWarning, FidelityWarning, LayerWarning)
+OUR_WARNINGS = (EnvironmentWarning, FidelityWarning, LayerWarning, OutputWarning)
 
 
 @dataclass(frozen=True)

@@ -14,16 +14,18 @@ import typer
 from typer.testing import CliRunner
 
 import ellipsis_local
+from ellipsis_local import scopes
 from ellipsis_local.cli import layers
 from ellipsis_local.cli.app import app
 from ellipsis_local.cli.session import Session
 from ellipsis_local.errors import EllipsisLocalError, LayerWarning
 
 COMMANDS = [
-    [], ["check"], ["demo"], ["doctor"], ["layers"], ["computes"], ["env"],
+    [], ["check"], ["demo"], ["doctor"], ["layers"], ["computes"], ["env"], ["state"],
     *(["layers", name] for name in ("add", "load", "pull", "list", "show", "remove", "export")),
     *(["computes", name] for name in ("list", "show", "logs", "terminate", "prune")),
     *(["env", name] for name in ("list", "prefetch", "prune")),
+    *(["state", name] for name in ("export", "import", "reset")),
 ]  # fmt: skip
 
 
@@ -120,10 +122,10 @@ def test_home_option_wins_over_the_variable(tmp_path, monkeypatch):
 
 
 def test_home_option_leaves_nothing_configured(run, tmp_path):
-    before = ellipsis_local.emulator._given.copy()
+    before = scopes.BASE.given.copy()
     run("layers", "list")
-    assert ellipsis_local.emulator._given == before
-    assert ellipsis_local.emulator._current is None
+    assert scopes.BASE.given == before
+    assert scopes.BASE.emulator is None
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from rich.console import Console
 from ellipsis_local.cli import lookup, output
 from ellipsis_local.cli.logs import read_lines
 from ellipsis_local.errors import ArgumentError, NotFoundError
+from ellipsis_local.reports.texts import extent_text
 
 
 @pytest.mark.parametrize(
@@ -27,7 +28,7 @@ from ellipsis_local.errors import ArgumentError, NotFoundError
     ],
 )
 def test_extents_have_the_decimals_that_their_length_asks_for(low, high, text):
-    assert output.extent_text(low, high) == text
+    assert extent_text(low, high) == text
 
 
 @pytest.mark.parametrize(("number", "text"), [(None, ""), (0, "0 B"), (1, "1 B"), (238, "238 B"), (89_900, "89.9 kB")])

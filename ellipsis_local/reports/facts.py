@@ -1,0 +1,160 @@
+"""What is known of an execution, node by node."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import psutil
+
+from ellipsis_local.processes import available_cores
+
+if TYPE_CHECKING:
+    from ellipsis_local.computes.records import NodeRecord, Record
+    from ellipsis_local.emulator import Emulator
+
+__all__ = ["Facts", "Machine", "NodeFacts", "imbalance", "read_facts"]
+
+
+@dataclass(frozen=True)
+class NodeFacts:
+    """One node in the last execution; None is what is not known."""
+
+    node: int
+    state: str
+    """queued, ready, executing, completed or failed."""
+    extent: dict[str, float] | None
+    """xMin, xMax, yMin, yMax in the compute's CRS, without the overlap."""
+    seconds: float | None
+    peak_memory: int | None
+    """Bytes; see `NodeOutcome.peak_memory`."""
+    result_size: int | None
+    """Bytes."""
+    log_lines: int
+    pixels: int | None
+    """Of all raster layers together, each counted once whatever its bands."""
+    features: int | None
+    failure: str | None = None
+    """exception, result, memory, storage, timeout, died or engine."""
+    text: str = ""
+    """Of a failure."""
+    upload: bool = False
+    """Whether its result was added to a layer."""
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What the nodes share."""
+
+    cores: int
+    """Nodes that run at the same time, at most."""
+    memory: int
+    """Bytes."""
+
+
+@dataclass(frozen=True)
+class Facts:
+    """One compute and its last execution."""
+
+    id: str
+    status: str
+    message: str
+    execution: int
+    """The number of the last one; 0 before the first."""
+    crs: str | None
+    large: bool
+    layers: bool
+    """Whether there are layers; without them every node gets the same."""
+    most_nodes: int
+    machine: Machine
+    nodes: tuple[NodeFacts, ...]
+
+    @property
+    def completed(self) -> tuple[NodeFacts, ...]:
+        return tuple(node for node in self.nodes if node.state == "completed")
+
+    @property
+    def failed(self) -> tuple[NodeFacts, ...]:
+        return tuple(node for node in self.nodes if node.state == "failed")
+
+    @property
+    def seconds(self) -> list[float]:
+        """Of the completed nodes."""
+        return [node.seconds for node in self.completed if node.seconds is not None]
+
+
+def imbalance(values: Sequence[float | None]) -> float | None:
+    """The largest over the mean; None where one is not known, or there is nothing to compare."""
+    known = [value for value in values if value is not None and math.isfinite(value)]
+    if len(known) < len(values) or len(known) < 2 or sum(known) <= 0:
+        return None
+    return max(known) * len(known) / sum(known)
+
+
+def read_facts(emulator: Emulator, record: Record) -> Facts:
+    """Gather them; nothing is run or made."""
+    spec = record.spec
+    parts = _parts(emulator, spec)
+    lines = Counter(_logged(emulator.home.compute(record.id) / "log.jsonl", record.executions))
+    nodes = emulator.computes.records.nodes(record.id)
+    settings = emulator.settings
+    cores = 1 if settings.inline else settings.cores or available_cores()
+    machine = Machine(cores, psutil.virtual_memory().total)
+    return Facts(
+        id=record.id,
+        status=record.status,
+        message=record.message,
+        execution=record.executions,
+        crs=(spec["cut"] or {}).get("crs"),
+        large=bool(spec["largeResult"]),
+        layers=bool(spec["layers"]),
+        most_nodes=settings.max_nodes,
+        machine=machine,
+        nodes=tuple(_node(node, lines[node.node], parts[node.node] if parts else None) for node in nodes),
+    )
+
+
+def _parts(emulator: Emulator, spec: dict[str, Any]) -> Sequence[Sequence[dict[str, Any]]]:
+    """Per node its parts, where the cut is still there."""
+    from ellipsis_local.partitions import CutRequest
+
+    found = None if spec["cut"] is None else emulator.partitions.find(CutRequest.from_json(spec["cut"]))
+    return () if found is None else found.parts
+
+
+def _node(node: NodeRecord, lines: int, parts: Sequence[dict[str, Any]] | None) -> NodeFacts:
+    outcome = node.outcome
+    rasters = [part["shape"] for part in parts or () if part["type"] == "raster"]
+    vectors = [part["rows"] for part in parts or () if part["type"] == "vector"]
+    failed = outcome is not None and outcome.state == "failed"
+    return NodeFacts(
+        node=node.node,
+        state=node.state,
+        extent=node.extent,
+        seconds=outcome.seconds if outcome else None,
+        peak_memory=outcome.peak_memory if outcome else None,
+        result_size=outcome.size if outcome is not None and not failed else None,
+        log_lines=lines,
+        pixels=sum(math.prod(shape[-2:]) for shape in rasters) if rasters else None,
+        features=sum(vectors) if vectors else None,
+        failure=(outcome.kind or "engine") if outcome is not None and failed else None,
+        text=outcome.text if outcome is not None and failed else "",
+        upload=node.upload is not None,
+    )
+
+
+def _logged(path: Path, execution: int) -> Iterator[int]:
+    """The node of every line that was logged in an execution."""
+    if not path.is_file():
+        return
+    with path.open("rb") as file:
+        for text in file:
+            if text.endswith(b"\n"):  # else it is being written
+                line = json.loads(text)
+                if line["execution"] == execution:
+                    yield line["node"]

@@ -1,0 +1,168 @@
+"""Putting what was imported in the place of what a home held: all of it or nothing, whenever the process is killed.
+
+The import lays everything into a folder beside. The journal is what decides: it is written in one step, and from then
+on the home is the new one. Whoever opens a home with a journal completes it first.
+
+home/
+  import.json               the journal: {"draft": name}
+  .new-import-…/
+    ellipsis.sqlite         rows that the home's database is to hold
+    layers/  computes/  settings.toml
+    former-…                what was there before, until it is deleted
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import re
+import shutil
+import sqlite3
+import time
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+from ellipsis_local.errors import StoreError
+from ellipsis_local.home import Home
+
+__all__ = ["begin_import", "copy_rows", "empty_tables", "exclusive", "finish_import", "new_draft"]
+
+LOCK = "state"
+PREFIX = ".new-import-"
+DRAFT = re.compile(re.escape(PREFIX) + r"[0-9a-f]{32}")
+CHANGED = ("layers", "computes", "settings.toml")
+BUSY_SECONDS = 30
+LOCK_SECONDS = 30
+
+
+@contextlib.contextmanager
+def exclusive(home: Home) -> Iterator[None]:
+    """Hold off other imports and resets of this home; StoreError where one is going on for long."""
+    try:
+        with home.lock(LOCK, timeout=LOCK_SECONDS):
+            yield
+    except TimeoutError as error:
+        raise StoreError(f"the home {home.root} is being imported or reset by another process; try again") from error
+
+
+def new_draft(home: Home) -> Path:
+    """A new folder in the home for what is to be imported."""
+    draft = home.root / f"{PREFIX}{uuid.uuid4().hex}"
+    draft.mkdir()
+    return draft
+
+
+def begin_import(home: Home, draft: Path) -> None:
+    """Decide for a draft that is whole, and complete it; the caller holds `exclusive`."""
+    with contextlib.closing(_connect(draft / home.database.name)) as connection, connection:
+        connection.execute("CREATE TABLE imports (id TEXT PRIMARY KEY, at REAL NOT NULL)")
+        connection.execute("INSERT INTO imports VALUES (?, ?)", (draft.name, time.time()))
+    with home.publish_file(home.journal) as file:
+        file.write_text(json.dumps({"draft": draft.name}), encoding="utf-8")
+    _complete(home)
+
+
+def finish_import(home: Home) -> bool:
+    """Complete an import whose process was killed; False where there is none."""
+    if not home.journal.exists():
+        return False
+    with exclusive(home):
+        return _complete(home)
+
+
+def _complete(home: Home) -> bool:
+    """Every step can be taken again: it finds out whether it was."""
+    try:
+        name = json.loads(home.journal.read_bytes())["draft"]
+    except FileNotFoundError:  # another process was first
+        return False
+    except (ValueError, KeyError, TypeError) as error:
+        raise StoreError(f"{home.journal} is damaged ({error}); import the archive again after deleting it") from error
+    if not isinstance(name, str) or not DRAFT.fullmatch(name):
+        raise StoreError(f"{home.journal} is not of our making; delete it")
+    draft = home.root / name
+    if draft.is_dir():
+        _replace_rows(home.database, draft)
+        for part in CHANGED:
+            if (draft / part).exists():
+                if (home.root / part).exists():
+                    (home.root / part).rename(draft / f"former-{part}-{uuid.uuid4().hex}")
+                (draft / part).rename(home.root / part)
+    home.journal.unlink(missing_ok=True)
+    shutil.rmtree(draft, ignore_errors=True)
+    return True
+
+
+def _replace_rows(live: Path, draft: Path) -> None:
+    """Let the home's database hold the rows of the draft's.
+
+    Rows and not the file: other processes have that open, and would go on writing to one that nobody finds any more.
+    """
+    with contextlib.closing(_connect(live)) as connection:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("ATTACH ? AS source", (str(draft / live.name),))
+            connection.execute("BEGIN IMMEDIATE")
+            with connection:
+                for (statement,) in connection.execute(
+                    "SELECT sql FROM source.sqlite_master s WHERE sql IS NOT NULL AND name NOT LIKE 'sqlite_%' AND NOT "
+                    "EXISTS (SELECT 1 FROM main.sqlite_master m WHERE m.name = s.name) ORDER BY type DESC"
+                ).fetchall():
+                    connection.execute(statement)
+                # Was it done before the kill? Others may have written to the home since.
+                if connection.execute("SELECT 1 FROM main.imports WHERE id = ?", (draft.name,)).fetchone() is None:
+                    copy_rows(connection)
+                    version = connection.execute("PRAGMA source.user_version").fetchone()[0]
+                    connection.execute(f"PRAGMA main.user_version = {int(version)}")
+        except sqlite3.Error as error:
+            raise StoreError(f"{live} cannot be written: {error}") from error
+
+
+def copy_rows(connection: sqlite3.Connection) -> None:
+    """Let the tables of `main` hold the rows of those of the same name in `source`, and nothing else.
+
+    A column that only one of both has is left out, or takes its default: so rows come from an older schema.
+    """
+    empty_tables(connection)
+    theirs = set(_tables(connection, "source"))
+    for table in _tables(connection, "main"):
+        if table in theirs:
+            there = set(_columns(connection, "source", table))
+            names = ", ".join(f'"{name}"' for name in _columns(connection, "main", table) if name in there)
+            connection.execute(f'INSERT INTO main."{table}" ({names}) SELECT {names} FROM source."{table}"')  # noqa: S608
+    if _has(connection, "main", "sqlite_sequence") and _has(connection, "source", "sqlite_sequence"):
+        connection.execute("DELETE FROM main.sqlite_sequence")
+        connection.execute(
+            "INSERT INTO main.sqlite_sequence SELECT * FROM source.sqlite_sequence WHERE name IN "
+            "(SELECT name FROM main.sqlite_master WHERE type = 'table')"
+        )
+
+
+def empty_tables(connection: sqlite3.Connection) -> None:
+    """Delete every row of `main`, and begin its numbers anew; inside a transaction, without foreign keys."""
+    for table in _tables(connection, "main"):
+        connection.execute(f'DELETE FROM main."{table}"')  # noqa: S608
+    if _has(connection, "main", "sqlite_sequence"):
+        connection.execute("DELETE FROM main.sqlite_sequence")
+
+
+def _tables(connection: sqlite3.Connection, schema: str) -> list[str]:
+    query = f"SELECT name FROM {schema}.sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'"  # noqa: S608
+    return [name for (name,) in connection.execute(query)]
+
+
+def _has(connection: sqlite3.Connection, schema: str, table: str) -> bool:
+    query = f"SELECT 1 FROM {schema}.sqlite_master WHERE name = ?"  # noqa: S608
+    return connection.execute(query, (table,)).fetchone() is not None
+
+
+def _columns(connection: sqlite3.Connection, schema: str, table: str) -> list[str]:
+    return [name for (name,) in connection.execute("SELECT name FROM pragma_table_info(?, ?)", (table, schema))]
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    try:
+        return sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None)
+    except sqlite3.Error as error:
+        raise StoreError(f"{path} cannot be opened: {error}") from error
