@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterable, Mapping
 from os import PathLike
 from typing import Any, BinaryIO
 
-from ellipsis_local import arguments
+from ellipsis_local import arguments, faults
+from ellipsis_local.computes.outputs import check_results
 from ellipsis_local.computes.requests import compute_request, write_target
 from ellipsis_local.computes.results import copy_result, describe, result_path
 from ellipsis_local.emulator import current_emulator
@@ -130,6 +131,8 @@ def execute(
     -----
     FidelityWarning
         Where the service would not run the function.
+    OutputWarning
+        With `writeToLayer`: as for `addLayer`.
     """
     compute_id = arguments.uuid_text("computeId", computeId)
     owner_token = arguments.token(token)
@@ -187,12 +190,15 @@ def getComputeInfo(computeId: str, token: str) -> dict[str, Any]:
     dict
         `id`, `status` (queued, starting, available, executing, completed, errored, stopping, stopped), `message`, the
         arguments of createCompute, and `nodes`: per node a dict with `node`, `state`, `extent`, `seconds`,
-        `resultSize` in bytes. After an execution also `result`: per node ``{'type', 'value'}``, where type is
+        `resultSize` and `peakMemory` (of the node's process while it ran; None where it is not known) in bytes. After
+        an execution also `result`: per node ``{'type', 'value'}``, where type is
         `object`, `file` (value: file id), `upload` or `exception` (value: text).
     """
     compute_id = arguments.uuid_text("computeId", computeId)
     emulator = current_emulator()
-    record = emulator.computes.records.get(compute_id, emulator.user(arguments.token(token)).id)
+    owner = emulator.user(arguments.token(token)).id
+    faults.polled(emulator.home.root, owner, compute_id)
+    record = emulator.computes.records.get(compute_id, owner)
     return describe(record, emulator.computes.records.nodes(compute_id))
 
 
@@ -218,6 +224,7 @@ def listComputes(token: str, pageStart: str | None = None, listAll: bool = True)
     emulator = current_emulator()
     records = emulator.computes.records
     owner = emulator.user(owner_token).id
+    faults.polled(emulator.home.root, owner)
     result: list[dict[str, Any]] = []
     while True:
         page, start = records.page(owner, start)
@@ -245,7 +252,14 @@ def addLayer(response: Iterable[str], pathId: str, timestampId: str, token: str)
     ArgumentError
         Where an entry is no url of a result.
     LayerError
-        Where a file does not fit the layer; nothing was added then.
+        Where a file does not fit the layer, or cannot be read; with the setting `strict` also where the files do not
+        make one layer. Nothing was added then.
+
+    Warns
+    -----
+    OutputWarning
+        Where the nodes' files do not make one layer: several CRSs, grids, nodata values or columns, rasters that leave
+        a hole in their partition or reach beyond it.
     """
     path_id, timestamp_id = arguments.uuid_text("pathId", pathId), arguments.uuid_text("timestampId", timestampId)
     owner_token = arguments.token(token)
@@ -259,6 +273,7 @@ def addLayer(response: Iterable[str], pathId: str, timestampId: str, token: str)
     files = [result_path(emulator.home, emulator.computes.records, url, user.id) for url in urls]
     timestamp = emulator.drive(user).timestamp(path_id, timestamp_id, needed=EDIT)
     suffix = "tif" if timestamp.type == "raster" else "gpkg"
+    check_results(emulator.computes.records, files, timestamp.type, strict=emulator.settings.strict)
     emulator.store.add_files(path_id, timestamp_id, [NewFile(file, f"{file.name}.{suffix}", suffix) for file in files])
     emulator.store.activate(path_id, timestamp_id)
 

@@ -10,6 +10,8 @@ The root is a ``ValueError``, because that is what the client of the hosted serv
     ├── AccessError              a path that this user may not use so: `needed`
     ├── LimitError               more than is taken: bytes, pixels, entries of an archive
     ├── NotEmulatedError         a part of the service that is not emulated
+    ├── MockError                `ellipsis_local.mock`, or what it gave out, used where it cannot be
+    ├── RealServiceError         something was about to leave for the hosted service while a mock is active: `call`
     ├── UpstreamError            another service, from which layers are pulled, refuses or cannot be reached
     ├── StoreError               the home folder cannot be read or written
     ├── LayerError               a file or object that is no usable layer: `source`
@@ -27,6 +29,7 @@ The root is a ``ValueError``, because that is what the client of the hosted serv
 
     FidelityWarning (UserWarning)       runs here, would not on the service
     LayerWarning (UserWarning)          part of a layer was left out, with how much
+    OutputWarning (UserWarning)         what nodes return does not make one layer, with which node
     EnvironmentWarning (UserWarning)    something was substituted, with what
 """
 
@@ -49,13 +52,16 @@ __all__ = [
     "LayerError",
     "LayerWarning",
     "LimitError",
+    "MockError",
     "NodeDiedError",
     "NodeError",
     "NodeMemoryError",
     "NodeTimeoutError",
     "NotEmulatedError",
     "NotFoundError",
+    "OutputWarning",
     "PartitionError",
+    "RealServiceError",
     "ResultError",
     "SettingsError",
     "StoreError",
@@ -102,6 +108,18 @@ class LimitError(EllipsisLocalError):
 
 class NotEmulatedError(EllipsisLocalError):
     """A part of the service that is not emulated; the text names it."""
+
+
+class MockError(EllipsisLocalError):
+    """`ellipsis_local.mock`, or a function that it gave out, used where it cannot be."""
+
+
+class RealServiceError(EllipsisLocalError):
+    """Something was about to leave for the hosted service while a mock is active; `call` names it."""
+
+    def __init__(self, message: str, *, call: str | None = None) -> None:
+        super().__init__(message)
+        self.call = call
 
 
 class UpstreamError(EllipsisLocalError):
@@ -195,6 +213,10 @@ class FidelityWarning(UserWarning):
 
 class LayerWarning(UserWarning):
     """Part of a layer was left out; the text says how much and why."""
+
+
+class OutputWarning(UserWarning):
+    """What nodes return does not make one layer; the text says which node's, and what to do."""
 
 
 class EnvironmentWarning(UserWarning):

@@ -6,8 +6,11 @@ import contextlib
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
+from ellipsis_local import faults
+from ellipsis_local.computes.kept import Keeper, replay_command
+from ellipsis_local.computes.outputs import check_outputs, places
 from ellipsis_local.computes.records import Record, Records
 from ellipsis_local.errors import ArgumentError, ComputeStateError, EllipsisLocalError, NodeError
 from ellipsis_local.home import Home
@@ -18,7 +21,7 @@ from ellipsis_local.store import LayerStore, NewFile
 __all__ = ["Execution", "WriteTarget", "file_url"]
 
 PROGRESS_SECONDS = 0.2
-FORMATS = {"tif": "raster", "gpkg": "vector"}
+FORMATS: dict[str, Literal["raster", "vector"]] = {"tif": "raster", "gpkg": "vector"}
 
 
 def file_url(compute_id: str, file_id: str) -> str:
@@ -64,9 +67,16 @@ class Execution:
         number: int,
         target: WriteTarget | None,
         report: Callable[[str], None],
+        keeper: Keeper,
+        terminate: Callable[[], None],
+        strict: bool = False,
     ) -> None:
         self._records = records
         self._store = store
+        self._root = home.root
+        self._keeper = keeper
+        self._terminate = terminate
+        self._strict = strict
         self._folder = home.compute(record.id)
         self._record = record
         self._number = number
@@ -83,6 +93,7 @@ class Execution:
         large = self._record.spec["largeResult"] or self._target is not None
         try:
             with use_pool() as pool:
+                self._break_off()
                 pool.execute(self._number, function, large=large, on_outcome=self._collect)
             uploads = self._upload()
         except BaseException as error:
@@ -94,6 +105,8 @@ class Execution:
     def _collect(self, outcome: NodeOutcome) -> None:
         """Keep an outcome; store those so far now and then, so that others can follow."""
         self._outcomes[outcome.node] = outcome
+        self._keeper.keep(outcome)
+        self._break_off()
         if time.monotonic() - self._last > PROGRESS_SECONDS:
             waiting = [o for node, o in self._outcomes.items() if node not in self._stored]
             self._records.progress(self._record.id, waiting)
@@ -101,11 +114,23 @@ class Execution:
             self._last = time.monotonic()
             self._report(f"{len(self._outcomes)} of {self._record.spec['nodes']} nodes are done")
 
+    def _break_off(self) -> None:
+        """Terminate the compute where a test asks for that at this point."""
+        if faults.terminates(self._root, len(self._outcomes)):
+            self._terminate()
+
     def _upload(self) -> list[str]:
         """Add each node's file to the target layer, all or none, and only where every node has one."""
         if self._target is None or any(o.state == "failed" for o in self._outcomes.values()):
             return []
         files = [self._outcomes[node].file for node in sorted(self._outcomes)]
+        nodes = self._records.nodes(self._record.id, results=False)
+        place = places(self._record)
+        outputs = [
+            place(node.node, node.extent, self._folder / "results" / str(name))
+            for node, name in zip(nodes, files, strict=True)
+        ]
+        check_outputs(outputs, FORMATS[self._target.format], strict=self._strict)
         added = self._store.add_files(
             self._target.path_id,
             self._target.timestamp_id,
@@ -127,6 +152,8 @@ class Execution:
         else:
             lost = [NodeOutcome(n, "failed", None, kind="engine", text=text) for n in nodes if n not in self._outcomes]
         self._outcomes |= {outcome.node: outcome for outcome in lost}
+        for outcome in lost:
+            self._keeper.keep(outcome)
         with contextlib.suppress(ComputeStateError):
             self._finish(text)
             return
@@ -152,6 +179,8 @@ class Execution:
         done = [self._outcomes[node] for node in sorted(self._outcomes)]
         errors: list[NodeError] = [o.error(self._record.id) for o in done if o.state == "failed"]
         if errors:
+            failed = next(o.node for o in done if o.state == "failed")
+            errors[0].add_note(f"run it again: {replay_command(self._root, self._record.id, failed)}")
             for other in errors[1:]:
                 errors[0].add_note(f"node {other.node} failed, too; getComputeInfo shows all")
             raise errors[0]

@@ -11,7 +11,7 @@ from ellipsis_local.environments import Environments
 from ellipsis_local.errors import FidelityError, FidelityWarning
 from ellipsis_local.inside.ellipsis_node.values import encode
 from ellipsis_local.notices import warn
-from ellipsis_local.preflight import Installed, Surroundings, installed_in
+from ellipsis_local.preflight import Installed, Surroundings, installed_in, installed_with
 
 __all__ = ["surroundings", "tell_of_results"]
 
@@ -24,6 +24,8 @@ def surroundings(spec: dict[str, Any], environments: Environments, *, large: boo
     """What a compute's record tells the rules of the preflight."""
 
     def installed() -> Installed | None:
+        if environments.own:
+            return installed_with(tuple(spec["requirements"]))
         environment = environments.get(spec["environment"])
         return None if environment is None else installed_in(environment.folder)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import shutil
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -11,8 +12,11 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import wait as wait_for
 from typing import Any
 
+from ellipsis_local import faults
 from ellipsis_local.computes.execution import Execution, WriteTarget
 from ellipsis_local.computes.fidelity import surroundings, tell_of_results
+from ellipsis_local.computes.inputs import found_inputs, node_environment, node_files, node_parts
+from ellipsis_local.computes.kept import Given, Keeper
 from ellipsis_local.computes.missing import Fetch, Follower, lacking
 from ellipsis_local.computes.pools import Pools
 from ellipsis_local.computes.records import Record, Records
@@ -22,9 +26,8 @@ from ellipsis_local.computes.specification import (
     check_but,
     provisional,
     specify,
-    timestamp_keys,
 )
-from ellipsis_local.environments import Environment, Environments, Interpreter, choose_interpreter, find_interpreters
+from ellipsis_local.environments import Environment, Environments
 from ellipsis_local.errors import ComputeStateError, EllipsisLocalError, LayerWarning
 from ellipsis_local.home import Home
 from ellipsis_local.nodes import Engine, Parts, Pool, Program, Sent, describe_function, describe_sent
@@ -100,20 +103,22 @@ class Computes:
             for text, category in notices:
                 warn(text, category)
             compute_id = self.records.create(owner, specification.to_dict())
+            faults.hold(self._home.root, compute_id, owner, self)
             self._in_background(lambda: self._start(compute_id, specification))
         else:
             compute_id = follower.follow(self.records.create(owner, outline))
-            self._in_background(lambda: self._start_once(compute_id, found))
+            faults.hold(self._home.root, compute_id, owner, self)
+            self._in_background(lambda: self._start_once(compute_id, found), long=True)
         return compute_id
 
     def _specify(self, request: ComputeRequest, follower: Follower) -> Specification:
         """`specify`, with what the home lacks fetched before, where there is somewhere to fetch it from."""
         missing = lacking(request, self._store) if self._fetch is not None else ()
         if self._fetch is not None and missing:
-            check_but(missing, request, self._home, self._settings, self._store)
+            check_but(missing, request, self._settings, self._store, self._environments)
             for path_id, timestamp_id in missing:
                 self._fetch(path_id, timestamp_id, follower.tell, follower.check)
-        return specify(request, self._home, self._settings, self._store, self._environments, self._partitions)
+        return specify(request, self._settings, self._store, self._environments, self._partitions)
 
     def _specify_beside(
         self, request: ComputeRequest, follower: Follower
@@ -161,13 +166,20 @@ class Computes:
             self._pools.close(compute_id)
             self._failed(compute_id, error)
             raise
-        if not self.records.change(compute_id, {"starting"}, "available"):
-            self._pools.close(compute_id)
+
+        def finish() -> bool:
+            done = self.records.change(compute_id, {"starting"}, "available")
+            if not done:
+                self._pools.close(compute_id)
+            return done
+
+        if not faults.arrived(self._home.root, compute_id, finish) and not finish():
             raise self._ended(compute_id)
 
     def _failed(self, compute_id: str, error: BaseException) -> None:
         message = str(error) if isinstance(error, EllipsisLocalError) else f"{type(error).__name__}: {error}"
         self.records.change(compute_id, {"queued", "starting"}, "errored", message)
+        faults.release(self._home.root, compute_id)
 
     def _ended(self, compute_id: str) -> ComputeStateError:
         status = self.records.get(compute_id).status
@@ -184,6 +196,7 @@ class Computes:
         for the disk. Where it is there already, the cut is left for the time in which the nodes start.
         """
         interpreter, requirements = specification.interpreter, specification.request.requirements
+        faults.build(self._home.root, requirements)
         cut = specification.cut
         if cut is None:
             return self._environments.ensure(interpreter, requirements, report), lambda: None
@@ -201,16 +214,9 @@ class Computes:
 
     def _pool(self, record: Record, environment: Environment, cut: Callable[[], Partitioning | None]) -> Pool:
         spec = record.spec
-        keys = timestamp_keys(spec["layers"])
 
         def parts() -> Parts:
-            partitioning = cut()
-            if partitioning is None:
-                return ()
-            crs = partitioning.crs
-            return tuple(
-                tuple({**part, "id": keys[part["id"]], "crs": crs} for part in node) for node in partitioning.parts
-            )
+            return node_parts(spec, cut())
 
         return self._engine.start(
             Program(
@@ -219,10 +225,12 @@ class Computes:
                 nodes=spec["nodes"],
                 cores=self._settings.cores or available_cores(),
                 vectors=any(layer["type"] == "vector" for layer in (spec["cut"] or {"layers": []})["layers"]),
-                files=tuple((path_id, str(self._store.get_plain_file(path_id).location)) for path_id in spec["files"]),
+                files=node_files(spec, self._store),
                 gpus=None if spec["gpus"] is None else tuple(spec["gpus"]),
                 timeout=self._settings.node_timeout,
                 memory=self._settings.node_memory,
+                seed=self._settings.seed,
+                clock=None if self._settings.clock is None else self._settings.clock.timestamp(),
             ),
             parts,
         )
@@ -231,19 +239,9 @@ class Computes:
         """Workers for a compute that another process made, or whose workers ended."""
         spec = record.spec
         cut = None if spec["cut"] is None else CutRequest.from_json(spec["cut"])
-        environment = self._environments.get(spec["environment"])
-        if environment is None:
-            interpreter = self._interpreter(spec)
-            environment = self._environments.ensure(interpreter, tuple(spec["requirements"]), self._teller(record.id))
         tell = self._teller(record.id)
+        environment = node_environment(spec, self._environments, self._home, tell)
         return self._pool(record, environment, lambda: None if cut is None else self._partitions.ensure(cut, tell))
-
-    def _interpreter(self, spec: dict[str, Any]) -> Interpreter:
-        """The interpreter that the compute was made with, or, where that is gone, the one that its name gives today."""
-        for interpreter in find_interpreters(self._home):
-            if str(interpreter.executable) == spec["executable"]:
-                return interpreter
-        return choose_interpreter(spec["interpreter"], self._home)
 
     # --- execute ----------------------------------------------------------------------------------------------------
 
@@ -270,7 +268,7 @@ class Computes:
         self._check_ready(record)
         if target is not None:
             target.check(self._store)
-        python = tuple(record.spec["python"])
+        python = sys.version_info[:3] if self._environments.own else tuple(record.spec["python"])
         large = target is not None or bool(record.spec["largeResult"])
         if isinstance(f, Sent):
             function = describe_sent(f.file, python)
@@ -285,7 +283,17 @@ class Computes:
                 compute_id=compute_id,
                 status=record.status,
             )
-        execution = Execution(self.records, self._store, self._home, record, number, target, self._teller(compute_id))
+        keeper = Keeper(
+            self._home.compute(compute_id), lambda: found_inputs(record.spec, self._partitions, self._store)
+        )
+        keeper.begin(self._given(number, function, large=large))
+        broken = faults.of_nodes(self._home.root, record.spec["nodes"])
+        if broken:
+            function = function | {"faults": broken}
+        execution = Execution(
+            self.records, self._store, self._home, record, number, target, self._teller(compute_id), keeper,
+            lambda: self.terminate(compute_id, None, wait=True), self._settings.strict,
+        )  # fmt: skip
 
         def run() -> list[Any]:
             return execution.run(lambda: self._pools.use(compute_id, lambda: self._restart(record)), function)
@@ -297,6 +305,12 @@ class Computes:
         if not large and not isinstance(f, Sent):
             tell_of_results(f.__name__, results, strict=self._settings.strict)
         return results
+
+    def _given(self, number: int, function: dict[str, Any], *, large: bool) -> Given:
+        """What a replay of this execution has to know besides the record."""
+        now = self._settings
+        caller = sys.executable if self._environments.own else None
+        return Given(number, function, large, caller, now.seed, now.node_memory, now.node_timeout)
 
     @staticmethod
     def _check_ready(record: Record) -> None:
@@ -349,14 +363,18 @@ class Computes:
 
         return tell
 
-    @staticmethod
-    def _in_background(work: Callable[[], Any]) -> None:
+    def _in_background(self, work: Callable[[], Any], *, long: bool = False) -> None:
+        """Do it in a thread; at once, unless it is `long`, where nodes run in this process: in the thread that asks."""
+
         def run() -> None:
             # The record tells how it ended; there is nobody to raise to, or to warn.
             with contextlib.suppress(EllipsisLocalError), held_back():
                 work()
 
-        threading.Thread(target=run, name="ellipsis_local-compute").start()
+        if self._environments.own and not long:
+            run()
+        else:
+            threading.Thread(target=run, name="ellipsis_local-compute").start()
 
     def tidy(self) -> None:
         """Drop the least recently used cuts beyond the cache's size, those of living computes excepted."""
@@ -366,4 +384,5 @@ class Computes:
     def close(self) -> None:
         """End the workers of this process; the computes stay."""
         self._closed.set()
+        faults.let_go(self)
         self._pools.close_all()

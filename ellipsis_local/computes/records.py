@@ -11,8 +11,6 @@ from __future__ import annotations
 
 import json
 import sqlite3
-import time
-import uuid
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from functools import cached_property
@@ -20,6 +18,7 @@ from typing import Any
 
 from ellipsis_local.database import Database
 from ellipsis_local.errors import NotFoundError
+from ellipsis_local.identity import STEP
 from ellipsis_local.nodes.engine import NodeOutcome
 from ellipsis_local.processes import ProcessMark, own_mark
 from ellipsis_local.types import ExtentDict
@@ -38,11 +37,14 @@ SCHEMA = (
     """CREATE TABLE IF NOT EXISTS compute_nodes (
         compute TEXT NOT NULL REFERENCES computes (id) ON DELETE CASCADE, node INTEGER NOT NULL, state TEXT NOT NULL,
         extent TEXT, seconds REAL, size INTEGER NOT NULL DEFAULT 0, kind TEXT, text TEXT NOT NULL DEFAULT '',
-        payload BLOB, file TEXT, upload TEXT, PRIMARY KEY (compute, node)) WITHOUT ROWID""",
+        payload BLOB, file TEXT, upload TEXT, peak_memory INTEGER, PRIMARY KEY (compute, node)) WITHOUT ROWID""",
+    "ALTER TABLE compute_nodes ADD COLUMN peak_memory INTEGER",
     """CREATE TABLE IF NOT EXISTS compute_pools (
         compute TEXT NOT NULL REFERENCES computes (id) ON DELETE CASCADE, pid INTEGER NOT NULL, started REAL NOT NULL,
         PRIMARY KEY (compute, pid, started))""",
 )
+CHANGED = f"max(?, changed + {STEP})"
+"""Later than before, though the clock may stand: who reads twice has to see that something changed."""
 UNFINISHED = ("queued", "starting", "executing")
 LOST = "the process that {doing} it ended before it was done"
 
@@ -101,7 +103,7 @@ class Records:
 
     def create(self, owner: str, spec: dict[str, Any]) -> str:
         """A new record in state `queued`, owned by this process until it is available."""
-        compute_id, now, process = str(uuid.uuid4()), time.time(), own_mark()
+        compute_id, now, process = self._database.new_id(), self._database.seconds(), own_mark()
         with self._database.transaction() as connection:
             connection.execute(
                 "INSERT INTO computes (id, owner, status, spec, created, changed, pid, started) "
@@ -164,9 +166,9 @@ class Records:
         marks = ",".join("?" * len(before))
         with self._database.transaction() as connection:
             done = connection.execute(
-                f"UPDATE computes SET status = ?, message = ?, changed = ?, pid = ?, started = ? "  # noqa: S608
+                f"UPDATE computes SET status = ?, message = ?, changed = {CHANGED}, pid = ?, started = ? "  # noqa: S608
                 f"WHERE id = ? AND status IN ({marks})",
-                (after, message, time.time(), *own_mark(), compute_id, *before),
+                (after, message, self._database.seconds(), *own_mark(), compute_id, *before),
             )
             return done.rowcount == 1
 
@@ -194,9 +196,10 @@ class Records:
         """
         with self._database.transaction() as connection:
             row = connection.execute(
-                "UPDATE computes SET status = 'executing', message = '', changed = ?, executions = executions + 1, "
-                "pid = ?, started = ? WHERE id = ? AND status IN ('available', 'completed') RETURNING executions, spec",
-                (time.time(), *own_mark(), compute_id),
+                f"UPDATE computes SET status = 'executing', message = '', changed = {CHANGED}, "  # noqa: S608
+                "executions = executions + 1, pid = ?, started = ? "
+                "WHERE id = ? AND status IN ('available', 'completed') RETURNING executions, spec",
+                (self._database.seconds(), *own_mark(), compute_id),
             ).fetchone()
             if row is None:
                 return None
@@ -206,18 +209,24 @@ class Records:
                 connection.execute("UPDATE computes SET spec = ? WHERE id = ?", (text, compute_id))
             connection.execute(
                 "UPDATE compute_nodes SET state = 'executing', seconds = NULL, size = 0, kind = NULL, text = '', "
-                "payload = NULL, file = NULL, upload = NULL WHERE compute = ?",
+                "payload = NULL, file = NULL, upload = NULL, peak_memory = NULL WHERE compute = ?",
                 (compute_id,),
             )
             return int(row["executions"])
 
     def _store(self, connection: sqlite3.Connection, compute_id: str, outcomes: Iterable[NodeOutcome]) -> None:
         connection.executemany(
-            "UPDATE compute_nodes SET state = ?, seconds = ?, size = ?, kind = ?, text = ?, payload = ?, file = ? "
-            "WHERE compute = ? AND node = ?",
-            [(o.state, o.seconds, o.size, o.kind, o.text, o.payload, o.file, compute_id, o.node) for o in outcomes],
+            "UPDATE compute_nodes SET state = ?, seconds = ?, size = ?, kind = ?, text = ?, payload = ?, file = ?, "
+            "peak_memory = ? WHERE compute = ? AND node = ?",
+            [
+                (o.state, o.seconds, o.size, o.kind, o.text, o.payload, o.file, o.peak_memory, compute_id, o.node)
+                for o in outcomes
+            ],
         )
-        connection.execute("UPDATE computes SET changed = ? WHERE id = ?", (time.time(), compute_id))
+        connection.execute(
+            f"UPDATE computes SET changed = {CHANGED} WHERE id = ?",  # noqa: S608 - own text only
+            (self._database.seconds(), compute_id),
+        )
 
     def progress(self, compute_id: str, outcomes: Iterable[NodeOutcome]) -> None:
         """Store outcomes while others are still to come."""
@@ -235,9 +244,9 @@ class Records:
                 [(upload, compute_id, node) for node, upload in enumerate(uploads)],
             )
             done = connection.execute(
-                "UPDATE computes SET status = 'completed', message = ?, changed = ? "
+                f"UPDATE computes SET status = 'completed', message = ?, changed = {CHANGED} "  # noqa: S608
                 "WHERE id = ? AND status = 'executing'",
-                (message, time.time(), compute_id),
+                (message, self._database.seconds(), compute_id),
             )
             return done.rowcount == 1
 
@@ -245,7 +254,7 @@ class Records:
         """The nodes in the order of their partitions; without `results`, what they returned is left on the disk."""
         columns = "payload, file, upload" if results else "NULL AS payload, NULL AS file, NULL AS upload"
         rows = self._database.rows(
-            f"SELECT node, state, extent, seconds, size, kind, text, {columns} FROM compute_nodes "  # noqa: S608
+            f"SELECT node, state, extent, seconds, size, kind, text, peak_memory, {columns} FROM compute_nodes "  # noqa: S608
             "WHERE compute = ? ORDER BY node",
             (compute_id,),
         )
@@ -263,6 +272,7 @@ class Records:
                     file=row["file"],
                     kind=row["kind"],
                     text=row["text"],
+                    peak_memory=row["peak_memory"],
                 )
                 if row["state"] in ("completed", "failed")
                 else None,

@@ -55,6 +55,7 @@ def _node(node: NodeRecord) -> dict[str, Any]:
         "extent": node.extent,
         "seconds": outcome.seconds if outcome else None,
         "resultSize": outcome.size if outcome else None,
+        "peakMemory": outcome.peak_memory if outcome else None,
     }
 
 

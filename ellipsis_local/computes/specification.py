@@ -5,23 +5,35 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
-from ellipsis_local.environments import Environments, Interpreter, check_requirements, choose_interpreter
+from ellipsis_local import faults
+from ellipsis_local.environments import Environments, Interpreter, check_requirements
 from ellipsis_local.errors import ArgumentError, EnvironmentWarning
-from ellipsis_local.home import Home
 from ellipsis_local.nodes.gpus import visible_gpus
 from ellipsis_local.notices import held_back, warn
-from ellipsis_local.partitions import CutRequest, Partitions
+from ellipsis_local.partitions import Cut, CutRequest, Partitions, Tree
 from ellipsis_local.settings import Settings
 from ellipsis_local.store import LayerStore
 from ellipsis_local.store.ids import as_uuid
 from ellipsis_local.types import Timestamp
 
-__all__ = ["ComputeRequest", "Lacking", "Specification", "check_but", "provisional", "specify"]
+__all__ = ["ComputeRequest", "Lacking", "Planning", "Specification", "check_but", "provisional", "specify"]
 
 Lacking = tuple[tuple[str, str | None], ...]
 """Path ids with the id of a timestamp, or None for a file, that are not in the home."""
+
+
+@dataclass(frozen=True)
+class Planning:
+    """How the layers of one compute are cut, where it is not as the settings say."""
+
+    features: Literal["once", "intersecting"] = "once"
+    cut: Cut = "balanced"
+    seed: int = 0
+    """Of a random cut."""
+    tree: Tree = None
+    """These very cells."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +48,8 @@ class ComputeRequest:
     requirements: tuple[str, ...] = ()
     large_result: bool = False
     enable_gpu: bool = False
+    planning: Planning | None = None
+    """How to cut; as the settings say where None."""
 
     def to_dict(self) -> dict[str, Any]:
         """Its share of a record's JSON."""
@@ -87,7 +101,9 @@ def provisional(request: ComputeRequest, settings: Settings) -> dict[str, Any]:
     return {**request.to_dict(), "nodes": _nodes(request.nodes, settings), **unknown}
 
 
-def check_but(lacking: Lacking, request: ComputeRequest, home: Home, settings: Settings, store: LayerStore) -> None:
+def check_but(
+    lacking: Lacking, request: ComputeRequest, settings: Settings, store: LayerStore, environments: Environments
+) -> None:
     """Hold all of a request against this home and machine but what is lacking, before that is fetched.
 
     Raises
@@ -103,12 +119,11 @@ def check_but(lacking: Lacking, request: ComputeRequest, home: Home, settings: S
     check_requirements(list(request.requirements))
     # `specify` warns where another is taken.
     with held_back():
-        choose_interpreter(request.interpreter, home)
+        environments.choose(request.interpreter)
 
 
 def specify(
     request: ComputeRequest,
-    home: Home,
     settings: Settings,
     store: LayerStore,
     environments: Environments,
@@ -126,23 +141,28 @@ def specify(
     for path_id in request.files:
         store.get_plain_file(path_id)
     requirements = check_requirements(list(request.requirements))
-    interpreter = choose_interpreter(request.interpreter, home)
+    interpreter = environments.choose(request.interpreter)
     cut = None
     if timestamps:
-        cut = partitions.plan(timestamps, nodes, crs=settings.crs, features=settings.features, overlap=settings.overlap)
+        how = request.planning or Planning(settings.features, settings.cut, settings.seed or 0)
+        cut = partitions.plan(
+            timestamps, nodes, crs=settings.crs, features=how.features, overlap=settings.overlap, cut=how.cut,
+            seed=how.seed, tree=how.tree,
+        )  # fmt: skip
     return Specification(
         request=request,
         nodes=nodes,
         interpreter=interpreter,
         environment=environments.plan(interpreter, requirements),
         cut=cut,
-        gpus=_gpus() if request.enable_gpu else None,
+        gpus=_gpus(own=environments.own) if request.enable_gpu else None,
     )
 
 
 def _nodes(nodes: int | None, settings: Settings) -> int:
+    most = faults.most_nodes(settings.home, settings.max_nodes)
     if nodes is None:
-        nodes = settings.max_nodes
+        nodes = most
         if nodes == 0:
             # The client's own words.
             raise ArgumentError(
@@ -153,9 +173,9 @@ def _nodes(nodes: int | None, settings: Settings) -> int:
             )
     if nodes < 1:
         raise ArgumentError(f"nodes must be at least 1, not {nodes}", argument="nodes", value=nodes)
-    if nodes > settings.max_nodes:
+    if nodes > most:
         raise ArgumentError(
-            f"nodes must be at most {settings.max_nodes}, the nodes of the plan (setting max_nodes), not {nodes}",
+            f"nodes must be at most {most}, the nodes of the plan (setting max_nodes), not {nodes}",
             argument="nodes", value=nodes,
         )  # fmt: skip
     return nodes
@@ -202,7 +222,13 @@ def _layers(request: ComputeRequest, store: LayerStore, lacking: Lacking = ()) -
     return timestamps
 
 
-def _gpus() -> tuple[str, ...]:
+def _gpus(*, own: bool) -> tuple[str, ...]:
+    if own:
+        warn(
+            "enableGpu=True, and nodes in the calling process (inline=True) are given none: they see what it sees",
+            EnvironmentWarning,
+        )
+        return ()
     found = visible_gpus(os.environ)
     if not found:
         warn("enableGpu=True, and this machine shows no GPU: the nodes get none", EnvironmentWarning)

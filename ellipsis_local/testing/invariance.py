@@ -1,0 +1,237 @@
+"""Does the result of a job depend on how its layers are cut? It must not: the service does not say how it cuts.
+
+one node ──> reference          runs: one job, one way of cutting
+other ways ──> the same?        values: what differs
+if not ──> where and why        explaining, seams, picture
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from os import PathLike
+from typing import Any, Literal, get_args
+
+from ellipsis_local import arguments
+from ellipsis_local.computes.requests import compute_request
+from ellipsis_local.computes.specification import Planning
+from ellipsis_local.environments import DEFAULT_INTERPRETER
+from ellipsis_local.errors import ArgumentError, NodeError
+from ellipsis_local.notices import held_back
+from ellipsis_local.partitions import Cut
+from ellipsis_local.testing.explaining import Disagreement, explain
+from ellipsis_local.testing.rasters import check_tolerance
+from ellipsis_local.testing.runs import Job, Run, on_emulator
+from ellipsis_local.testing.values import Finding, joined
+from ellipsis_local.testing.values import compare as compare_values
+
+__all__ = ["Invariance", "check_partition_invariance"]
+
+CUTS: tuple[Cut, ...] = get_args(Cut)
+Features = Literal["once", "intersecting"]
+FEATURES: tuple[Features, ...] = get_args(Features)
+OWN_TOKEN = "check_partition_invariance"  # noqa: S105 - any text is a token here, and layers of the home are everybody's
+
+
+@dataclass(frozen=True)
+class Invariance:
+    """What was tried, and the value that all of it gave."""
+
+    reference: Any
+    """The reduced value of one node; without a `reduce` a mosaic, which `assert_raster_equal` takes, or a frame."""
+    tried: tuple[str, ...]
+    """The ways of cutting that were run and agreed, such as ``nodes=2, cut='rows', features='once'``."""
+    same: tuple[str, ...]
+    """Those that were not run, because they make the same partitions as one that was."""
+    impossible: tuple[str, ...]
+    """Those with more nodes than the rasters have pixels."""
+
+
+def check_partition_invariance(
+    f: Callable[[dict[str, Any]], Any],
+    reduce: Callable[[list[Any]], Any] | None,
+    layers: Iterable[Mapping[str, str]] | Mapping[str, str],
+    *,
+    nodes: Iterable[int] = (1, 2, 5),
+    cuts: Iterable[Cut] = CUTS,
+    features: Iterable[Features] = FEATURES,
+    seed: int = 0,
+    rtol: float = 1e-6,
+    atol: float = 1e-9,
+    compare: Callable[[Any, Any], Any] | None = None,
+    picture: str | PathLike[str] | bool | None = None,
+    token: str | None = None,
+    files: Iterable[str] = (),
+    requirements: Iterable[str] = (),
+    interpreter: str = DEFAULT_INTERPRETER,
+    largeResult: bool = False,  # noqa: N803 - as createCompute spells it
+    inline: bool | None = None,
+) -> Invariance:
+    """Run a map-reduce job under several ways of cutting its layers, and assert that its result is always the same.
+
+    The reference is the job on one node, which holds the whole layers. A right job agrees with it whatever the cut.
+
+    Parameters
+    ----------
+    f : function
+        What `execute` runs on every node.
+    reduce : function or None
+        Makes the result of the job from the list of the nodes' results, which come in the order of the partitions.
+        None puts rasters together as their mosaic, pixel by pixel, and frames one after the other.
+    layers : list of dict
+        As createCompute takes them: ``{'pathId', 'timestampId'}``.
+    nodes : iterable of int
+        Node counts. One is always run, as the reference. Counts above the number of pixels are passed over.
+    cuts : iterable of str
+        Of 'balanced' (the default of the emulator), 'rows', 'columns', 'blocks', 'medians', 'random'.
+    features : iterable of str
+        Of 'once' (a feature is in one partition) and 'intersecting' (in each that it touches). The service does not
+        say which it does; a job that counts on one of them names it here. Of no effect without vector layers.
+    seed : int
+        Of the random cut: the same seed, the same cut.
+    rtol, atol : float
+        Numbers, pixels and columns may be apart by ``atol + rtol * abs(expected)``, coordinates by `atol`. Whole
+        numbers must be equal.
+    compare : callable, optional
+        ``compare(value, reference)`` in place of ours; it raises AssertionError, or returns False, where they differ.
+        By ours numbers, arrays, rasters (dicts as functions receive them, GeoTIFFs), frames (in any order; GeoPackages,
+        too) and any nesting of them are compared by content.
+    picture : path or False, optional
+        The folder, or the .png, for the picture of a difference; a temporary folder where None; False makes none.
+    token : str, optional
+        Of the user whose layers they are. Layers that were added to the home itself need none.
+    files, requirements, interpreter, largeResult
+        As createCompute takes them. With `largeResult` the nodes' results are ``BytesIO``.
+    inline : bool, optional
+        Whether nodes run in this process, which is much faster; as the setting `inline` says where None.
+
+    Returns
+    -------
+    Invariance
+        The reference, and what was run.
+
+    Raises
+    ------
+    AssertionError
+        Where a result differs or a node fails under a cut: which, the partitions, the seam between them at which the
+        difference comes about, the pixels or features that differ, both values, and the path of a picture.
+    NodeError
+        Where the function fails on one node already. What `reduce` raises of that result passes through as well.
+    ArgumentError
+        For an argument that cannot be carried out, before anything has started.
+    """
+    counts, ways, assignments = _counts(nodes), _chosen("cuts", cuts, CUTS), _chosen("features", features, FEATURES)
+    rtol, atol = check_tolerance("rtol", rtol), check_tolerance("atol", atol)
+    seed = arguments.integer("seed", seed) or 0
+    for name, value in (("f", f), ("reduce", reduce), ("compare", compare)):
+        if not callable(value) and (name == "f" or value is not None):
+            raise ArgumentError(f"{name} must be a function, not {type(value).__name__}", argument=name, value=value)
+    if not (picture is None or isinstance(picture, str | PathLike | bool)):
+        raise ArgumentError(f"picture must be a path, False or None, not {picture!r}", argument="picture")
+    listed = [layers] if isinstance(layers, Mapping) else layers
+    request = compute_request(listed, list(files), 1, interpreter, list(requirements), largeResult, False)
+    if not request.layers:
+        raise ArgumentError("layers must hold at least one {'pathId', 'timestampId'}", argument="layers", value=layers)
+    with on_emulator(inline) as emulator:
+        job = Job(emulator, token or OWN_TOKEN, f, request)
+        check = _Check(job, reduce or joined, compare, rtol, atol)
+        vectors = any(emulator.store.timestamp(*layer).type == "vector" for layer in request.layers)
+        for assignment in assignments if vectors else FEATURES[:1]:
+            for count in counts:
+                for cut in ways:
+                    check.look(count, Planning(assignment, cut, seed))
+        if check.wrong:
+            raise AssertionError(explain(check.wrong, check.reference, check.tried, check.differs, picture))
+        reference = check.value
+    return Invariance(reference, tuple(check.tried), tuple(check.same), tuple(check.impossible))
+
+
+def _counts(nodes: Iterable[int]) -> list[int]:
+    given = [nodes] if isinstance(nodes, int) else list(nodes)
+    for count in given:
+        if isinstance(count, bool) or not isinstance(count, int) or count < 1:
+            raise ArgumentError(f"nodes must hold whole numbers of at least 1, not {count!r}", argument="nodes")
+    if not any(count > 1 for count in given):
+        raise ArgumentError(
+            f"nodes must hold a number above 1, to compare with one node, not {given!r}", argument="nodes", value=given
+        )
+    return sorted({count for count in given if count > 1})
+
+
+def _chosen(name: str, given: Iterable[Any], allowed: Sequence[Any]) -> list[Any]:
+    chosen = [given] if isinstance(given, str) else list(given)
+    if not chosen or not set(chosen) <= set(allowed):
+        raise ArgumentError(
+            f"{name} must hold at least one of {', '.join(allowed)}, and nothing else, not {chosen!r}",
+            argument=name, value=chosen,
+        )  # fmt: skip
+    return list(dict.fromkeys(chosen))
+
+
+class _Check:
+    """The reference, and what was found against it so far."""
+
+    def __init__(
+        self,
+        job: Job,
+        reduce: Callable[[list[Any]], Any],
+        compare: Callable[[Any, Any], Any] | None,
+        rtol: float,
+        atol: float,
+    ) -> None:
+        self.job = job
+        self._reduce = reduce
+        self._compare = compare
+        self._tolerances = rtol, atol
+        self.tried: list[str] = []
+        self.same: list[str] = []
+        self.impossible: list[str] = []
+        self.wrong: list[Disagreement] = []
+        self._seen: set[str] = set()
+        self.reference: Run = job.run(1, Planning())
+        self.value = reduce(self.reference.results)
+
+    def look(self, nodes: int, planning: Planning) -> None:
+        """Try one way of cutting, unless its partitions were tried before."""
+        name = f"nodes={nodes}, cut={planning.cut!r}, features={planning.features!r}"
+        try:
+            key = self.job.plan(nodes, planning)
+        except ArgumentError as error:
+            if error.argument != "nodes":
+                raise
+            self.impossible.append(name)
+            return
+        if key in self._seen:
+            self.same.append(name)
+            return
+        self._seen.add(key)
+        found = self.differs(nodes, planning)
+        if found is None:
+            self.tried.append(name)
+        else:
+            self.wrong.append(found)
+
+    def differs(self, nodes: int, planning: Planning) -> Disagreement | None:
+        """How the job differs under this way of cutting, None where it does not."""
+        # What is told of the function was told at the first run.
+        with held_back():
+            try:
+                run = self.job.run(nodes, planning, keep=not self.wrong)
+            except NodeError as error:
+                return Disagreement(nodes, planning, None, None, (), error)
+            try:
+                value = self._reduce(run.results)
+            except Exception as error:  # noqa: BLE001 - of the caller's own function, which took one node's result
+                return Disagreement(nodes, planning, run, None, (), error)
+        findings = tuple(self._findings(value))
+        return Disagreement(nodes, planning, run, value, findings, None) if findings else None
+
+    def _findings(self, value: Any) -> Iterator[Finding]:
+        if self._compare is None:
+            yield from compare_values(value, self.value, *self._tolerances)
+            return
+        try:
+            if self._compare(value, self.value) is False:
+                yield Finding((f"compare says that {value!r:.200} is not {self.value!r:.200}",))
+        except AssertionError as error:
+            yield Finding((f"compare says: {str(error) or 'they differ'}",))

@@ -1,0 +1,364 @@
+"""Rasters of any form, compared pixel by pixel: what differs first, how much, and where."""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeGuard
+
+import numpy as np
+from affine import Affine
+from numpy.typing import NDArray
+
+from ellipsis_local.errors import ArgumentError
+from ellipsis_local.store.foreign import quiet
+from ellipsis_local.types import Extent
+
+__all__ = [
+    "Raster",
+    "RasterDifference",
+    "as_raster",
+    "assert_raster_equal",
+    "at",
+    "bytes_of",
+    "check_tolerance",
+    "compare_rasters",
+    "extent_of",
+    "is_raster_dict",
+    "is_tiff",
+    "show_extent",
+    "show_transform",
+]  # fmt: skip
+
+MOST_SHOWN = 5
+"""How many of the differing pixels are listed."""
+MISALIGNED = 1e-3
+"""By how much of a pixel two grids may be apart anywhere and still be the same."""
+TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+
+
+@dataclass(frozen=True)
+class Raster:
+    """Pixels with what they mean."""
+
+    name: str
+    """What messages call it."""
+    values: NDArray[Any]
+    """(bands, height, width)."""
+    valid: NDArray[np.bool_]
+    """Of the same shape: False where a pixel is nodata or masked."""
+    transform: Affine
+    crs: Any
+    """rasterio's CRS, or None where it says none."""
+
+    @property
+    def extent(self) -> Extent:
+        """The rectangle around all pixels, in units of the CRS."""
+        height, width = self.values.shape[1:]
+        return extent_of(self.transform, 0, 0, height, width)
+
+
+@dataclass(frozen=True)
+class RasterDifference:
+    """How one raster differs from another."""
+
+    lines: tuple[str, ...]
+    """For people, the gravest first."""
+    pixels: NDArray[np.bool_] | None = None
+    """(height, width): where any band differs; None where the grids cannot be compared."""
+    transform: Affine | None = None
+    extent: Extent | None = None
+    """Around the differing pixels, in units of the CRS."""
+
+
+def assert_raster_equal(
+    actual: Any,
+    expected: Any,
+    *,
+    rtol: float = 0.0,
+    atol: float = 0.0,
+    check_dtype: bool = True,
+    check_nodata: bool = True,
+    check_crs: bool = True,
+    check_transform: bool = True,
+) -> None:
+    """Assert that two rasters hold the same pixels at the same places.
+
+    Parameters
+    ----------
+    actual, expected : raster
+        The path of a file that rasterio reads; its bytes, a `BytesIO` or rasterio's `MemoryFile`; an open rasterio
+        dataset; or what a function receives, ``{'raster': ndarray (bands, height, width) or (height, width),
+        'transform': Affine}`` with 'crs' and 'nodata' where known.
+    rtol, atol : float
+        A value may be apart by ``atol + rtol * abs(expected)``. NaN equals NaN.
+    check_dtype : bool
+        Whether the dtypes have to be the same.
+    check_nodata : bool
+        Whether the same pixels have to be nodata (by value, mask or alpha). Where a pixel is nodata on both sides, its
+        value is not looked at.
+    check_crs : bool
+        Whether the CRS has to be the same. One that says none agrees with any.
+    check_transform : bool
+        Whether the pixels have to lie on the same grid, to a thousandth of a pixel.
+
+    Raises
+    ------
+    AssertionError
+        With everything that differs: how many pixels, within which extent, by how much at most, and the first few with
+        band, row, column (from 0; bands from 1), x, y and both values.
+    ArgumentError
+        For something that is no raster, or a tolerance that is negative or not finite.
+    """
+    difference = compare_rasters(
+        as_raster(actual, "actual"), as_raster(expected, "expected"), rtol=rtol, atol=atol, check_dtype=check_dtype,
+        check_nodata=check_nodata, check_crs=check_crs, check_transform=check_transform,
+    )  # fmt: skip
+    if difference is not None:
+        raise AssertionError("\n  ".join(["the rasters differ (actual, then expected)", *difference.lines]))
+
+
+def is_raster_dict(value: Any) -> TypeGuard[Mapping[str, Any]]:
+    """Whether it is a raster as functions receive it."""
+    return isinstance(value, Mapping) and "raster" in value and "transform" in value
+
+
+def is_tiff(data: bytes | None) -> bool:
+    """Whether these bytes are a TIFF's."""
+    return data is not None and data[:4] in TIFF
+
+
+def bytes_of(value: Any) -> bytes | None:
+    """The bytes of a memory file, wherever it is read to by now; None for anything else."""
+    if isinstance(value, bytes | bytearray | memoryview):
+        return bytes(value)
+    if isinstance(value, io.BytesIO):
+        return value.getvalue()
+    if type(value).__name__ == "MemoryFile" and hasattr(value, "getbuffer"):
+        return bytes(value.getbuffer())
+    return None
+
+
+def as_raster(value: Any, name: str) -> Raster:
+    """Any raster as `Raster`; ArgumentError where it is none."""
+    import rasterio
+    from rasterio.errors import RasterioError
+    from rasterio.io import DatasetReader, DatasetWriter, MemoryFile
+
+    if isinstance(value, Raster):
+        return value
+    if is_raster_dict(value):
+        return _of_dict(value, name)
+    data = bytes_of(value)
+    try:
+        if data is not None:
+            with quiet(), MemoryFile(data) as memory, memory.open() as source:
+                return _of_dataset(source, name)
+        if isinstance(value, str | os.PathLike):
+            with quiet(), rasterio.open(value) as source:
+                return _of_dataset(source, name)
+        if isinstance(value, DatasetReader) and not isinstance(value, DatasetWriter):
+            return _of_dataset(value, name)
+    except RasterioError as error:
+        shown = f"{len(data)} bytes" if data is not None else repr(os.fspath(value)) if _is_path(value) else repr(value)
+        raise ArgumentError(f"{name} cannot be read as a raster ({shown}): {error}", argument=name) from error
+    raise ArgumentError(
+        f"{name} must be a raster: a path, bytes or BytesIO of a GeoTIFF, a rasterio dataset open for reading, or "
+        f"{{'raster', 'transform', 'crs'}}, not {type(value).__name__}",
+        argument=name, value=value,
+    )  # fmt: skip
+
+
+def _is_path(value: Any) -> bool:
+    return isinstance(value, str | os.PathLike)
+
+
+def _of_dataset(source: Any, name: str) -> Raster:
+    return Raster(name, source.read(), source.read_masks() != 0, source.transform, source.crs)
+
+
+def _of_dict(value: Mapping[str, Any], name: str) -> Raster:
+    from rasterio.crs import CRS
+    from rasterio.errors import CRSError
+
+    array = np.asarray(value["raster"])
+    array = array[np.newaxis] if array.ndim == 2 else array
+    if array.ndim != 3:
+        text = f"{name}['raster'] must have 2 or 3 dimensions (bands, height, width), not shape {array.shape}"
+        raise ArgumentError(text, argument=name)
+    try:
+        transform = Affine(*tuple(value["transform"])[:6])
+    except (TypeError, ValueError):
+        text = f"{name}['transform'] must be an Affine, not {value['transform']!r}"
+        raise ArgumentError(text, argument=name) from None
+    nodata = value.get("nodata")
+    valid = np.ones(array.shape, bool)
+    if nodata is not None:
+        valid = ~np.isnan(array) if nodata != nodata else array != nodata  # NaN is not itself
+    crs = value.get("crs")
+    try:
+        found = None if crs is None else CRS.from_user_input(crs if isinstance(crs, str | int | dict) else crs.to_wkt())
+    except (CRSError, AttributeError):
+        raise ArgumentError(f"{name}['crs'] must be a CRS, not {crs!r}", argument=name) from None
+    return Raster(name, array, valid, transform, found)
+
+
+def at(transform: Affine, col: float, row: float) -> tuple[float, float]:
+    """x and y of a place on a grid. (The operator for it is another one in older versions of affine.)"""
+    return (
+        transform.a * col + transform.b * row + transform.c,
+        transform.d * col + transform.e * row + transform.f,
+    )
+
+
+def extent_of(transform: Affine, row: int, col: int, row_end: int, col_end: int) -> Extent:
+    """Around the pixels from row and column up to, not with, the ends."""
+    corners = [at(transform, x, y) for x in (col, col_end) for y in (row, row_end)]
+    xs, ys = zip(*corners, strict=True)
+    return Extent(min(xs), min(ys), max(xs), max(ys))
+
+
+def check_tolerance(name: str, value: Any) -> float:
+    """A tolerance as a number; ArgumentError where it is none."""
+    good = isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
+    if not good or not 0 <= value < float("inf"):
+        raise ArgumentError(f"{name} must be a number, 0 or more, not {value!r}", argument=name, value=value)
+    return float(value)
+
+
+def compare_rasters(
+    actual: Raster,
+    expected: Raster,
+    *,
+    rtol: float = 0.0,
+    atol: float = 0.0,
+    check_dtype: bool = True,
+    check_nodata: bool = True,
+    check_crs: bool = True,
+    check_transform: bool = True,
+) -> RasterDifference | None:
+    """How they differ, None where they do not; see `assert_raster_equal`."""
+    rtol, atol = check_tolerance("rtol", rtol), check_tolerance("atol", atol)
+    lines = []
+    if actual.values.shape != expected.values.shape:
+        lines.append(f"shape (bands, height, width): {actual.values.shape}, expected {expected.values.shape}")
+    if check_dtype and actual.values.dtype != expected.values.dtype:
+        lines.append(f"dtype: {actual.values.dtype}, expected {expected.values.dtype}")
+    if check_crs and None not in (actual.crs, expected.crs) and actual.crs != expected.crs:
+        lines.append(f"CRS: {actual.crs.to_string()}, expected {expected.crs.to_string()}")
+    if check_transform and not _same_grid(actual, expected):
+        lines.append(f"transform: {show_transform(actual.transform)}, expected {show_transform(expected.transform)}")
+    if actual.values.shape != expected.values.shape:
+        lines.append(f"extent: {show_extent(actual.extent, None)}, expected {show_extent(expected.extent, None)}")
+        return RasterDifference(tuple(lines))
+    masks, values = _differences(actual, expected, rtol, atol, check_nodata=check_nodata)
+    lines += _describe_masks(actual, expected, masks)
+    lines += _describe_values(actual, expected, values, rtol, atol)
+    wrong = masks | values
+    if not lines:
+        return None
+    pixels = wrong.any(axis=0)
+    if not pixels.any():
+        return RasterDifference(tuple(lines), pixels, expected.transform)
+    return RasterDifference(tuple(lines), pixels, expected.transform, _around(pixels, expected.transform))
+
+
+def _same_grid(one: Raster, other: Raster) -> bool:
+    """Whether the corner pixels lie at the same places."""
+    height, width = one.values.shape[1:]
+    pixel = min(abs(one.transform.a) + abs(one.transform.b), abs(one.transform.d) + abs(one.transform.e))
+    for corner in ((0, 0), (width, 0), (0, height), (width, height)):
+        apart = np.abs(np.subtract(at(one.transform, *corner), at(other.transform, *corner)))
+        if (apart > MISALIGNED * pixel).any():
+            return False
+    return True
+
+
+def _differences(
+    actual: Raster, expected: Raster, rtol: float, atol: float, *, check_nodata: bool
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Where one is nodata and the other not, and where values that are valid in both are apart."""
+    a, b = actual.values, expected.values
+    if rtol == atol == 0:
+        apart = a != b
+        if a.dtype.kind in "fc" and b.dtype.kind in "fc":
+            apart &= ~(np.isnan(a) & np.isnan(b))
+    else:
+        wide = complex if "c" in (a.dtype.kind, b.dtype.kind) else float
+        apart = ~np.isclose(a.astype(wide), b.astype(wide), rtol=rtol, atol=atol, equal_nan=True)
+    if not check_nodata:
+        return np.zeros(a.shape, bool), apart
+    return actual.valid != expected.valid, apart & actual.valid & expected.valid
+
+
+def _describe_masks(actual: Raster, expected: Raster, wrong: NDArray[np.bool_]) -> Iterator[str]:
+    if wrong.any():
+        here, there = int((wrong & actual.valid).sum()), int((wrong & expected.valid).sum())
+        extent = _around(wrong.any(axis=0), expected.transform)
+        yield (
+            f"nodata: {here} values are valid and expected to be nodata, {there} are nodata and expected to be valid; "
+            f"within {show_extent(extent, expected.crs)}"
+        )
+        yield from _first(actual, expected, wrong)
+
+
+def _describe_values(
+    actual: Raster, expected: Raster, wrong: NDArray[np.bool_], rtol: float, atol: float
+) -> Iterator[str]:
+    if not wrong.any():
+        return
+    pixels = wrong.any(axis=0)
+    wide = complex if "c" in (actual.values.dtype.kind, expected.values.dtype.kind) else float
+    with np.errstate(invalid="ignore"):
+        apart = np.abs(actual.values[wrong].astype(wide) - expected.values[wrong].astype(wide))
+    finite = apart[np.isfinite(apart)]
+    most = f"by at most {finite.max():.6g}" if len(finite) else "none by a finite number"
+    bands = [int(band) + 1 for band in np.flatnonzero(wrong.any(axis=(1, 2)))]
+    allowed = f"rtol {rtol:g}, atol {atol:g}" if rtol or atol else "no tolerance"
+    yield (
+        f"values: {int(pixels.sum())} of {pixels.size} pixels differ ({pixels.mean():.2%}), {most} ({allowed}), "
+        f"in {'band' if len(bands) == 1 else 'bands'} {_listed(bands)}"
+    )
+    rows, cols = np.flatnonzero(pixels.any(axis=1)), np.flatnonzero(pixels.any(axis=0))
+    extent = _around(pixels, expected.transform)
+    yield (f"within {show_extent(extent, expected.crs)}: rows {rows[0]} to {rows[-1]}, columns {cols[0]} to {cols[-1]}")
+    yield from _first(actual, expected, wrong)
+
+
+def _first(actual: Raster, expected: Raster, wrong: NDArray[np.bool_]) -> Iterator[str]:
+    places = np.argwhere(wrong)
+    for band, row, col in places[:MOST_SHOWN].tolist():
+        x, y = at(expected.transform, col + 0.5, row + 0.5)
+        yield (
+            f"  band {band + 1}, row {row}, column {col} (x {x:.10g}, y {y:.10g}): "
+            f"{_value(actual, band, row, col)}, expected {_value(expected, band, row, col)}"
+        )
+    if len(places) > MOST_SHOWN:
+        yield f"  and {len(places) - MOST_SHOWN} more"
+
+
+def _value(raster: Raster, band: int, row: int, col: int) -> str:
+    value = str(raster.values[band, row, col])
+    return value if raster.valid[band, row, col] else f"nodata ({value})"
+
+
+def _around(pixels: NDArray[np.bool_], transform: Affine) -> Extent:
+    rows, cols = np.flatnonzero(pixels.any(axis=1)), np.flatnonzero(pixels.any(axis=0))
+    return extent_of(transform, int(rows[0]), int(cols[0]), int(rows[-1]) + 1, int(cols[-1]) + 1)
+
+
+def show_transform(transform: Affine) -> str:
+    """A transform for people."""
+    return "(" + ", ".join(f"{value:.10g}" for value in tuple(transform)[:6]) + ")"
+
+
+def _listed(bands: list[int]) -> str:
+    return ", ".join(map(str, bands[:8])) + (f" and {len(bands) - 8} more" if len(bands) > 8 else "")
+
+
+def show_extent(extent: Extent, crs: Any) -> str:
+    """An extent for people."""
+    where = f" ({crs if isinstance(crs, str) else crs.to_string()})" if crs is not None else ""
+    return f"x {extent.x_min:.10g} to {extent.x_max:.10g}, y {extent.y_min:.10g} to {extent.y_max:.10g}{where}"
