@@ -14,9 +14,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ellipsis_local import account, compute, errors, layers, path, util
+    from ellipsis_local import account, compute, errors, layers, path, state, testing, util
     from ellipsis_local.emulator import Emulator, configure
     from ellipsis_local.errors import EllipsisLocalError, EnvironmentWarning, FidelityWarning, LayerWarning, NodeError
+    from ellipsis_local.mocking import mock
+    from ellipsis_local.reports import report
     from ellipsis_local.server import serve
     from ellipsis_local.settings import Settings
 
@@ -33,13 +35,20 @@ __all__ = [
     "configure",
     "errors",
     "layers",
+    "mock",
     "path",
+    "report",
     "serve",
+    "state",
+    "testing",
     "util",
 ]
 
-MODULES = ("account", "compute", "errors", "layers", "path", "util")
-HOMES = {"Emulator": "emulator", "configure": "emulator", "Settings": "settings", "serve": "server"}
+MODULES = ("account", "compute", "errors", "layers", "path", "state", "testing", "util")
+HOMES = {
+    "Emulator": "emulator", "configure": "emulator", "Settings": "settings", "mock": "mocking", "report": "reports",
+    "serve": "server",
+}  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:

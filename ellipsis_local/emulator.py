@@ -17,13 +17,12 @@ import atexit
 import contextlib
 import os
 import sys
-import threading
 from collections.abc import Callable
 from functools import cached_property
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from ellipsis_local import accounts, drive, features, sharing, store, upstream
+from ellipsis_local import accounts, drive, faults, features, sharing, store, upstream
 from ellipsis_local import computes as computes_room
 from ellipsis_local.accounts import Accounts, User
 from ellipsis_local.computes import Computes, Records
@@ -31,12 +30,14 @@ from ellipsis_local.computes.execution import WriteTarget
 from ellipsis_local.computes.specification import ComputeRequest
 from ellipsis_local.database import Database
 from ellipsis_local.drive import Drive, Extras
-from ellipsis_local.environments import Environments
-from ellipsis_local.errors import EllipsisLocalError, NotFoundError
+from ellipsis_local.environments import Environments, OwnEnvironments
+from ellipsis_local.errors import EllipsisLocalError, MockError, NotFoundError
 from ellipsis_local.home import Home
-from ellipsis_local.imagery import Imagery
-from ellipsis_local.nodes import Engine, LocalEngine
+from ellipsis_local.identity import Identity
+from ellipsis_local.nodes import Engine, InlineEngine, LocalEngine
 from ellipsis_local.partitions import Partitions
+from ellipsis_local.restore import finish_import
+from ellipsis_local.scopes import BASE, Scope, current_scope
 from ellipsis_local.settings import Settings, read_settings
 from ellipsis_local.sharing import Sharing
 from ellipsis_local.store import LayerStore
@@ -44,8 +45,29 @@ from ellipsis_local.upstream import RefusedError, Upstream
 
 if TYPE_CHECKING:
     from ellipsis_local.features.features import Features
+    from ellipsis_local.imagery import Imagery
 
-__all__ = ["Emulator", "configure", "current_emulator", "current_settings", "use"]
+__all__ = [
+    "SCHEMA",
+    "Emulator",
+    "configure",
+    "current_emulator",
+    "current_settings",
+    "emulator_of",
+    "opened_emulator",
+    "use",
+]
+
+SCHEMA = (
+    *store.SCHEMA,
+    *accounts.SCHEMA,
+    *sharing.SCHEMA,
+    *drive.SCHEMA,
+    *features.SCHEMA,
+    *upstream.SCHEMA,
+    *computes_room.SCHEMA,
+)
+"""All tables of a home."""
 
 
 class Emulator:
@@ -56,32 +78,28 @@ class Emulator:
     settings : Settings, optional
         Those of file, environment variables and `configure` where None.
     engine : Engine, optional
-        What runs the nodes; this machine's processes where None.
+        What runs the nodes; where None, this machine's processes, or with the setting `inline` this very one.
+    mocked : bool
+        Whether its users are invented; see `Accounts`.
 
     Several emulators, in one process or in several, may share a home. Use it as a context manager, or call `close`:
     it ends the workers of this process, and everything stored stays.
     """
 
-    def __init__(self, settings: Settings | None = None, *, engine: Engine | None = None) -> None:
-        self.settings = settings or read_settings()
-        self.home = Home(self.settings.home)
+    def __init__(self, settings: Settings | None = None, *, engine: Engine | None = None, mocked: bool = False) -> None:
+        self._engine = engine
+        self._mocked = mocked
+        self._open(settings or read_settings())
+
+    def _open(self, settings: Settings) -> None:
+        self.settings = settings
+        self.home = Home(self.settings.home, self.settings.environments)
         self.home.prepare()
-        self.database = Database(
-            self.home.database,
-            (
-                *store.SCHEMA,
-                *accounts.SCHEMA,
-                *sharing.SCHEMA,
-                *drive.SCHEMA,
-                *features.SCHEMA,
-                *upstream.SCHEMA,
-                *computes_room.SCHEMA,
-            ),
-        )
-        self.accounts = Accounts(self.database)
+        finish_import(self.home)
+        self.database = Database(self.home.database, SCHEMA, Identity(settings.seed, settings.clock))
+        self.accounts = Accounts(self.database, mocked=self._mocked)
         self.store = LayerStore(self.home, self.database)
         self.sharing = Sharing(self.database, self.store.catalogue, self.accounts)
-        self.imagery = Imagery()
         self.extras = Extras(self.database)
         self.upstream = Upstream(
             self.home,
@@ -90,15 +108,23 @@ class Emulator:
             name_bands=lambda path_id, names: self.extras.update(path_id, "bands", names),
         )
         self.environments = Environments(self.home, offline=self.settings.offline)
-        self.partitions = Partitions(self.home, cores=self.settings.cores, cache_size=self.settings.cache_size)
+        engine = self._engine or (InlineEngine() if settings.inline else LocalEngine())
+        # Engines of others need not have the attribute.
+        in_process = bool(getattr(engine, "in_process", False))
+        self.partitions = Partitions(
+            self.home,
+            cores=self.settings.cores,
+            cache_size=self.settings.cache_size,
+            here="all" if in_process else "rasters",
+        )
         self.computes = Computes(
             self.home,
             self.settings,
             Records(self.database),
             self.store,
-            self.environments,
+            OwnEnvironments(self.home, strict=settings.strict) if in_process else self.environments,
             self.partitions,
-            engine or LocalEngine(),
+            engine,
             self.report,
             None if self.settings.upstream is None else self._fetch,
         )
@@ -115,13 +141,21 @@ class Emulator:
 
         return Features(self.home, self.database, self.store)
 
+    @cached_property
+    def imagery(self) -> Imagery:
+        """Pixels of rasters; numpy is imported with them."""
+        from ellipsis_local.imagery import Imagery
+
+        return Imagery()
+
     def drive(self, user: User | None) -> Drive:
         """The paths of the home as a user sees them; None is whoever has no token."""
         return Drive(user, self.store, self.sharing, self.extras)
 
     def account(self, user: User) -> dict[str, Any]:
         """What the service tells of an account (seen in the client: `plan.maxComputeNodes`)."""
-        return {"id": user.id, "username": user.name, "plan": {"maxComputeNodes": self.settings.max_nodes}}
+        most = faults.most_nodes(self.home.root, self.settings.max_nodes)
+        return {"id": user.id, "username": user.name, "plan": {"maxComputeNodes": most}}
 
     def create_compute(self, request: ComputeRequest, user: User, *, wait: bool) -> str:
         """Make a compute of layers that the user may view; its id. See `Computes.create`."""
@@ -175,17 +209,25 @@ class Emulator:
         """Whether this process got the object by a fork: its processes belong to the parent."""
         return self._pid != os.getpid()
 
-    def close(self) -> None:
+    def reopen(self, settings: Settings | None = None) -> None:
+        """Begin anew after `close`, on what the home holds by now; whoever holds this object goes on with it."""
+        for name in ("features", "imagery"):
+            vars(self).pop(name, None)
+        self._open(settings or self.settings)
+
+    def close(self, *, tidy: bool = True) -> None:
         """End the workers of this process, and tidy up."""
         if not self.inherited:
             self.computes.close()
             self.environments.close()
             self.store.close()
             self.sharing.close()
-            self.imagery.close()
+            if "imagery" in vars(self):
+                self.imagery.close()
             # The home may be gone or full; that is no reason to fail at the end.
             with contextlib.suppress(EllipsisLocalError, OSError):
-                self.tidy()
+                if tidy:
+                    self.tidy()
             self.database.close()
 
     def tidy(self) -> None:
@@ -207,34 +249,48 @@ class Emulator:
         self.close()
 
 
-_lock = threading.RLock()
-_given: dict[str, Any] = {}
-_current: Emulator | None = None
-
-
 def current_emulator() -> Emulator:
-    """The emulator of the module's public functions, made at the first use."""
-    global _current
-    with _lock:
-        if _current is None or _current.inherited:
-            _current = Emulator(read_settings(_given))
-        return _current
+    """The emulator of the module's public functions, made at the first use; within a mock, the mock's."""
+    return emulator_of(current_scope())
+
+
+def emulator_of(scope: Scope) -> Emulator:
+    """The emulator of a scope, made at the first use, and again in a forked process; MockError where it was left."""
+    with scope.lock:
+        if scope.over:
+            raise MockError("the ellipsis_local.mock of this call was left meanwhile, by another thread")
+        found: Emulator | None = scope.emulator
+        if found is None or found.inherited:
+            found = scope.emulator = Emulator(scope.settings(), mocked=scope.mocked)
+        return found
+
+
+def opened_emulator() -> Emulator | None:
+    """The emulator of the module's public functions, where there is one by now."""
+    scope = current_scope()
+    with scope.lock:
+        found: Emulator | None = scope.emulator
+        return None if found is None or found.inherited else found
 
 
 def current_settings() -> Settings:
     """The settings in force, without making an emulator."""
-    with _lock:
-        return read_settings(_given)
+    scope = current_scope()
+    with scope.lock:
+        return scope.settings()
 
 
 def configure(**settings: Any) -> Settings:
     """Set how this process plays the service; settings given before stay unless given again.
 
+    Within `ellipsis_local.mock` it sets how that mock does, until it is left.
+
     Parameters
     ----------
     **settings
-        The fields of `ellipsis_local.settings.Settings`: home, crs, features, overlap, cores, node_timeout,
-        node_memory, max_nodes, strict, offline, progress, cache_size, upstream, upstream_token.
+        The fields of `ellipsis_local.settings.Settings`: home, crs, features, overlap, cut, cores, node_timeout,
+        node_memory, max_nodes, strict, offline, progress, cache_size, upstream, upstream_token, inline, seed, clock,
+        environments.
 
     Returns
     -------
@@ -246,20 +302,24 @@ def configure(**settings: Any) -> Settings:
     SettingsError
         For an unknown name or an impossible value; nothing has changed then.
     """
-    with _lock:
-        new = read_settings(_given | settings)
-        _given.update(settings)
-        use(None)
+    scope = current_scope()
+    with scope.lock:
+        new = read_settings(scope.given | settings, scope.environ)
+        scope.given.update(settings)
+        _use(scope, None)
         return new
 
 
 def use(emulator: Emulator | None) -> None:
     """Let the public functions work on this emulator; None: on a new one, by the settings."""
-    global _current
-    with _lock:
-        former, _current = _current, emulator
+    _use(current_scope(), emulator)
+
+
+def _use(scope: Scope, emulator: Emulator | None) -> None:
+    with scope.lock:
+        former, scope.emulator = scope.emulator, emulator
         if former is not None and former is not emulator:
             former.close()
 
 
-atexit.register(use, None)
+atexit.register(_use, BASE, None)

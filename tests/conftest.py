@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import json
 import os
-import shutil
 import threading
 import time
 import uuid
@@ -17,6 +17,7 @@ import pytest
 
 import ellipsis_local
 from ellipsis_local import emulator as emulator_module
+from ellipsis_local import scopes
 from ellipsis_local.environments import find_interpreters
 from ellipsis_local.home import Home
 
@@ -29,15 +30,10 @@ LEAVE_SECONDS = 10
 
 @pytest.fixture(scope="session")
 def shared_environments(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One folder of environments and their locks for the run, whichever of its processes asks."""
+    """One folder of environments for the run, whichever of its processes asks."""
     base = tmp_path_factory.getbasetemp()
     shared = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "shared-environments"
-    for name in ("environments", "locks"):
-        (shared / name).mkdir(parents=True, exist_ok=True)
-    found = Home(shared / "looked-for-once")
-    find_interpreters(found)
-    for cached in found.cache.glob("interpreters.json"):
-        Path(shutil.copyfile(cached, shared / f"{uuid.uuid4().hex}.json")).replace(shared / cached.name)
+    find_interpreters(Home(shared))
     return shared
 
 
@@ -46,12 +42,8 @@ def home(tmp_path: Path, shared_environments: Path) -> Path:
     """A new home; only its environments are those of the run."""
     folder = tmp_path / "home"
     folder.mkdir()
-    for name in ("environments", "locks"):
-        (folder / name).symlink_to(shared_environments / name, target_is_directory=True)
-    known = shared_environments / "interpreters.json"
-    if known.exists():
-        (folder / "cache").mkdir()
-        shutil.copyfile(known, folder / "cache" / known.name)
+    # In a file: the processes that tests start on this home find them, too.
+    (folder / "settings.toml").write_text(f"environments = {json.dumps(str(shared_environments))}\n")
     return folder
 
 
@@ -61,7 +53,7 @@ def el(home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
     for name in [name for name in os.environ if name.startswith("ELLIPSIS_LOCAL_")]:
         if name != "ELLIPSIS_LOCAL_TEST_DATA":
             monkeypatch.delenv(name)
-    monkeypatch.setattr(emulator_module, "_given", {})
+    monkeypatch.setattr(scopes.BASE, "given", {})
     ellipsis_local.configure(home=home, progress=False, cores=2)
     yield ellipsis_local
     emulator_module.use(None)

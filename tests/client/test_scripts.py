@@ -271,8 +271,11 @@ def test_pickles_carry_frames_and_closures(valley: ModuleType, run: Run, fixture
 
 
 @pytest.mark.slow
-def test_a_pickle_of_another_python_is_a_clear_error(valley: ModuleType, run: Run, home: Path, tmp_path: Path) -> None:
-    other = next((one for one in find_interpreters(Home(home)) if one.version[:2] != sys.version_info[:2]), None)
+def test_a_pickle_of_another_python_is_a_clear_error(
+    valley: ModuleType, run: Run, shared_environments: Path, tmp_path: Path
+) -> None:
+    found = find_interpreters(Home(shared_environments))
+    other = next((one for one in found if one.version[:2] != sys.version_info[:2]), None)
     if other is None:
         pytest.skip("there is one minor version of Python here")
     # dill's own code runs under both; what it makes of a function is for one.

@@ -37,7 +37,7 @@ EXAMPLES = [
 
 
 @pytest.fixture
-def run(home: Path, tmp_path: Path):
+def run(home: Path, shared_environments: Path, tmp_path: Path):
     """Run an example from a file, as a user would: its functions need a source."""
     (tmp_path / "fixtures").symlink_to(ROOT / "fixtures", target_is_directory=True)
     package = str(Path(ellipsis_local.__file__).parents[1])
@@ -47,7 +47,9 @@ def run(home: Path, tmp_path: Path):
 
     def start(example: Example) -> str:
         code = example.code
-        if DEFAULT_INTERPRETER not in {interpreter.name for interpreter in find_interpreters(Home(home))}:
+        if DEFAULT_INTERPRETER not in {
+            interpreter.name for interpreter in find_interpreters(Home(shared_environments))
+        }:
             code = code.replace(DEFAULT_INTERPRETER, RUNNING)
         script = tmp_path / "script.py"
         script.write_text(code, encoding="utf-8")

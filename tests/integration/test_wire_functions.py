@@ -223,8 +223,12 @@ def test_names_of_the_node_program_are_not_the_functions(client: Client, compute
     assert "NameError: name 'main' is not defined" in str(client.old_results(compute_id)[0]["value"])
 
 
-def test_a_pickle_of_another_python_says_so(client: Client, compute_id: str, home: Path, tmp_path: Path) -> None:
-    other = next((i for i in find_interpreters(Home(home)) if i.version[:2] != sys.version_info[:2]), None)
+def test_a_pickle_of_another_python_says_so(
+    client: Client, compute_id: str, shared_environments: Path, tmp_path: Path
+) -> None:
+    other = next(
+        (i for i in find_interpreters(Home(shared_environments)) if i.version[:2] != sys.version_info[:2]), None
+    )
     if other is None:
         pytest.skip("there is one minor version of Python here")
     code = "def f(params):\n    return [len(value.read()) for value in params.values()]\n"

@@ -21,17 +21,18 @@ MOST_LINES = 400
 
 LEVELS = (
     {"errors", "types"},
-    {"settings", "arguments", "notices", "preflight"},
-    {"home", "database", "processes"},
-    {"inside"},
+    {"settings", "arguments", "notices", "preflight", "faults", "identity"},
+    {"home", "database", "processes", "scopes"},
+    {"inside", "restore"},
     {"store", "accounts", "environments", "partitions", "nodes"},
     {"computes", "sharing", "imagery", "features", "upstream"},
     {"drive"},
     {"emulator"},
     {"answers"},
-    {"account", "compute", "layers", "path", "util"},
-    {"server"},
-    {"", "cli", "__main__"},
+    {"account", "compute", "layers", "path", "reports", "state", "util"},
+    {"server", "replay"},
+    {"testing", "mocking"},
+    {"", "cli", "pytest_plugin", "__main__"},
 )
 """From the ground up. A room may import those of lower levels; rooms of one level do not import each other. "" is the
 package itself, whose public names are looked up lazily."""
@@ -39,8 +40,9 @@ package itself, whose public names are looked up lazily."""
 SAME_LEVEL = {("cli", ""), ("__main__", "cli")}
 """The exceptions: the command line asks the package for its version, and `python -m` is the command line."""
 
-SPEAKS_TO_NODES = {"nodes", "computes"}
-"""Who may import `inside`: the engine for the frames of the pipe, computes for the values that come back."""
+SPEAKS_TO_NODES = {"nodes", "computes", "replay", "mocking"}
+"""Who may import `inside`: the engine for the frames of the pipe, computes for the values that come back, replay, and
+mocking for what keeps a process from the service."""
 
 AT_IMPORT = {"numpy", "affine", "pebble"}
 """What `inside` may import besides the standard library when it is imported."""

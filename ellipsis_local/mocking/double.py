@@ -1,0 +1,201 @@
+"""`ellipsis_local.mock` itself."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable
+from datetime import datetime
+from os import PathLike
+from pathlib import Path
+from types import ModuleType, TracebackType
+from typing import Any, TypeVar, overload
+
+from ellipsis_local import arguments
+from ellipsis_local.errors import ArgumentError, MockError
+from ellipsis_local.mocking.decorating import decorated, decorated_class
+from ellipsis_local.mocking.entries import Entry, Plan
+from ellipsis_local.settings import read_settings
+
+__all__ = ["Mock", "mock"]
+
+T = TypeVar("T", bound=Callable[..., Any])
+
+Folder = str | PathLike[str]
+
+
+class Mock:
+    """What `mock` returns: a context manager, a decorator, and `start` with `stop`.
+
+    Each entry has a home of its own. One object may be entered again, also before it is left, and from several threads:
+    the entry that is left is the last one of the thread that leaves, or else the last one.
+    """
+
+    def __init__(self, plan: Plan) -> None:
+        self._plan = plan
+        self._lock = threading.Lock()
+        self._entries: list[tuple[int, Entry]] = []
+
+    def start(self) -> ModuleType:
+        """Enter; the mocked module `ellipsis`. Each call needs one of `stop`, at the latest the end of the process."""
+        entry = Entry(self._plan)
+        module = entry.start()
+        with self._lock:
+            self._entries.append((threading.get_ident(), entry))
+        return module
+
+    def stop(self) -> None:
+        """Leave; MockError where it is not entered."""
+        with self._lock:
+            index = self._last()
+            if index is None:
+                raise MockError("this ellipsis_local.mock is not active: stop needs a start before it, one for each")
+            _, entry = self._entries.pop(index)
+        entry.close()
+
+    def _last(self) -> int | None:
+        own = [i for i, (thread, _) in enumerate(self._entries) if thread == threading.get_ident()]
+        return own[-1] if own else len(self._entries) - 1 if self._entries else None
+
+    def _entry(self) -> Entry:
+        with self._lock:
+            index = self._last()
+            if index is None:
+                raise MockError("this ellipsis_local.mock is not active: enter it first, with `with` or start")
+            return self._entries[index][1]
+
+    @property
+    def home(self) -> Path:
+        """The folder that holds all that is stored in the mock, while it is active."""
+        return self._entry().settings().home
+
+    @property
+    def layers(self) -> dict[str, Any]:
+        """What `ellipsis_local.layers.load` answered for the folders of `layers`, while it is active."""
+        return dict(self._entry().loaded)
+
+    def __enter__(self) -> ModuleType:
+        return self.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def __call__(self, function_or_class: T, /) -> T:
+        """Decorate."""
+        if isinstance(function_or_class, type):
+            return decorated_class(function_or_class, self._plan)
+        return decorated(function_or_class, self._plan)
+
+
+@overload
+def mock(function_or_class: T, /) -> T: ...
+@overload
+def mock(
+    *,
+    home: Folder | None = None,
+    layers: Folder | Iterable[Folder] | None = None,
+    inline: bool = False,
+    seed: int | None = None,
+    clock: datetime | str | None = None,
+    strict: bool | None = None,
+    environments: Folder | None = None,
+    **settings: Any,
+) -> Mock: ...
+def mock(
+    function_or_class: Callable[..., Any] | None = None,
+    /,
+    *,
+    home: Folder | None = None,
+    layers: Folder | Iterable[Folder] | None = None,
+    inline: bool = False,
+    seed: int | None = None,
+    clock: datetime | str | None = None,
+    strict: bool | None = None,
+    environments: Folder | None = None,
+    **settings: Any,
+) -> Any:
+    """Let `ellipsis` be the local one for a while, on a home of its own, with nothing leaving for the service.
+
+    >>> with ellipsis_local.mock() as ellipsis:
+    ...     token = ellipsis.account.logIn('demo_user', 'demo_user')
+    >>> @ellipsis_local.mock(inline=True)
+    ... def test_maximum(): ...
+
+    Inside, the functions of an installed package `ellipsis` that are emulated are the local ones, in whatever way they
+    were imported, before or after; its other functions send their requests to a server on the same home, which starts
+    with the first of them. Where the package is not installed, `import ellipsis` gives the local functions.
+    `ellipsis_local`'s own functions, and `configure`, work on the mock as well. Leaving restores everything.
+
+    Threads that enter mocks have one each; a thread that was started within a mock shares the one that was entered
+    last.
+
+    Parameters
+    ----------
+    function_or_class : function or class
+        With ``@mock``: what to decorate. Of a class each test method, with its setUp, is in a mock of its own.
+    home : path, optional
+        The folder to use, which is kept, with its ``settings.toml``; a new one for each entry, removed at its end,
+        where None.
+    layers : path or list of paths, optional
+        Folders of layers to load at each entry, as `ellipsis_local.layers.load` does.
+    inline : bool
+        Run nodes in this process; no environment is built.
+    seed : int, optional
+        Ids, and the `random` and numpy.random of every node, follow from it.
+    clock : datetime, optional
+        The time that all that is stored gets.
+    strict : bool, optional
+        Refuse what the service would refuse, instead of warning.
+    environments : path, optional
+        The folder in which environments are built and found; that of the home outside of the mock where None.
+    **settings
+        Other settings of `ellipsis_local.configure`. Environment variables do not reach into a mock.
+
+    Returns
+    -------
+    Mock or what was decorated
+        A context manager that yields the mocked module `ellipsis`, with `start`, `stop`, `home` and `layers`; a
+        decorator.
+
+    Raises
+    ------
+    SettingsError, ArgumentError
+        At once, for what cannot be used.
+    RealServiceError
+        Inside, by whatever wants to reach the service.
+    AccountError
+        Inside, for a token that looks like one of the service.
+    """
+    given: dict[str, Any] = dict(settings)
+    optional = {"seed": seed, "clock": clock, "strict": strict, "environments": environments}
+    given |= {name: value for name, value in optional.items() if value is not None}
+    if inline:
+        given["inline"] = inline
+    kept = None if home is None else read_settings({"home": home}, {}, source="ellipsis_local.mock").home
+    made = Mock(Plan(kept, _folders(layers), given))
+    if function_or_class is None:
+        return made
+    return made(function_or_class)
+
+
+def _folders(layers: Any) -> tuple[Path, ...]:
+    """The folders of layers; ArgumentError for one that is not there."""
+    if layers is None:
+        return ()
+    given = [layers] if isinstance(layers, str | PathLike) else layers
+    if not isinstance(given, Iterable):
+        raise ArgumentError(
+            f"layers must be a folder or a list of folders, not {layers!r}", argument="layers", value=layers
+        )
+    folders = []
+    for one in given:
+        text = arguments.path_text("layers", one)
+        folder = Path(text or "").expanduser().absolute()
+        if text is None or not folder.is_dir():
+            raise ArgumentError(
+                f"layers must name folders, and {one!r} is none; give the path of a folder with layer files in it",
+                argument="layers", value=one,
+            )  # fmt: skip
+        folders.append(folder)
+    return tuple(folders)

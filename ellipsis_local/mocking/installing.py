@@ -1,0 +1,65 @@
+"""What is changed in this process while any mock is active: by the first that enters, until the last one leaves."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import os
+import sys
+import threading
+from types import ModuleType
+
+from ellipsis_local import scopes
+from ellipsis_local.mocking import client, standin
+from ellipsis_local.mocking.faces import CLIENT
+from ellipsis_local.mocking.guard import guard, host_of, unguard
+
+__all__ = ["acquire", "release"]
+
+_lock = threading.RLock()
+_users = 0
+_changes = contextlib.ExitStack()
+
+
+def acquire() -> ModuleType:
+    """The module `ellipsis`, mocked; each call needs one of `release`."""
+    global _users, _changes
+    with _lock:
+        if _users == 0:
+            with contextlib.ExitStack() as stack:
+                _install(stack)
+                _changes = stack.pop_all()
+        _users += 1
+        return sys.modules[CLIENT] if CLIENT in sys.modules else importlib.import_module(CLIENT)
+
+
+def release() -> None:
+    """Undo all changes, where nobody else needs them."""
+    global _users
+    with _lock:
+        _users -= 1
+        if _users == 0:
+            _changes.close()
+
+
+def _install(stack: contextlib.ExitStack) -> None:
+    installed = client.is_installed()
+    module = client.import_client() if installed else None
+    manager = sys.modules.get(client.MANAGER) if installed else None
+    stack.callback(unguard)
+    guard({host_of(getattr(manager, name, "")) for name in ("baseUrl", "appUrl")} if manager else ())
+    stack.callback(client.install(module, _current) if module else standin.install())
+
+
+def _current() -> client.Addressed:
+    scope = scopes.current_scope()
+    assert isinstance(scope, client.Addressed)  # noqa: S101 - whoever is in no mock does not get here
+    return scope
+
+
+def _after_fork() -> None:
+    global _lock
+    _lock = threading.RLock()
+
+
+os.register_at_fork(after_in_child=_after_fork)

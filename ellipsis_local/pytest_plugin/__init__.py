@@ -1,0 +1,160 @@
+"""The pytest plugin: fixtures around `ellipsis_local.mock`, found by pytest through the entry point `pytest11`.
+
+fixtures ──> Choices (marker, command line, ini) ──> mock     a fresh home per test; environments per run or machine
+                                                 ──> leaks    what a test leaves behind is its own error
+
+Nothing heavy is imported before a test asks for a fixture.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from ellipsis_local.pytest_plugin.choices import Choices, add_options
+from ellipsis_local.pytest_plugin.importing import StandInFinder
+from ellipsis_local.pytest_plugin.leaks import Leaks
+from ellipsis_local.pytest_plugin.templates import Templates
+
+__all__ = [
+    "ellipsis",
+    "ellipsis_home",
+    "ellipsis_layers",
+    "ellipsis_server",
+    "ellipsis_token",
+    "pytest_addoption",
+    "pytest_configure",
+]
+
+MARKER = "ellipsis(inline, strict, layers, seed, clock, leaks, **settings): how the test's own service behaves"
+USER = "test_user"
+
+_templates = pytest.StashKey[Templates]()
+_finder = pytest.StashKey[StandInFinder]()
+_loaded = pytest.StashKey[dict[str, Any]]()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """The command line's options and those of the ini file."""
+    add_options(parser)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Declare the marker, and let test modules import `ellipsis` where the client is not installed."""
+    config.addinivalue_line("markers", MARKER)
+    config.stash[_templates] = Templates()
+    config.stash[_finder] = StandInFinder()
+    config.stash[_finder].install()
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Remove the homes that the tests' homes were copied from, and what was changed."""
+    config.stash[_templates].close()
+    config.stash[_finder].remove()
+
+
+def pytest_report_header(config: pytest.Config) -> str | None:
+    """Say what was chosen, where it is not the default."""
+    return Choices.of(config).header()
+
+
+@pytest.fixture
+def _ellipsis_mock(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ModuleType]:
+    """The mock of one test, with its checks for what is left behind."""
+    from ellipsis_local.mocking import mock
+
+    choices = Choices.of(request.config).refined(request.node)
+    layers = choices.layers if "ellipsis_layers" in request.fixturenames else ()
+    home = None
+    if layers:
+        home, request.node.stash[_loaded] = request.config.stash[_templates].home(layers, choices.settings())
+    leaks = Leaks() if choices.leaks else None
+    double = mock(home=home, environments=choices.environments(tmp_path_factory), **choices.settings())
+    try:
+        module = double.start()
+        try:
+            yield module
+        finally:
+            double.stop()
+    finally:
+        if home is not None:
+            Templates.remove(home)
+    left = leaks.left() if leaks is not None else []
+    if left:
+        pytest.fail("the test left behind what it should have ended or closed:\n  " + "\n  ".join(left), pytrace=False)
+
+
+@pytest.fixture(autouse=True)
+def _ellipsis_marked(request: pytest.FixtureRequest) -> None:
+    """A test with the marker runs inside the mock, whether it asks for a fixture or not."""
+    if request.node.get_closest_marker("ellipsis") is not None:
+        request.getfixturevalue("_ellipsis_mock")
+
+
+@pytest.fixture
+def ellipsis(_ellipsis_mock: ModuleType) -> ModuleType:
+    """The module `ellipsis`, on a fresh home of the test's own; no request leaves for the service.
+
+    All imports of it are mocked, in the test and in the code under test: see `ellipsis_local.mock`. The marker
+    ``@pytest.mark.ellipsis(…)`` takes the settings of `ellipsis_local.configure`, and `layers`, `leaks`.
+    """
+    return _ellipsis_mock
+
+
+@pytest.fixture
+def ellipsis_home(_ellipsis_mock: ModuleType) -> Path:
+    """The folder that holds all that the test stores; it vanishes with the test."""
+    from ellipsis_local.emulator import current_settings
+
+    return current_settings().home
+
+
+@pytest.fixture
+def ellipsis_token(ellipsis: ModuleType) -> str:
+    """A token of the user ``test_user``."""
+    return str(ellipsis.account.logIn(USER, USER))
+
+
+@pytest.fixture
+def ellipsis_layers(request: pytest.FixtureRequest, _ellipsis_mock: ModuleType) -> dict[str, Any]:
+    """The layers of the folders that the marker's `layers` or the ini option ``ellipsis_layers`` names.
+
+    Returns
+    -------
+    dict
+        Per name ``{'pathId': …, 'timestampId': …}``, as `ellipsis_local.layers.load` returns it. Paths are those of
+        the catalogue, ids too; paths of the marker are relative to the test's file, those of the ini to the ini.
+    """
+    stash: pytest.Stash = request.node.stash
+    if _loaded not in stash:
+        stash[_loaded] = _load(Choices.of(request.config).refined(request.node).layers)
+    return stash[_loaded]
+
+
+def _load(folders: tuple[Path, ...]) -> dict[str, Any]:
+    """For a test that asks for the fixture by `request.getfixturevalue`, when its home is in use already."""
+    from ellipsis_local import layers
+
+    if not folders:
+        pytest.fail(
+            "ellipsis_layers has no folder to load: name one with the ini option ellipsis_layers, or with "
+            "@pytest.mark.ellipsis(layers='folder')",
+            pytrace=False,
+        )
+    found: dict[str, Any] = {}
+    for folder in folders:
+        found |= layers.load(folder)
+    return found
+
+
+@pytest.fixture
+def ellipsis_server(_ellipsis_mock: ModuleType) -> Iterator[str]:
+    """The address of a server on the test's home, for the unmodified client in other processes: ends with ``/v3``."""
+    from ellipsis_local.server import serve
+
+    with serve() as server:
+        yield server.url

@@ -1,0 +1,152 @@
+"""What was chosen for a test: marker before command line before ini file."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+__all__ = ["Choices", "add_options"]
+
+INLINE = ("marked", "always", "never")
+SHARED, SESSION = "shared", "session"
+HELP = {
+    "ellipsis_inline": "which tests run their nodes in the test's own process: those marked so (marked, the default), "
+    "all but those marked inline=False (always), or none (never)",
+    "ellipsis_strict": "refuse what would not run on the service",
+    "ellipsis_cores": "how many nodes run at the same time; default all cores",
+    "ellipsis_environments": "where virtual environments are kept: those of your own home (shared, the default), "
+    "made for this run (session), or a folder",
+    "ellipsis_seed": "ids and the nodes' random numbers follow from it: a number (default 0), or none",
+    "ellipsis_clock": "the time that all that is stored gets, such as 2025-06-01T12:00:00Z; default none",
+    "ellipsis_layers": "folders of layers that the fixture ellipsis_layers loads",
+    "ellipsis_leaks": "fail tests that leave processes, threads or open files behind (default true)",
+}
+
+
+def add_options(parser: pytest.Parser) -> None:
+    """Declare the options; those of the command line win over those of the ini file."""
+    group = parser.getgroup("ellipsis", "ellipsis_local: the service on this machine")
+    group.addoption("--ellipsis-inline", choices=INLINE, default=None, help=HELP["ellipsis_inline"])
+    group.addoption("--ellipsis-strict", action="store_true", default=None, help=HELP["ellipsis_strict"])
+    group.addoption("--ellipsis-cores", metavar="N", default=None, help=HELP["ellipsis_cores"])
+    group.addoption("--ellipsis-environments", metavar="WHERE", default=None, help=HELP["ellipsis_environments"])
+    group.addoption("--ellipsis-seed", metavar="N", default=None, help=HELP["ellipsis_seed"])
+    for name in ("ellipsis_inline", "ellipsis_cores", "ellipsis_environments", "ellipsis_seed", "ellipsis_clock"):
+        parser.addini(name, HELP[name], type="string", default="")
+    parser.addini("ellipsis_strict", HELP["ellipsis_strict"], type="bool", default=False)
+    parser.addini("ellipsis_leaks", HELP["ellipsis_leaks"], type="bool", default=True)
+    parser.addini("ellipsis_layers", HELP["ellipsis_layers"], type="paths", default=[])
+
+
+def _whole(name: str, text: str, least: int) -> int | None:
+    if text.lower() in ("", "none"):
+        return None
+    if not text.isdecimal() or int(text) < least:
+        raise pytest.UsageError(f"{name} must be a whole number from {least} on, or none; not {text!r}")
+    return int(text)
+
+
+@dataclass(frozen=True)
+class Choices:
+    """How the mock of a test is made."""
+
+    inline: str = "marked"
+    keep: str = SHARED
+    """Where environments are kept: 'shared', 'session' or a folder."""
+    layers: tuple[Path, ...] = ()
+    leaks: bool = True
+    given: dict[str, Any] = field(default_factory=dict)
+    """The settings that somebody chose."""
+
+    @classmethod
+    def of(cls, config: pytest.Config) -> Choices:
+        """Those of the command line and of the ini file.
+
+        Raises
+        ------
+        pytest.UsageError
+            For an impossible value.
+        """
+
+        def value(name: str) -> Any:
+            given = config.getoption(name)
+            return config.getini(name) if given is None else given
+
+        inline = value("ellipsis_inline") or "marked"
+        if inline not in INLINE:
+            raise pytest.UsageError(f"ellipsis_inline must be one of {', '.join(INLINE)}; not {inline!r}")
+        given: dict[str, Any] = {
+            "strict": bool(value("ellipsis_strict")),
+            "cores": _whole("ellipsis_cores", value("ellipsis_cores"), 1),
+            "seed": _whole("ellipsis_seed", value("ellipsis_seed") or "0", 0),
+            "clock": config.getini("ellipsis_clock") or None,
+        }
+        keep = value("ellipsis_environments") or SHARED
+        if keep not in (SHARED, SESSION):
+            # From the command line relative to where pytest was started, from the ini file to that file.
+            base = config.invocation_params.dir if config.getoption("ellipsis_environments") else config.rootpath
+            keep = str(base / Path(keep).expanduser())
+        return cls(
+            inline=inline,
+            keep=keep,
+            layers=tuple(Path(folder) for folder in config.getini("ellipsis_layers")),
+            leaks=bool(config.getini("ellipsis_leaks")),
+            given=given,
+        )
+
+    def refined(self, item: pytest.Item) -> Choices:
+        """With what the test's markers say; the closest wins, setting by setting."""
+        given: dict[str, Any] = {}
+        for marker in reversed(list(item.iter_markers("ellipsis"))):
+            if marker.args:
+                raise pytest.UsageError(
+                    f"{item.nodeid}: the marker ellipsis takes names only, such as inline=True; not {marker.args!r}"
+                )
+            given |= marker.kwargs
+        for name in ("home", "environments"):
+            if name in given:
+                raise pytest.UsageError(
+                    f"{item.nodeid}: {name} cannot be set by the marker ellipsis; every test has a home of its own, "
+                    "and the option ellipsis_environments says where environments are kept"
+                )
+        layers = given.pop("layers", self.layers)
+        if isinstance(layers, str | os.PathLike):
+            layers = (layers,)
+        leaks = given.pop("leaks", self.leaks)
+        inline = given.pop("inline", self.inline == "always")
+        given["inline"] = bool(inline) and self.inline != "never"
+        folder = item.path.parent
+        return replace(
+            self,
+            layers=tuple(folder / Path(layer).expanduser() for layer in layers),
+            leaks=bool(leaks),
+            given=self.given | given,
+        )
+
+    def settings(self) -> dict[str, Any]:
+        """The settings for `ellipsis_local.mock`, without those that nobody chose."""
+        return {name: value for name, value in self.given.items() if value is not None}
+
+    def environments(self, folders: pytest.TempPathFactory) -> Path | None:
+        """The folder of the environments; None: that of the user's own home."""
+        if self.keep == SHARED:
+            return None
+        if self.keep == SESSION:
+            base = folders.getbasetemp()
+            # pytest-xdist gives each of its processes a folder below the run's.
+            return (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "ellipsis-environments"
+        return Path(self.keep)
+
+    def header(self) -> str | None:
+        """What is chosen otherwise than by default, in a line."""
+        default = {"strict": False, "seed": 0, "cores": None, "clock": None}
+        chosen = [f"{name}={value}" for name, value in self.given.items() if value != default.get(name)]
+        if self.inline != "marked":
+            chosen.append(f"inline={self.inline}")
+        if self.keep != SHARED:
+            chosen.append(f"environments={self.keep}")
+        return f"ellipsis_local: {', '.join(chosen)}" if chosen else None
