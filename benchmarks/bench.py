@@ -29,3 +29,5 @@ class Bench:
     """Interpreters in which packages of rivals may be installed."""
     client: Path | None = None
     """An interpreter in which the real client is installed."""
+    moto: Path | None = None
+    """An interpreter in which moto is installed."""

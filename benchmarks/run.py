@@ -17,6 +17,7 @@ import ellipsis_local  # noqa: E402
 from bench import Bench  # noqa: E402
 from ours import Ours  # noqa: E402
 from rows_calls import calls  # noqa: E402
+from rows_doubles import doubles  # noqa: E402
 from rows_memory import memory  # noqa: E402
 from rows_ndvi import ndvi  # noqa: E402
 from rows_polygons import polygons  # noqa: E402
@@ -34,6 +35,7 @@ GROUPS = {
     "memory": memory,
     "scaling": scaling,
     "server": server,
+    "doubles": doubles,
     "rivals": rivals,
     "build": build,
 }
@@ -51,7 +53,7 @@ def main() -> None:
     ours = Ours(data.folder() / "home")
     bench = Bench(
         ours, ours.environment(), sizes, layers, small, data.QUICK, options.rounds or (3 if options.quick else 5),
-        options.quick, options.rivals, options.client,
+        options.quick, options.rivals, options.client, options.moto,
     )  # fmt: skip
     rows = []
     for name in options.only or [name for name in GROUPS if not (options.quick and name in SLOW)]:
@@ -75,6 +77,7 @@ def _options() -> argparse.Namespace:
         help="an interpreter with joblib, dask, ray, rasterio, geopandas; may be given several times",
     )  # fmt: skip
     parser.add_argument("--client", type=Path, metavar="PYTHON", help="an interpreter with the real client, `ellipsis`")
+    parser.add_argument("--moto", type=Path, metavar="PYTHON", help="an interpreter with moto[s3] and pytest")
     parser.add_argument("--rounds", type=int, help="of the slow rows; 5, or 3 with --quick")
     parser.add_argument("--json", type=Path, metavar="FILE", help="where the figures go; benchmarks/results/ otherwise")
     return parser.parse_args()

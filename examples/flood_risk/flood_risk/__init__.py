@@ -1,0 +1,1 @@
+"""Flood risk of a village, computed on the nodes of Ellipsis Drive."""

@@ -1,0 +1,329 @@
+"""The pytest plugin, from outside: small suites that pytest runs, and what becomes of their tests."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+import ellipsis_local
+
+ROOT = Path(__file__).parents[2]
+FIXTURES = ROOT / "fixtures"
+RUNNING = f"python3.{sys.version_info[1]}"
+DEM = "{'pathId': '559bf6e4-ef58-478a-a305-b0fa9db68ba7', 'timestampId': 'b51d252d-b15a-4b63-9675-9e17ef99ebf5'}"
+
+LAYERS = f"""
+import shutil
+from pathlib import Path
+import pytest
+
+@pytest.fixture
+def dem(ellipsis):
+    from ellipsis_local import layers
+    return layers.add({str(FIXTURES / "dem.tif")!r}, **{DEM})
+
+def size(params):
+    (raster,) = params.values()
+    return raster['raster'].size
+
+def process(params):
+    import os
+    return os.getpid()
+"""
+
+
+@pytest.fixture(scope="module")
+def _libraries() -> None:
+    """pytester forgets modules that a run imports, which rasterio and geopandas do not survive: import them before."""
+    with ellipsis_local.mock(inline=True) as ellipsis:
+        token = ellipsis.account.logIn("ann", "ann")
+        layers = [ellipsis_local.layers.add(FIXTURES / name) for name in ("dem.tif", "roads.geojson")]
+        compute = ellipsis.compute.createCompute(layers, token, nodes=1)["id"]
+        ellipsis.compute.execute(compute, types, token)
+
+
+def types(params):
+    return [type(value).__name__ for value in params.values()]
+
+
+@pytest.fixture
+def suite(
+    pytester: pytest.Pytester, shared_environments: Path, monkeypatch: pytest.MonkeyPatch, _libraries: None
+) -> pytest.Pytester:
+    """A folder for a suite, whose environments are those of this run."""
+    monkeypatch.delenv("PYTEST_XDIST_WORKER", raising=False)
+    pytester.makeini(
+        f"[pytest]\naddopts = --strict-markers --strict-config -p no:cacheprovider\nellipsis_cores = 2\n"
+        f"ellipsis_environments = {shared_environments}\n"
+    )
+    return pytester
+
+
+def ran(suite: pytest.Pytester, text: str, *arguments: str, **expected: int) -> pytest.RunResult:
+    """Run one file of tests in this process and hold its outcomes against those expected."""
+    suite.makepyfile(LAYERS + text)
+    result = suite.runpytest_inprocess(*arguments)
+    result.assert_outcomes(**expected)
+    return result
+
+
+def test_each_test_has_a_home_of_its_own(suite: pytest.Pytester) -> None:
+    ran(
+        suite,
+        """
+        homes = []
+
+        @pytest.mark.parametrize("number", [1, 2])
+        def test_home(ellipsis, ellipsis_home, ellipsis_token, number):
+            folder = ellipsis.path.folder.add('mine', ellipsis_token)
+            assert ellipsis_home.is_dir()
+            assert ellipsis_home not in homes
+            assert not any(home.exists() for home in homes)
+            homes.append(ellipsis_home)
+
+        def test_the_former_are_gone():
+            assert len(homes) == 2
+            assert not any(home.exists() for home in homes)
+        """.replace("\n        ", "\n"),
+        passed=3,
+    )
+
+
+def test_imports_of_the_package_are_the_local_ones(suite: pytest.Pytester) -> None:
+    suite.makepyfile(
+        job=f"""
+        import ellipsis as el
+        from ellipsis.compute import createCompute, execute
+
+        def job(layer, function, token):
+            compute = createCompute([layer], token, nodes=2, interpreter='{RUNNING}')['id']
+            try:
+                return execute(compute, function, token)
+            finally:
+                el.compute.terminateCompute(compute, token)
+        """
+    )
+    ran(
+        suite,
+        """
+from job import job
+
+@pytest.mark.ellipsis(inline=True)
+def test_inline(dem, ellipsis_token):
+    import os
+    assert job(dem, process, ellipsis_token) == [os.getpid()] * 2
+
+@pytest.mark.ellipsis(crs='native')
+def test_real(dem, ellipsis_token):
+    import os
+    assert os.getpid() not in job(dem, process, ellipsis_token)
+    assert sum(job(dem, size, ellipsis_token)) == 244 * 227
+
+def test_not_without_the_fixture():
+    with pytest.raises(Exception, match='mock'):
+        job(None, size, 'token')
+""",
+        passed=3,
+    )
+
+
+def test_options_say_where_nodes_run(suite: pytest.Pytester) -> None:
+    text = """
+import os
+
+@pytest.mark.parametrize("expected", [WHERE])
+class TestWhere:
+    def where(self, ellipsis, dem, token):
+        compute = ellipsis.compute.createCompute([dem], token, nodes=1, interpreter='RUNNING')['id']
+        return ellipsis.compute.execute(compute, process, token) == [os.getpid()]
+
+    def test_unmarked(self, ellipsis, dem, ellipsis_token, expected):
+        assert self.where(ellipsis, dem, ellipsis_token) == expected[0]
+
+    @pytest.mark.ellipsis(inline=True)
+    def test_marked(self, ellipsis, dem, ellipsis_token, expected):
+        assert self.where(ellipsis, dem, ellipsis_token) == expected[1]
+
+    @pytest.mark.ellipsis(inline=False)
+    def test_marked_otherwise(self, ellipsis, dem, ellipsis_token, expected):
+        assert self.where(ellipsis, dem, ellipsis_token) == expected[2]
+""".replace("RUNNING", RUNNING)
+    for option, expected in {"marked": (0, 1, 0), "always": (1, 1, 0), "never": (0, 0, 0)}.items():
+        ran(suite, text.replace("WHERE", repr(expected)), f"--ellipsis-inline={option}", passed=3)
+
+
+def test_layers_of_a_folder(suite: pytest.Pytester) -> None:
+    folder = suite.mkdir("valley")
+    for name in ("dem.tif", "roads.geojson"):
+        (folder / name).write_bytes((FIXTURES / name).read_bytes())
+    text = """
+seen = []
+
+@pytest.mark.parametrize("number", [1, 2])
+def test_layers(ellipsis, ellipsis_layers, ellipsis_token, number):
+    assert set(ellipsis_layers) == {'dem.tif', 'roads.geojson'}
+    layer = ellipsis.path.get(ellipsis_layers['dem.tif']['pathId'], ellipsis_token)
+    assert layer['raster']['timestamps'][0]['id'] == ellipsis_layers['dem.tif']['timestampId']
+    seen.append(ellipsis_layers)
+    assert seen[0] == ellipsis_layers
+    # What one test does to its layers, the next does not see.
+    from ellipsis_local import layers
+    layers.remove(ellipsis_layers['dem.tif']['pathId'])
+"""
+    ran(suite, "\npytestmark = pytest.mark.ellipsis(layers='valley')\n" + text, passed=2)
+    ran(suite, text, "-o", "ellipsis_layers=valley", passed=2)
+    result = ran(suite, text, errors=2)
+    result.stdout.fnmatch_lines(["*name one with the ini option ellipsis_layers*"])
+    result = ran(suite, text, "-o", "ellipsis_layers=nowhere", errors=2)
+    result.stdout.fnmatch_lines(["*nowhere*"])
+
+
+def test_the_marker_alone_mocks(suite: pytest.Pytester) -> None:
+    ran(
+        suite,
+        """
+@pytest.mark.ellipsis(seed=7, clock='2025-06-01T12:00:00Z')
+def test_marked():
+    import ellipsis
+    token = ellipsis.account.logIn('ann', 'secret words')
+    first = ellipsis.path.folder.add('a', token)['id']
+    from ellipsis_local import mock
+    with mock(seed=7) as again:
+        token = again.account.logIn('ann', 'secret words')
+        assert again.path.folder.add('a', token)['id'] == first
+""",
+        passed=1,
+    )
+
+
+def test_strict_refuses_what_the_service_would_not_run(suite: pytest.Pytester) -> None:
+    text = """
+FACTOR = 2
+
+def uses_the_module(params):
+    return FACTOR
+
+@pytest.mark.ellipsis(inline=True)
+def test_it(ellipsis, dem, ellipsis_token):
+    compute = ellipsis.compute.createCompute([dem], ellipsis_token, nodes=1)['id']
+    assert ellipsis.compute.execute(compute, uses_the_module, ellipsis_token) == [2]
+"""
+    ran(suite, text, "-W", "ignore", passed=1)
+    result = ran(suite, text, "--ellipsis-strict", failed=1)
+    result.stdout.fnmatch_lines(["*uses_the_module*FACTOR*"])
+
+
+@pytest.mark.parametrize(
+    ("body", "left"),
+    [
+        ("subprocess.Popen(['sleep', '20'])", "process *sleep 20"),
+        ("threading.Thread(target=time.sleep, args=(3,), name='forgotten', daemon=True).start()", "thread 'forgotten'"),
+        ("kept.append(open(__file__))", "open file *test_leaks*"),
+    ],
+)
+def test_leaks(suite: pytest.Pytester, body: str, left: str) -> None:
+    """What a test leaves is its error, and not that of the next one."""
+    suite.makepyfile(
+        test_leaks=f"""
+        import subprocess, threading, time
+        import psutil, pytest
+
+        kept = []
+
+        def test_leaks(ellipsis):
+            {body}
+
+        @pytest.mark.ellipsis(leaks=False)
+        def test_may(ellipsis):
+            {body}
+
+        def test_next(ellipsis):
+            pass
+
+        def test_tidy():
+            for process in psutil.Process().children():
+                process.kill()
+                process.wait()
+            for file in kept:
+                file.close()
+            for thread in threading.enumerate():
+                if thread.name == 'forgotten':
+                    thread.join()
+        """
+    )
+    result = suite.runpytest_inprocess("-p", "no:unraisableexception")
+    result.assert_outcomes(passed=4, errors=1)
+    result.stdout.fnmatch_lines(["*ERROR at teardown of test_leaks*", f"*{left}*"])
+
+
+def test_a_server_for_other_processes(suite: pytest.Pytester) -> None:
+    ran(
+        suite,
+        """
+def test_server(ellipsis, ellipsis_server, ellipsis_token):
+    import json, urllib.request
+    folder = ellipsis.path.folder.add('mine', ellipsis_token)['id']
+    request = urllib.request.Request(f'{ellipsis_server}/path/{folder}', headers={'Authorization': f'Bearer {ellipsis_token}'})
+    with urllib.request.urlopen(request) as answer:
+        assert json.load(answer)['name'] == 'mine'
+""",
+        passed=1,
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["-o", "ellipsis_inline=sometimes"], "*ellipsis_inline must be one of marked, always, never*sometimes*"),
+        (["--ellipsis-cores=many"], "*ellipsis_cores must be a whole number from 1 on*many*"),
+        (["--ellipsis-seed=-1"], "*ellipsis_seed must be a whole number from 0 on*-1*"),
+    ],
+)
+def test_impossible_options_are_told(suite: pytest.Pytester, arguments: list[str], said: str) -> None:
+    suite.makepyfile("def test(ellipsis): pass")
+    result = suite.runpytest_inprocess(*arguments)
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines([said])
+
+
+@pytest.mark.parametrize(
+    ("marker", "said"),
+    [
+        ("True", "*takes names only*"),
+        ("home='somewhere'", "*home cannot be set*"),
+        ("colour='red'", "*there is no setting 'colour'*"),
+        ("clock='2025-06-01'", "*clock*zone*"),
+    ],
+)
+def test_impossible_markers_are_told(suite: pytest.Pytester, marker: str, said: str) -> None:
+    suite.makepyfile(f"import pytest\n\n@pytest.mark.ellipsis({marker})\ndef test(): pass")
+    result = suite.runpytest_inprocess()
+    result.assert_outcomes(errors=1)
+    result.stdout.fnmatch_lines([said])
+
+
+@pytest.mark.slow
+def test_an_environment_is_built_once_per_run(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By several processes of pytest-xdist, too; nothing is kept after the run but pytest's own temporary folders."""
+    monkeypatch.delenv("PYTEST_XDIST_WORKER", raising=False)
+    monkeypatch.setenv("ELLIPSIS_LOCAL_HOME", str(pytester.mkdir("own")))
+    pytester.makepyfile(
+        LAYERS
+        + f"""
+@pytest.mark.parametrize("number", range(4))
+def test_real(ellipsis, dem, ellipsis_token, number):
+    compute = ellipsis.compute.createCompute([dem], ellipsis_token, nodes=2, interpreter='{RUNNING}')['id']
+    assert len(ellipsis.compute.execute(compute, size, ellipsis_token)) == 2
+"""
+    )
+    base = pytester.path / "temporary"
+    result = pytester.runpytest_subprocess(
+        "-n2", "--ellipsis-environments=session", f"--basetemp={base}", "-p", "no:cacheprovider"
+    )
+    result.assert_outcomes(passed=4)
+    (record,) = base.glob("**/environments/*/environment.json")
+    assert json.loads(record.read_text())
+    assert not (pytester.path / "own").joinpath("environments").exists()
