@@ -259,10 +259,15 @@ def compare_rasters(
     wrong = masks | values
     if not lines:
         return None
-    pixels = wrong.any(axis=0)
+    pixels = _in_any_band(wrong)
     if not pixels.any():
         return RasterDifference(tuple(lines), pixels, expected.transform)
     return RasterDifference(tuple(lines), pixels, expected.transform, _around(pixels, expected.transform))
+
+
+def _in_any_band(wrong: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """From (bands, height, width) to (height, width)."""
+    return np.asarray(wrong.any(axis=0))
 
 
 def _same_grid(one: Raster, other: Raster) -> bool:
@@ -296,7 +301,7 @@ def _differences(
 def _describe_masks(actual: Raster, expected: Raster, wrong: NDArray[np.bool_]) -> Iterator[str]:
     if wrong.any():
         here, there = int((wrong & actual.valid).sum()), int((wrong & expected.valid).sum())
-        extent = _around(wrong.any(axis=0), expected.transform)
+        extent = _around(_in_any_band(wrong), expected.transform)
         yield (
             f"nodata: {here} values are valid and expected to be nodata, {there} are nodata and expected to be valid; "
             f"within {show_extent(extent, expected.crs)}"
@@ -309,7 +314,7 @@ def _describe_values(
 ) -> Iterator[str]:
     if not wrong.any():
         return
-    pixels = wrong.any(axis=0)
+    pixels = _in_any_band(wrong)
     wide = complex if "c" in (actual.values.dtype.kind, expected.values.dtype.kind) else float
     with np.errstate(invalid="ignore"):
         apart = np.abs(actual.values[wrong].astype(wide) - expected.values[wrong].astype(wide))
