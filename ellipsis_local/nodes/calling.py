@@ -74,7 +74,9 @@ def as_node(take: Callable[[bytes], None], interruption: Interruption, *, vector
     vectors : bool
         Whether frames answer ``['vector']``.
     """
-    others = set(sys._current_frames()) - {threading.get_ident()}
+    # sys._current_frames would know threads of C libraries as well, and waits for itself where the garbage is collected
+    # meanwhile (seen on Python 3.11).
+    others = {thread.ident for thread in threading.enumerate() if thread.ident} - {threading.get_ident()}
     with contextlib.ExitStack() as stack:
         stack.enter_context(interruption.watched())
         stack.enter_context(_place())
