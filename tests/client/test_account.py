@@ -10,7 +10,7 @@ from types import ModuleType, SimpleNamespace
 import pytest
 import requests
 
-from ellipsis_local.accounts import tokens
+from ellipsis_local import identity
 from tests.client.covers import covers
 
 NOBODY = "11111111-2222-4333-8444-555555555555"
@@ -34,7 +34,7 @@ def test_a_user_is_made_at_the_first_login(client: ModuleType, token: str, other
 def test_a_token_is_valid_for_as_long_as_was_asked(client: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
     long, short = (client.account.logIn("demo_user", "demo_user", validFor=seconds) for seconds in (10_000, 100))
     ahead = 0
-    monkeypatch.setattr(tokens, "time", SimpleNamespace(time=lambda: time.time() + ahead))
+    monkeypatch.setattr(identity, "time", SimpleNamespace(time=lambda: time.time() + ahead))
     assert client.account.getInfo(short)["username"] == "demo_user"
     ahead = 1000
     with pytest.raises(ValueError, match="has expired"):

@@ -131,13 +131,13 @@ def test_nodes_none_is_the_plan(el, token, raster) -> None:
 
 
 def test_an_interpreter_that_is_not_here(el, token, raster, monkeypatch) -> None:
-    from ellipsis_local.computes import specification
+    from ellipsis_local.environments import build
 
-    def missing(name: str, home: object) -> None:
+    def missing(name: str, *_: object) -> None:
         raise InterpreterError(f"interpreter {name} is not on this machine", found=("python3.11",))
 
     # Which Pythons a machine lacks cannot be known here; what the room says itself is tested there.
-    monkeypatch.setattr(specification, "choose_interpreter", missing)
+    monkeypatch.setattr(build, "choose_interpreter", missing)
     with pytest.raises(InterpreterError, match="not on this machine"):
         el.compute.createCompute([raster], token, nodes=1)
     assert el.compute.listComputes(token)["result"] == []

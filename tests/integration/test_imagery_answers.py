@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import gc
-import json
 import math
 import os
 from concurrent.futures import ThreadPoolExecutor
@@ -12,11 +11,9 @@ from io import BytesIO
 from pathlib import Path
 
 import numpy as np
-import pyproj
 import pytest
 import rasterio
 from affine import Affine
-from rasterio.windows import Window
 
 from ellipsis_local.database import Database
 from ellipsis_local.errors import ArgumentError, LayerError, LimitError
@@ -33,7 +30,6 @@ from tests.integration.imagery_tools import (
     around_mercator,
     big,
     box,
-    expected,
     lonlat,
     opened,
     raster,
@@ -301,110 +297,3 @@ def test_many_threads_get_what_one_gets(store, tmp_path):
     together.close()
     gc.collect()
     assert not OPEN_FILES.is_dir() or open_files(store.home.layers) == []
-
-
-# ----- the client ----------------------------------------------------------------------------------------------------
-
-
-class Reply:
-    def __init__(self, content, status=200):
-        self.status_code, self.content, self.text = status, content, ""
-
-
-@pytest.fixture
-def client(store, imagery, monkeypatch):
-    """The service's own client, whose requests are answered here; gives its module of raster timestamps."""
-    ellipsis = pytest.importorskip("ellipsis")
-    pandas = pytest.importorskip("pandas")
-    # The client writes into the values of columns, which pandas 3 does not let it.
-    kept = pandas.Series.values
-
-    def values(column):
-        found = kept.__get__(column)
-        return found.copy() if isinstance(found, np.ndarray) and not found.flags.writeable else found
-
-    monkeypatch.setattr(pandas.Series, "values", property(values))
-
-    def get(url, body=None, token=None, crash=True, parseJson=True):
-        _, _, path_id, *rest = url.split("/")
-        if not rest:
-            (timestamp,) = store.catalogue.timestamps_of(path_id)
-            file = timestamp.rasters[0]
-            times = [{"id": timestamp.id, "status": "active", "zoom": imagery.zoom(timestamp), "tarZoom": None}]
-            # The mask is one of the bands, by what the client makes of it.
-            known = {"bands": [{}] * (file.bands + 1), "asJpg": False, "format": file.dtype, "timestamps": times}
-            return {"raster": known, "yourAccess": {"accessLevel": 950}}
-        if rest[-1] == "analyse":
-            want = set(body) - {"timestampIds", "geometry", "approximate", "token"}
-            times = [store.timestamp(path_id, one) for one in body["timestampIds"]]
-            return json.loads(json.dumps(imagery.analyse(times, body["geometry"], body["approximate"], want)))
-        timestamp = store.timestamp(path_id, rest[2])
-        if rest[3] == "tile":
-            tile = imagery.tile(timestamp, *map(int, rest[4:]))
-            return Reply(b"", 204) if tile is None else Reply(tile)
-        if rest[3] == "rasterByExtent":
-            e = body["extent"]
-            extent = Extent(float(e["xMin"]), float(e["yMin"]), float(e["xMax"]), float(e["yMax"]))
-            return Reply(imagery.window(timestamp, extent, body["width"], body["height"]))
-        assert rest[3] == "location"
-        return json.loads(json.dumps(imagery.locations(timestamp, body["locations"])))
-
-    monkeypatch.setattr(ellipsis.apiManager, "get", get)
-    return ellipsis.path.raster.timestamp
-
-
-def degrees(timestamp):
-    """The extent of the first file, in EPSG:3857, as the client takes it; a little smaller."""
-    west, south, east, north = around_mercator(timestamp.rasters[0])
-    change = pyproj.Transformer.from_crs(timestamp.rasters[0].crs, 3857, always_xy=True)
-    west, south, east, north = change.transform_bounds(west, south, east, north)
-    x, y = (east - west) * 0.02, (north - south) * 0.02
-    return {"xMin": west + x, "xMax": east - x, "yMin": south + y, "yMax": north - y}
-
-
-@pytest.mark.data
-def test_the_client_gets_a_whole_scene(store, client, data):
-    timestamp = stamp(store, data / "landsat_pucallpa_2020_u8.tif")
-    ask = degrees(timestamp)
-    made = client.getRaster(timestamp.path_id, timestamp.id, ask, showProgress=False)["raster"]
-    z = zoom(timestamp)
-    # The pixels that the client cuts out of the tiles, which it takes to be one metre wider than they are.
-    half = 2.003751e07
-    size = WORLD / 2**z / 256
-    columns = [math.floor(2 ** (z + 8) * (ask[side] + half) / (2 * half)) for side in ("xMin", "xMax")]
-    rows = [math.floor(2 ** (z + 8) * (half - ask[side]) / (2 * half)) for side in ("yMax", "yMin")]
-    extent = Extent(
-        columns[0] * size - WORLD / 2, WORLD / 2 - (rows[1] + 1) * size,
-        (columns[1] + 1) * size - WORLD / 2, WORLD / 2 - rows[0] * size,
-    )  # fmt: skip
-    image, edge = expected(timestamp, extent, columns[1] - columns[0] + 1, rows[1] - rows[0] + 1)
-    assert (made.shape, made.dtype) == (image.shape, image.dtype)
-    np.testing.assert_array_equal(made[:, ~edge], image[:, ~edge])
-    assert (made[-1] > 0).mean() > 0.99
-
-
-@pytest.mark.data
-def test_the_client_samples_contours_and_analyses(store, client, data):
-    import shapely
-
-    timestamp = stamp(store, data / "copdem30_saotome_crop_f32.tif")
-    ask = degrees(timestamp)
-    made = client.getSampledRaster(timestamp.path_id, timestamp.id, ask, 300, 200)
-    extent = Extent(ask["xMin"], ask["yMin"], ask["xMax"], ask["yMax"])
-    image, edge = expected(timestamp, extent, 300, 200)
-    np.testing.assert_array_equal(made["raster"][:, ~edge], image[:, ~edge])
-    in_degrees = {"xMin": 6.5, "xMax": 6.7, "yMin": 0.1, "yMax": 0.3}
-    assert client.getSampledRaster(timestamp.path_id, timestamp.id, in_degrees, 30, 20, epsg=4326)["raster"].shape == (2, 20, 30)  # fmt: skip
-    lines = client.contour(timestamp.path_id, timestamp.id, in_degrees, intervals=[500, 1000])
-    assert set(lines["label"]) == {500, 1000} and lines.crs == "EPSG:4326"
-    assert len(client.contour(timestamp.path_id, timestamp.id, in_degrees)) > 10
-    with rasterio.open(data / "copdem30_saotome_crop_f32.tif") as dataset:
-        places = [(6.6, 0.2), (6.55, 0.25), (0.0, 0.0)]
-        values = [[float(one[0])] for one in dataset.sample(places[:2])]
-        inner = dataset.read(1, window=Window(*dataset.window(6.5, 0.1, 6.7, 0.3).round().flatten()))
-    assert client.getLocationInfo(timestamp.path_id, timestamp.id, places) == [*values, [None]]
-    (found,) = client.analyse(timestamp.path_id, [timestamp.id], shapely.box(6.5, 0.1, 6.7, 0.3), showProgress=False)
-    assert found["timestamp"]["id"] == timestamp.id
-    assert found["result"][0]["statistics"]["mean"] == pytest.approx(inner.mean(dtype=float), rel=1e-3)
-    (found,) = client.analyse(timestamp.path_id, [timestamp.id], shapely.Point(6.6, 0.2), "statistics", showProgress=False)  # fmt: skip
-    assert found["result"][0]["statistics"]["histogram"] == [{"bin": values[0][0], "count": 1}]

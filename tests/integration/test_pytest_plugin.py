@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 import ellipsis_local
+from ellipsis_local.pytest_plugin import leaks
 
 ROOT = Path(__file__).parents[2]
 FIXTURES = ROOT / "fixtures"
@@ -220,12 +221,13 @@ def test_it(ellipsis, dem, ellipsis_token):
     ("body", "left"),
     [
         ("subprocess.Popen(['sleep', '20'])", "process *sleep 20"),
-        ("threading.Thread(target=time.sleep, args=(3,), name='forgotten', daemon=True).start()", "thread 'forgotten'"),
+        ("threading.Thread(target=time.sleep, args=(1,), name='forgotten', daemon=True).start()", "thread 'forgotten'"),
         ("kept.append(open(__file__))", "open file *test_leaks*"),
     ],
 )
-def test_leaks(suite: pytest.Pytester, body: str, left: str) -> None:
+def test_leaks(suite: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, body: str, left: str) -> None:
     """What a test leaves is its error, and not that of the next one."""
+    monkeypatch.setattr(leaks, "PATIENCE_SECONDS", 0.1)
     suite.makepyfile(
         test_leaks=f"""
         import subprocess, threading, time

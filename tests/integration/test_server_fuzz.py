@@ -30,7 +30,7 @@ from ellipsis_local.server import Server
 from tests.integration.serving import SECONDS, Operation, World, problem_of
 
 TIMES = int(os.environ.get("ELLIPSIS_LOCAL_FUZZ", "0"))
-EXAMPLES = 6 * max(TIMES, 1)
+EXAMPLES = 4 * max(TIMES, 1)
 """Requests per operation."""
 REFUSALS = (400, 401, 403, 404, 409, 413, 501)
 
