@@ -53,8 +53,9 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_unconfigure(config: pytest.Config) -> None:
     """Remove the homes that the tests' homes were copied from, and what was changed."""
-    config.stash[_templates].close()
-    config.stash[_finder].remove()
+    if _templates in config.stash:  # another plugin may have failed before
+        config.stash[_templates].close()
+        config.stash[_finder].remove()
 
 
 def pytest_report_header(config: pytest.Config) -> str | None:
@@ -66,6 +67,7 @@ def pytest_report_header(config: pytest.Config) -> str | None:
 def _ellipsis_mock(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ModuleType]:
     """The mock of one test, with its checks for what is left behind."""
     from ellipsis_local.mocking import mock
+    from ellipsis_local.testing.places import new_folder
 
     choices = Choices.of(request.config).refined(request.node)
     layers = choices.layers if "ellipsis_layers" in request.fixturenames else ()
@@ -74,6 +76,7 @@ def _ellipsis_mock(request: pytest.FixtureRequest, tmp_path_factory: pytest.Temp
         home, request.node.stash[_loaded] = request.config.stash[_templates].home(layers, choices.settings())
     leaks = Leaks() if choices.leaks else None
     double = mock(home=home, environments=choices.environments(tmp_path_factory), **choices.settings())
+    pictures = new_folder.set(lambda: tmp_path_factory.mktemp("ellipsis-pictures"))
     try:
         module = double.start()
         try:
@@ -81,6 +84,7 @@ def _ellipsis_mock(request: pytest.FixtureRequest, tmp_path_factory: pytest.Temp
         finally:
             double.stop()
     finally:
+        new_folder.reset(pictures)
         if home is not None:
             Templates.remove(home)
     left = leaks.left() if leaks is not None else []

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from ellipsis_local.testing.places import new_folder
 
 if TYPE_CHECKING:
     from ellipsis_local.testing.explaining import Disagreement
@@ -63,7 +64,7 @@ def draw(
 
 def _path(target: Any) -> Path:
     if target is None or target is True:
-        return Path(tempfile.mkdtemp(prefix="ellipsis_local-invariance-")) / "difference.png"
+        return new_folder.get()() / "difference.png"
     path = Path(target)
     if path.suffix.lower() != ".png":
         path = path / "difference.png"

@@ -327,10 +327,10 @@ def test_bad_arguments(el, token, raster, create, failed, home) -> None:
 
 @pytest.mark.usefixtures("inline")
 def test_the_error_says_how_to_replay(el, token, raster, create, home, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(home.parent))
     compute_id = create([raster])
     with pytest.raises(NodeError) as caught:
         el.compute.execute(compute_id, fails_in_a_library, token)
-    # The home is a temporary one.
     assert caught.value.__notes__ == [f"run it again: ellipsis_local.testing.replay({compute_id!r}, 1)"]
     monkeypatch.setattr(tempfile, "tempdir", str(home / "elsewhere"))
     with pytest.raises(NodeError) as caught:
