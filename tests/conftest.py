@@ -18,6 +18,7 @@ import pytest
 import ellipsis_local
 from ellipsis_local import emulator as emulator_module
 from ellipsis_local import scopes
+from ellipsis_local.accounts import passwords
 from ellipsis_local.environments import find_interpreters
 from ellipsis_local.home import Home
 
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parent.parent
 LEAVE_SECONDS = 10
+COSTS = passwords.TIME_COST, passwords.MEMORY_KIB
+_running: set[psutil.Process] | None = None
+"""The processes that the test before left running; looking for them takes a millisecond."""
 
 
 @pytest.fixture(scope="session")
@@ -99,14 +103,37 @@ def _threads() -> set[str]:
     return {thread.name for thread in threading.enumerate() if thread.name.startswith("ellipsis_local")}
 
 
+@pytest.fixture(scope="session", autouse=True)
+def cheap_passwords() -> Iterator[None]:
+    """A hash takes 20 ms on purpose; nearly every test logs in, and protects nothing. See `lasting_passwords`."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(passwords, "TIME_COST", passwords.CHEAP_TIME_COST)
+        patch.setattr(passwords, "MEMORY_KIB", passwords.CHEAP_MEMORY_KIB)
+        passwords._hasher.cache_clear()
+        yield
+    passwords._hasher.cache_clear()
+
+
+@pytest.fixture
+def lasting_passwords(cheap_passwords: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Hashes as users get them."""
+    monkeypatch.setattr(passwords, "TIME_COST", COSTS[0])
+    monkeypatch.setattr(passwords, "MEMORY_KIB", COSTS[1])
+    passwords._hasher.cache_clear()
+    yield
+    passwords._hasher.cache_clear()
+
+
 @pytest.fixture(autouse=True)
 def nothing_left_behind() -> Iterator[None]:
     """Fail the test that leaves a process or thread of ours, or another working directory."""
-    folder, before = Path.cwd(), _children()
+    global _running
+    folder = Path.cwd()
+    before = _children() if _running is None else _running
     yield
     # What a test ended may take a moment to be gone; what it forgot stays.
     end = time.monotonic() + LEAVE_SECONDS
-    while (left := _children() - before) | _threads() and time.monotonic() < end:
+    while (left := (_running := _children()) - before) | _threads() and time.monotonic() < end:
         time.sleep(0.05)
     assert not left, f"left behind: {[process.cmdline() for process in left if process.is_running()]}"
     assert not _threads(), f"threads left behind: {_threads()}"

@@ -116,7 +116,7 @@ def test_odd_names_and_passwords_work(accounts, name, password):
     assert accounts.known_user(accounts.log_in(name, password)).name == name
 
 
-def test_cheap_hashes_of_a_mock_are_made_anew_in_a_lasting_home(accounts):
+def test_cheap_hashes_of_a_mock_are_made_anew_in_a_lasting_home(accounts, lasting_passwords):
     def stored():
         return accounts._row_of("ann")["password"]
 
@@ -239,7 +239,7 @@ def test_tokens_of_an_old_home_can_be_listed_and_revoked(old):
     assert accounts.known_user("local_2").id == user_id
 
 
-def test_a_weaker_hash_is_made_anew_at_the_next_login(accounts, database, monkeypatch):
+def test_a_weaker_hash_is_made_anew_at_the_next_login(accounts, database, monkeypatch, lasting_passwords):
     with monkeypatch.context() as patched:
         patched.setattr(passwords, "MEMORY_KIB", 8)
         passwords._hasher.cache_clear()
