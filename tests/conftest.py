@@ -28,8 +28,6 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parent.parent
 LEAVE_SECONDS = 10
 COSTS = passwords.TIME_COST, passwords.MEMORY_KIB
-_running: set[psutil.Process] | None = None
-"""The processes that the test before left running; looking for them takes a millisecond."""
 
 
 @pytest.fixture(scope="session")
@@ -127,13 +125,11 @@ def lasting_passwords(cheap_passwords: None, monkeypatch: pytest.MonkeyPatch) ->
 @pytest.fixture(autouse=True)
 def nothing_left_behind() -> Iterator[None]:
     """Fail the test that leaves a process or thread of ours, or another working directory."""
-    global _running
-    folder = Path.cwd()
-    before = _children() if _running is None else _running
+    folder, before = Path.cwd(), _children()
     yield
     # What a test ended may take a moment to be gone; what it forgot stays.
     end = time.monotonic() + LEAVE_SECONDS
-    while (left := (_running := _children()) - before) | _threads() and time.monotonic() < end:
+    while (left := _children() - before) | _threads() and time.monotonic() < end:
         time.sleep(0.05)
     assert not left, f"left behind: {[process.cmdline() for process in left if process.is_running()]}"
     assert not _threads(), f"threads left behind: {_threads()}"
