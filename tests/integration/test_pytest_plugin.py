@@ -309,13 +309,13 @@ def test_impossible_markers_are_told(suite: pytest.Pytester, marker: str, said: 
 
 @pytest.mark.slow
 def test_an_environment_is_built_once_per_run(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing is kept after the run but pytest's own temporary folders."""
+    """By several processes of pytest-xdist, too; nothing is kept after the run but pytest's own temporary folders."""
     monkeypatch.delenv("PYTEST_XDIST_WORKER", raising=False)
     monkeypatch.setenv("ELLIPSIS_LOCAL_HOME", str(pytester.mkdir("own")))
     pytester.makepyfile(
         LAYERS
         + f"""
-@pytest.mark.parametrize("number", range(3))
+@pytest.mark.parametrize("number", range(4))
 def test_real(ellipsis, dem, ellipsis_token, number):
     compute = ellipsis.compute.createCompute([dem], ellipsis_token, nodes=2, interpreter='{RUNNING}')['id']
     assert len(ellipsis.compute.execute(compute, size, ellipsis_token)) == 2
@@ -323,9 +323,9 @@ def test_real(ellipsis, dem, ellipsis_token, number):
     )
     base = pytester.path / "temporary"
     result = pytester.runpytest_subprocess(
-        "--ellipsis-environments=session", f"--basetemp={base}", "-p", "no:cacheprovider"
+        "-n2", "--ellipsis-environments=session", f"--basetemp={base}", "-p", "no:cacheprovider"
     )
-    result.assert_outcomes(passed=3)
+    result.assert_outcomes(passed=4)
     (record,) = base.glob("**/environments/*/environment.json")
     assert json.loads(record.read_text())
     assert not (pytester.path / "own").joinpath("environments").exists()
