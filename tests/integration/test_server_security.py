@@ -176,13 +176,13 @@ def test_a_request_behind_a_refused_one_is_not_taken_for_its_body(world: World) 
 
 def test_slow_heads_and_bodies_are_cut_off(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("HEAD_SECONDS", "BODY_SECONDS", "DRAIN_SECONDS"):
-        monkeypatch.setattr(connections, name, 0.3)
+        monkeypatch.setattr(connections, name, 1.0)
     login = head("POST", f"{BASE}/account/login", "Content-Type: application/json", "Content-Length: 100")
     with connected(world.server) as silent, connected(world.server) as dripping, connected(world.server) as half:
         dripping.sendall(b"GET /v3/account HTT")
         half.sendall(login + b'{"username": ')
         # What comes in time does not begin the wait anew.
-        time.sleep(0.15)
+        time.sleep(0.3)
         dripping.sendall(b"P/1.1\r\n")
         for one in (silent, dripping):
             answer = received(one)
@@ -204,10 +204,10 @@ def test_slow_heads_and_bodies_are_cut_off(world: World, monkeypatch: pytest.Mon
 
 
 def test_a_second_request_of_a_connection_has_its_own_time(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connections, "HEAD_SECONDS", 0.5)
+    monkeypatch.setattr(connections, "HEAD_SECONDS", 2.0)
     with connected(world.server) as one:
         for _ in range(3):
-            time.sleep(0.3)
+            time.sleep(0.8)
             one.sendall(head("GET", ACCOUNT))
             assert status_of(received(one)) == 401
         one.sendall(b"GET ")
