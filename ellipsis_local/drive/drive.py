@@ -130,7 +130,7 @@ class Drive:
 
     def parent(self, parent_id: str | None) -> str | None:
         """A folder in which the user may make something; None is the user's own root."""
-        owner = self.owner
+        _ = self.owner  # an error for whoever has no token
         if parent_id is None:
             if self.user is not None and self.user.grants is not None:
                 raise AccessError(
@@ -141,7 +141,6 @@ class Drive:
         record = self.path(parent_id, EDIT, argument="parentId")
         if record.type != "folder":
             raise ArgumentError(f"parentId {parent_id} is not a folder", argument="parentId", value=parent_id)
-        del owner
         return record.id
 
     def add(

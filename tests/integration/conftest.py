@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import numpy as np
 import pytest
 from affine import Affine
+
+from ellipsis_local.database import Database
+from ellipsis_local.home import Home
+from ellipsis_local.imagery import Imagery
+from ellipsis_local.store import SCHEMA, LayerStore
 
 INTERPRETER = f"python3.{sys.version_info[1]}"
 """The running one: it is on every machine that runs the tests."""
@@ -24,6 +30,24 @@ def wait_for(el: ModuleType, compute_id: str, token: str, status: str, seconds: 
         assert time.monotonic() < end, f"still {info['status']}, not {status}"
         time.sleep(0.01)
     return info
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[LayerStore]:
+    """A store on a new home, without an emulator around it."""
+    home = Home(tmp_path / "home")
+    home.prepare()
+    database = Database(home.database, SCHEMA)
+    yield LayerStore(home, database)
+    database.close()
+
+
+@pytest.fixture
+def imagery() -> Iterator[Imagery]:
+    """Its open files are closed with the test."""
+    made = Imagery()
+    yield made
+    made.close()
 
 
 @pytest.fixture

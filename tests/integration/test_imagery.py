@@ -11,11 +11,8 @@ import pytest
 import rasterio
 from affine import Affine
 
-from ellipsis_local.database import Database
-from ellipsis_local.home import Home
-from ellipsis_local.imagery import Imagery, zoom
 from ellipsis_local.imagery import sampling as sampling_module
-from ellipsis_local.store import SCHEMA, LayerStore
+from ellipsis_local.imagery import zoom
 from ellipsis_local.types import Extent
 from tests.integration.imagery_tools import (
     DTYPES,
@@ -36,22 +33,6 @@ from tests.integration.imagery_tools import (
     tiles_of,
     write,
 )
-
-
-@pytest.fixture
-def store(tmp_path):
-    home = Home(tmp_path / "home")
-    home.prepare()
-    database = Database(home.database, SCHEMA)
-    yield LayerStore(home, database)
-    database.close()
-
-
-@pytest.fixture
-def imagery():
-    made = Imagery()
-    yield made
-    made.close()
 
 
 @pytest.mark.parametrize(("crs", "transform"), GRIDS.values(), ids=GRIDS)

@@ -15,11 +15,8 @@ import pytest
 import rasterio
 from affine import Affine
 
-from ellipsis_local.database import Database
 from ellipsis_local.errors import ArgumentError, LayerError, LimitError
-from ellipsis_local.home import Home
 from ellipsis_local.imagery import Imagery, handles, zoom
-from ellipsis_local.store import SCHEMA, LayerStore
 from ellipsis_local.store.mosaic import at
 from ellipsis_local.types import Extent
 from tests.integration.imagery_tools import (
@@ -37,23 +34,6 @@ from tests.integration.imagery_tools import (
     tile_extent,
     tiles_of,
 )
-
-
-@pytest.fixture
-def store(tmp_path):
-    home = Home(tmp_path / "home")
-    home.prepare()
-    database = Database(home.database, SCHEMA)
-    yield LayerStore(home, database)
-    database.close()
-
-
-@pytest.fixture
-def imagery():
-    made = Imagery()
-    yield made
-    made.close()
-
 
 # ----- windows, and what cannot be asked for -------------------------------------------------------------------------
 

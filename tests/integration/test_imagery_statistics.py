@@ -10,30 +10,10 @@ import pytest
 import rasterio
 from affine import Affine
 
-from ellipsis_local.database import Database
 from ellipsis_local.errors import ArgumentError, LayerError, LimitError
-from ellipsis_local.home import Home
-from ellipsis_local.imagery import Imagery, tally, zonal
-from ellipsis_local.store import SCHEMA, LayerStore
+from ellipsis_local.imagery import tally, zonal
 from ellipsis_local.store.mosaic import at
 from tests.integration.imagery_tools import DTYPES, GRIDS, RNG, WORLD, big, box, lonlat, raster, stamp
-
-
-@pytest.fixture
-def store(tmp_path):
-    home = Home(tmp_path / "home")
-    home.prepare()
-    database = Database(home.database, SCHEMA)
-    yield LayerStore(home, database)
-    database.close()
-
-
-@pytest.fixture
-def imagery():
-    made = Imagery()
-    yield made
-    made.close()
-
 
 # ----- statistics ----------------------------------------------------------------------------------------------------
 

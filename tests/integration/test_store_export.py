@@ -14,21 +14,9 @@ import shapely
 from geopandas.testing import assert_geodataframe_equal
 from rasterio.transform import from_origin
 
-from ellipsis_local.database import Database
 from ellipsis_local.errors import ArgumentError, LayerError, LayerWarning, StoreError
-from ellipsis_local.home import Home
-from ellipsis_local.store import SCHEMA, LayerStore
 
 RNG = np.random.default_rng(1)
-
-
-@pytest.fixture
-def store(tmp_path):
-    home = Home(tmp_path / "home")
-    home.prepare()
-    database = Database(home.database, SCHEMA)
-    yield LayerStore(home, database)
-    database.close()
 
 
 @pytest.fixture

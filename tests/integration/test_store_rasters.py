@@ -14,22 +14,10 @@ from affine import Affine
 from rasterio.control import GroundControlPoint
 from rasterio.transform import from_origin
 
-from ellipsis_local.database import Database
 from ellipsis_local.errors import ArgumentError, LayerError
-from ellipsis_local.home import Home
-from ellipsis_local.store import SCHEMA, LayerStore
 
 RNG = np.random.default_rng(1)
 PLACE = from_origin(662020, 6784460, 10, 10)
-
-
-@pytest.fixture
-def store(tmp_path):
-    home = Home(tmp_path / "home")
-    home.prepare()
-    database = Database(home.database, SCHEMA)
-    yield LayerStore(home, database)
-    database.close()
 
 
 def write(path, values, *, driver="GTiff", crs="EPSG:3857", transform=PLACE, nodata=None, **options):

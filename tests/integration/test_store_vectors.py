@@ -15,19 +15,7 @@ import pytest
 import shapely
 from geopandas.testing import assert_geodataframe_equal
 
-from ellipsis_local.database import Database
 from ellipsis_local.errors import ArgumentError, LayerError, LayerWarning
-from ellipsis_local.home import Home
-from ellipsis_local.store import SCHEMA, LayerStore
-
-
-@pytest.fixture
-def store(tmp_path):
-    home = Home(tmp_path / "home")
-    home.prepare()
-    database = Database(home.database, SCHEMA)
-    yield LayerStore(home, database)
-    database.close()
 
 
 def frame(count=10, **columns):
