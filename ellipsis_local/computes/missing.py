@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from ellipsis_local.computes.records import Records
 from ellipsis_local.computes.specification import ComputeRequest, Lacking
 from ellipsis_local.errors import ComputeStateError
+from ellipsis_local.ids import as_uuid
 from ellipsis_local.store import LayerStore
-from ellipsis_local.store.ids import as_uuid
 
 __all__ = ["Fetch", "Follower", "lacking"]
 

@@ -15,13 +15,13 @@ from typing import Any, Literal
 
 from ellipsis_local.computes.records import Record, Records
 from ellipsis_local.errors import LayerError, OutputWarning
+from ellipsis_local.formats.tiff import check_whole
+from ellipsis_local.gdal_errors import reading
 from ellipsis_local.notices import warn
 from ellipsis_local.partitions import CutRequest
-from ellipsis_local.store.foreign import reading
-from ellipsis_local.store.opening import opened
-from ellipsis_local.store.tiff import check_whole
-from ellipsis_local.store.vectors import layers_of
+from ellipsis_local.raster.opening import opened
 from ellipsis_local.types import Extent
+from ellipsis_local.vector.files import layers_of
 
 __all__ = ["Output", "check_outputs", "check_results", "places"]
 

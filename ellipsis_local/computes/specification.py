@@ -10,12 +10,12 @@ from typing import Any, Literal
 from ellipsis_local import faults
 from ellipsis_local.environments import Environments, Interpreter, check_requirements
 from ellipsis_local.errors import ArgumentError, EnvironmentWarning
+from ellipsis_local.ids import as_uuid
 from ellipsis_local.nodes.gpus import visible_gpus
 from ellipsis_local.notices import held_back, warn
 from ellipsis_local.partitions import Cut, CutRequest, Partitions, Tree
 from ellipsis_local.settings import Settings
 from ellipsis_local.store import LayerStore
-from ellipsis_local.store.ids import as_uuid
 from ellipsis_local.types import Timestamp
 
 __all__ = ["ComputeRequest", "Lacking", "Planning", "Specification", "check_but", "provisional", "specify"]

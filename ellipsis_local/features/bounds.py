@@ -19,8 +19,8 @@ from ellipsis_local.features.copies import cache_file
 from ellipsis_local.features.geojson import in_wgs84
 from ellipsis_local.features.sheets import Sheet
 from ellipsis_local.features.writing import Integers
+from ellipsis_local.gdal_errors import writing
 from ellipsis_local.home import Home
-from ellipsis_local.store.foreign import writing
 from ellipsis_local.types import Extent
 
 __all__ = ["bounds_of", "carry_over", "meeting"]

@@ -13,8 +13,9 @@ from typing import Any
 
 import numpy as np
 
+from ellipsis_local.crs import WGS84
 from ellipsis_local.errors import ArgumentError, LayerError
-from ellipsis_local.features.geojson import WGS84, from_wgs84
+from ellipsis_local.features.geojson import from_wgs84
 from ellipsis_local.features.history import History, remembered
 from ellipsis_local.features.ids import feature_id, feature_ids, parted, stem
 from ellipsis_local.features.incoming import (
@@ -33,7 +34,7 @@ from ellipsis_local.features.schemas import Column, Known, check_count, fitted, 
 from ellipsis_local.features.sheets import Sheet
 from ellipsis_local.features.versions import MARK, NewFeatures, Version, drop_former, write_version
 from ellipsis_local.features.writing import Integers
-from ellipsis_local.store.ids import as_uuid
+from ellipsis_local.ids import as_uuid
 from ellipsis_local.types import StoredFile, Timestamp
 
 __all__ = ["Changing"]

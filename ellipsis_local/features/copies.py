@@ -16,8 +16,8 @@ from ellipsis_local.features.columns import MARK
 from ellipsis_local.features.schemas import notes_of, pandas_metadata
 from ellipsis_local.features.sheets import index_of
 from ellipsis_local.features.writing import LayerWriter
+from ellipsis_local.gdal_errors import reading, writing
 from ellipsis_local.home import Home
-from ellipsis_local.store.foreign import reading, writing
 from ellipsis_local.types import StoredFile, VectorFile
 
 __all__ = ["attributes", "cache_file", "copy_of", "forget", "tidy"]

@@ -10,15 +10,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ellipsis_local.crs import WGS84, transformer
 from ellipsis_local.features.columns import json_values
-from ellipsis_local.store.foreign import reading
-from ellipsis_local.store.vectors import without_geometry
+from ellipsis_local.gdal_errors import reading
+from ellipsis_local.vector.files import without_geometry
 
-__all__ = ["RESERVED", "SLACK", "WGS84", "from_wgs84", "geojson", "in_wgs84", "knows_height", "transformation"]
+__all__ = ["RESERVED", "SLACK", "WGS84", "from_wgs84", "geojson", "in_wgs84", "knows_height"]
 
 SLACK = 1e-6
 """Degrees by which rounding may put a coordinate elsewhere."""
-WGS84 = "EPSG:4326"
 RESERVED = "id"
 """In answers it is the feature's own id (seen in the client), which takes it out of what it sends."""
 
@@ -37,21 +37,13 @@ def knows_height() -> bool:
     return bool(shapely.has_z(read)) and "3" in str(shapely.to_geojson(shapely.Point(1, 2, 3)))
 
 
-@cache
-def transformation(source: str, target: str) -> Any:
-    import pyproj
-
-    with reading("the layer", f"cannot be brought from {source[:40]} into {target}"):
-        return pyproj.Transformer.from_crs(source, target, always_xy=True)
-
-
 def moved(geometries: Any, source: str, target: str) -> Any:
     """Geometries in another CRS; what it cannot express gets infinite coordinates."""
     import shapely
 
     if source == target:
         return geometries
-    change = transformation(source, target)
+    change = transformer(source, target)
 
     def move(xyz: Any) -> Any:
         return np.column_stack([*change.transform(xyz[:, 0], xyz[:, 1]), *xyz[:, 2:].T])

@@ -15,7 +15,7 @@ from ellipsis_local.features.reading import Reading, checked_size, located, miss
 from ellipsis_local.features.records import Entry, entry, frozen, thawed, wire_date
 from ellipsis_local.features.sheets import Sheet
 from ellipsis_local.features.writing import Integers
-from ellipsis_local.store.ids import as_uuid
+from ellipsis_local.ids import as_uuid
 from ellipsis_local.types import StoredFile, Timestamp
 
 __all__ = ["History"]

@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ellipsis_local.crs import WGS84, epsg_text, transformer
 from ellipsis_local.errors import ArgumentError, LimitError
-from ellipsis_local.features.geojson import WGS84, in_wgs84, transformation
+from ellipsis_local.features.geojson import in_wgs84
 from ellipsis_local.features.incoming import finite
 from ellipsis_local.features.sheets import Sheet
 from ellipsis_local.features.writing import Integers
-from ellipsis_local.store.crs import epsg_text
-from ellipsis_local.store.foreign import quiet
+from ellipsis_local.gdal_errors import quiet
 
 __all__ = ["Best", "checked_locations"]
 
@@ -48,7 +48,7 @@ def checked_locations(locations: Any, epsg: Any) -> Floats:
     crs = epsg_text(epsg)
     if crs != WGS84:
         with quiet():
-            points = np.column_stack(transformation(crs, WGS84).transform(points[:, 0], points[:, 1]))
+            points = np.column_stack(transformer(crs, WGS84).transform(points[:, 0], points[:, 1]))
     for position in np.flatnonzero(~np.isfinite(points).all(axis=1)).tolist():
         raise ArgumentError(
             f"locations[{position}] lies outside EPSG:{epsg}", argument="locations", value=locations[position]

@@ -14,8 +14,8 @@ from typing import Any
 from ellipsis_local.errors import LayerError
 from ellipsis_local.features.copies import attributes, copy_of
 from ellipsis_local.features.sheets import Sheet, index_of
+from ellipsis_local.gdal_errors import reading
 from ellipsis_local.home import Home
-from ellipsis_local.store.foreign import reading
 from ellipsis_local.types import StoredFile, VectorFile
 
 __all__ = ["open_sheet", "schema_of"]

@@ -12,8 +12,8 @@ from ellipsis_local.errors import ArgumentError, LayerError, NotFoundError
 from ellipsis_local.features.columns import TYPES, logical_type
 from ellipsis_local.features.opening import schema_of
 from ellipsis_local.home import Home
+from ellipsis_local.ids import as_uuid
 from ellipsis_local.store import LayerStore
-from ellipsis_local.store.ids import as_uuid
 from ellipsis_local.types import PathRecord, StoredFile, VectorFile
 
 __all__ = ["TAKEN", "Properties", "checked_flag", "property_id"]

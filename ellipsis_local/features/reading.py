@@ -19,7 +19,7 @@ from ellipsis_local.features.opening import open_sheet
 from ellipsis_local.features.properties import Properties
 from ellipsis_local.features.sheets import Sheet
 from ellipsis_local.features.writing import Integers
-from ellipsis_local.store.ids import as_uuid
+from ellipsis_local.ids import as_uuid
 from ellipsis_local.types import Extent, StoredFile, Timestamp
 
 __all__ = ["PAGE_BYTES", "PAGE_SIZE", "Page", "Reading", "collection", "located"]

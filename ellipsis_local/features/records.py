@@ -10,7 +10,7 @@ from typing import Any, Literal, Protocol
 import numpy as np
 
 from ellipsis_local.features.writing import Integers, packed, unpacked
-from ellipsis_local.store.ids import from_text, to_text
+from ellipsis_local.ids import from_text, to_text
 
 __all__ = ["Action", "Author", "Entry", "entry", "frozen", "insert_entry", "thawed", "wire_date"]
 

@@ -13,7 +13,7 @@ import numpy as np
 from ellipsis_local.features.geojson import geojson
 from ellipsis_local.features.ids import feature_ids
 from ellipsis_local.features.writing import Integers, numbers_in
-from ellipsis_local.store.foreign import reading
+from ellipsis_local.gdal_errors import reading
 from ellipsis_local.types import StoredFile, VectorFile
 
 __all__ = ["Sheet", "index_of"]

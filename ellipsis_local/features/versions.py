@@ -17,8 +17,8 @@ from ellipsis_local.features.rewriting import NOTHING, rewrite
 from ellipsis_local.features.schemas import Column, pandas_metadata
 from ellipsis_local.features.sheets import Sheet
 from ellipsis_local.features.writing import Integers, LayerWriter, Written
+from ellipsis_local.gdal_errors import writing
 from ellipsis_local.home import Home
-from ellipsis_local.store.foreign import writing
 from ellipsis_local.store.formats import Kind
 from ellipsis_local.store.parcels import combined, hashed_copy
 from ellipsis_local.store.records import FileRow

@@ -18,8 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ellipsis_local.features.ids import NUMBERS
-from ellipsis_local.store.vectors import Census
 from ellipsis_local.types import Extent
+from ellipsis_local.vector.files import Census
 
 __all__ = ["GROUP_BYTES", "GROUP_ROWS", "Integers", "LayerWriter", "Written", "numbers_in", "packed", "unpacked"]
 

@@ -8,17 +8,17 @@ import operator
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from ellipsis_local.crs import WORLD
 from ellipsis_local.errors import ArgumentError, LayerError, LimitError
-from ellipsis_local.imagery.crs import WORLD
-from ellipsis_local.imagery.handles import Handles
 from ellipsis_local.imagery.zoom import DEEPEST, TILE, zoom
+from ellipsis_local.raster.dataset_pool import Handles
 from ellipsis_local.types import Extent, Timestamp
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from ellipsis_local.imagery.sampling import Sample
+    from ellipsis_local.raster.sampling import Sample
 
 __all__ = ["Imagery"]
 
@@ -225,8 +225,8 @@ class Imagery:
     def _paint(self, timestamp: Timestamp, extent: Extent, width: int, height: int) -> Sample | None:
         from affine import Affine
 
-        from ellipsis_local.imagery.sampling import paint
-        from ellipsis_local.store.mosaic import Grid
+        from ellipsis_local.raster.mosaic import Grid
+        from ellipsis_local.raster.sampling import paint
 
         transform = Affine(extent.width / width, 0.0, extent.x_min, 0.0, -extent.height / height, extent.y_max)
         return paint(self._handles, timestamp.rasters, Grid("EPSG:3857", transform, width, height), wrap=True)

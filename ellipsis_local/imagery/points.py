@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ellipsis_local.crs import transformer
 from ellipsis_local.errors import LayerError
-from ellipsis_local.imagery.crs import transformer
-from ellipsis_local.imagery.handles import Handles, Source
-from ellipsis_local.imagery.places import Found, at_points, shifts
-from ellipsis_local.imagery.sampling import Sample, blank, take
+from ellipsis_local.raster.dataset_pool import Handles, Source
+from ellipsis_local.raster.locate import Found, at_points, shifts
+from ellipsis_local.raster.sampling import Sample, blank, take
 from ellipsis_local.types import RasterFile, Timestamp
 
 __all__ = ["plain", "values_at"]

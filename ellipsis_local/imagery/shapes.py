@@ -11,11 +11,11 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 
+from ellipsis_local.crs import period, transformer
 from ellipsis_local.errors import LayerError
-from ellipsis_local.imagery.crs import period, transformer
+from ellipsis_local.gdal_errors import reading
+from ellipsis_local.raster.mosaic import Grid, at, grid_of
 from ellipsis_local.store.export import footprint
-from ellipsis_local.store.foreign import reading
-from ellipsis_local.store.mosaic import Grid, at, grid_of
 from ellipsis_local.types import Timestamp
 
 __all__ = ["Inside", "on_grid"]

@@ -11,11 +11,11 @@ import shapely
 from numpy.typing import NDArray
 
 from ellipsis_local.errors import ArgumentError, LimitError
-from ellipsis_local.imagery.handles import Handles
-from ellipsis_local.imagery.sampling import paint
 from ellipsis_local.imagery.shapes import Inside, on_grid
 from ellipsis_local.imagery.tally import Tally
-from ellipsis_local.store.mosaic import Grid, at
+from ellipsis_local.raster.dataset_pool import Handles
+from ellipsis_local.raster.mosaic import Grid, at
+from ellipsis_local.raster.sampling import paint
 from ellipsis_local.types import Timestamp
 
 __all__ = ["analysed", "checked_geometry", "checked_want"]

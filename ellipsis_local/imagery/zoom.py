@@ -6,9 +6,9 @@ import math
 from functools import lru_cache
 from typing import Final
 
-from ellipsis_local.imagery.crs import WORLD, transformer
-from ellipsis_local.store.foreign import reading
-from ellipsis_local.store.mosaic import at
+from ellipsis_local.crs import WORLD, transformer
+from ellipsis_local.gdal_errors import reading
+from ellipsis_local.raster.mosaic import at
 from ellipsis_local.types import Timestamp
 
 __all__ = ["DEEPEST", "TILE", "zoom"]

@@ -12,7 +12,7 @@ import pandas as pd
 import shapely
 from numpy.typing import NDArray
 
-from ellipsis_local.partitions import crs as names
+from ellipsis_local import crs as names
 from ellipsis_local.partitions import points
 from ellipsis_local.partitions.grid import cells, count_leaves, pad
 from ellipsis_local.partitions.request import VectorPlan, VectorSource, layer_from_json, tree_from_json

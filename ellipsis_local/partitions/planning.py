@@ -6,8 +6,8 @@ import math
 from collections.abc import Sequence
 from typing import Literal
 
+from ellipsis_local import crs as names
 from ellipsis_local.errors import ArgumentError, PartitionError
-from ellipsis_local.partitions import crs as names
 from ellipsis_local.partitions.bisect import bisect_rasters
 from ellipsis_local.partitions.grid import Cut, Tree, count_leaves
 from ellipsis_local.partitions.patterns import lay_on_rasters, pattern_of

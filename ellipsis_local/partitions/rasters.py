@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
+from ellipsis_local import crs as names
 from ellipsis_local.errors import PartitionError
-from ellipsis_local.partitions import crs as names
 from ellipsis_local.partitions import warping
 from ellipsis_local.partitions.grid import Grid
 from ellipsis_local.partitions.request import Nodata, RasterPlan, RasterSource

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from functools import lru_cache
 from statistics import median
 
+from ellipsis_local import crs as names
 from ellipsis_local.errors import PartitionError
-from ellipsis_local.partitions import crs as names
 from ellipsis_local.partitions.grid import Grid
 from ellipsis_local.types import Extent, RasterFile
 
@@ -103,13 +103,22 @@ def _at(file: RasterFile, positions: list[tuple[float, float]], target: str) -> 
     a, b, c, d, e, f = file.transform
     xs = [a * col + b * row + c for col, row in positions]
     ys = [d * col + e * row + f for col, row in positions]
-    return list(zip(xs, ys, strict=True)) if names.same(file.crs, target) else names.transform(file.crs, target, xs, ys)
+    return (
+        list(zip(xs, ys, strict=True))
+        if names.same(file.crs, target)
+        else list(zip(*names.transformer(file.crs, target).transform(xs, ys), strict=True))
+    )
+
+
+def inside_mercator(lon: float, lat: float) -> bool:
+    """Whether a place in degrees is in Web Mercator's square; False where it is not finite."""
+    return math.isfinite(lon) and abs(lon) <= names.LONGITUDE_LIMIT and abs(lat) <= names.LATITUDE_LIMIT
 
 
 def _kept(file: RasterFile, positions: list[tuple[float, float]], target: str) -> list[bool]:
     """Which positions can be shown in the target CRS."""
     if names.same(target, names.WEB_MERCATOR) and not names.same(file.crs, target):
-        return [names.inside_mercator(*place) for place in _at(file, positions, "EPSG:4326")]
+        return [inside_mercator(*place) for place in _at(file, positions, "EPSG:4326")]
     return [math.isfinite(x) and math.isfinite(y) for x, y in _at(file, positions, target)]
 
 

@@ -17,9 +17,9 @@ from ellipsis_local.accounts.checks import checked_name
 from ellipsis_local.database import Database
 from ellipsis_local.errors import AccessError, ArgumentError, NotFoundError
 from ellipsis_local.identity import STEP
+from ellipsis_local.ids import as_uuid
 from ellipsis_local.sharing.rights import Rights
 from ellipsis_local.store import Catalogue
-from ellipsis_local.store.ids import as_uuid
 from ellipsis_local.types import PathRecord
 
 __all__ = ["Invite", "Invites", "Member", "Members"]

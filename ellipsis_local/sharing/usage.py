@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 from ellipsis_local.accounts import User
 from ellipsis_local.database import Database
 from ellipsis_local.errors import ArgumentError, StoreError
+from ellipsis_local.ids import as_uuid
 from ellipsis_local.store import Catalogue
-from ellipsis_local.store.ids import as_uuid
 
 __all__ = ["DayUsage", "Usage"]
 

@@ -10,10 +10,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from ellipsis_local import ids
 from ellipsis_local.database import Database
 from ellipsis_local.errors import ArgumentError, LayerError
 from ellipsis_local.home import Home
-from ellipsis_local.store import ids
 from ellipsis_local.store.catalogue import Catalogue
 from ellipsis_local.store.formats import Kind
 from ellipsis_local.store.intake import Intake, Progress, Staged

@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from ellipsis_local.database import Database
 from ellipsis_local.errors import ArgumentError, NotFoundError, StoreError
-from ellipsis_local.store.ids import as_uuid, date_range, from_text, optional_uuid, to_text
+from ellipsis_local.ids import as_uuid, date_range, from_text, optional_uuid, to_text
 from ellipsis_local.store.records import SCHEMA, FileRow, as_json, checked_name, path_record, stored_file
 from ellipsis_local.types import PathRecord, PathType, StoredFile, Timestamp
 

@@ -12,9 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from ellipsis_local.errors import ArgumentError, LayerError, StoreError
-from ellipsis_local.store import frames, mosaic, vectors
-from ellipsis_local.store.foreign import reading, writing
+from ellipsis_local.gdal_errors import reading, writing
+from ellipsis_local.raster import mosaic
 from ellipsis_local.types import RasterFile, StoredFile, Timestamp
+from ellipsis_local.vector import files as vectors
+from ellipsis_local.vector import frames
 
 __all__ = ["VECTOR_TARGETS", "beside", "copy_file", "export", "file_footprint", "footprint"]
 
@@ -183,7 +185,7 @@ def file_footprint(file: StoredFile) -> Any:
     """The bounds of one file as a shapely geometry in EPSG:4326, longitude first; an empty polygon without features."""
     import shapely
 
-    from ellipsis_local.store.crs import to_wgs84
+    from ellipsis_local.crs import to_wgs84
 
     detail = file.detail
     if isinstance(detail, RasterFile):

@@ -33,12 +33,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict, cast
 
+from ellipsis_local import ids
 from ellipsis_local.errors import ArgumentError, EllipsisLocalError, LayerError, LayerWarning
+from ellipsis_local.gdal_errors import reading
 from ellipsis_local.notices import warn
-from ellipsis_local.store import formats, ids, vectors
-from ellipsis_local.store.foreign import reading
+from ellipsis_local.store import formats
 from ellipsis_local.store.parcels import FileParcel, Overrides
 from ellipsis_local.store.target import Target
+from ellipsis_local.vector import files as vectors
 
 if TYPE_CHECKING:
     from ellipsis_local.store.store import LayerStore

@@ -8,9 +8,8 @@ from pathlib import Path, PurePosixPath
 from typing import Literal
 
 from ellipsis_local.errors import ArgumentError, LayerError
-from ellipsis_local.store.foreign import reading
-from ellipsis_local.store.limits import few
-from ellipsis_local.store.screening import (
+from ellipsis_local.formats.limits import few
+from ellipsis_local.formats.safety import (
     HEADS,
     MEMBERS,
     SQLITE,
@@ -21,7 +20,8 @@ from ellipsis_local.store.screening import (
     check_member,
     check_parquet,
 )
-from ellipsis_local.store.tiff import check_whole, is_tiff
+from ellipsis_local.formats.tiff import check_whole, is_tiff
+from ellipsis_local.gdal_errors import reading
 
 __all__ = ["FORMATS", "LAYER_SUFFIXES", "SUPPORTED", "Found", "detect", "format_suffix"]
 
@@ -101,7 +101,7 @@ def detect(path: Path, kind: Kind | None = None, layer: str | None = None, *, co
     LayerError
         Nothing known (naming what is), not of `kind`, damaged, or with parts that are fetched or computed.
     LimitError
-        More than is taken; see `ellipsis_local.store.limits`.
+        More than is taken; see `ellipsis_local.formats.limits`.
     """
     with reading(path):
         if path.is_dir():
@@ -175,7 +175,7 @@ def is_geojson(path: Path) -> bool:
 
 
 def raster_format(path: Path, contained: bool) -> str:
-    from ellipsis_local.store.opening import opened
+    from ellipsis_local.raster.opening import opened
 
     if contained and is_hdf5(path):
         raise LayerError(

@@ -26,8 +26,8 @@ from ellipsis_local import errors
 from ellipsis_local.errors import EllipsisLocalError, LayerError, LimitError, StoreError
 from ellipsis_local.notices import warn
 from ellipsis_local.processes import available_cores
+from ellipsis_local.raster.opening import OPTIONS
 from ellipsis_local.store.formats import Found, Kind
-from ellipsis_local.store.opening import OPTIONS
 from ellipsis_local.store.parcels import FileParcel, Overrides
 from ellipsis_local.store.records import detail_of
 

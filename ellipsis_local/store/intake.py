@@ -16,9 +16,10 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from ellipsis_local.errors import ArgumentError, LayerError, StoreError
+from ellipsis_local.gdal_errors import naming, reading, shown_name, writing
 from ellipsis_local.home import Home
-from ellipsis_local.store import formats, frames, rasters
-from ellipsis_local.store.foreign import naming, reading, shown_name, writing
+from ellipsis_local.raster import files as rasters
+from ellipsis_local.store import formats
 from ellipsis_local.store.inspectors import Inspectors
 from ellipsis_local.store.parcels import (
     CHUNK,
@@ -32,6 +33,7 @@ from ellipsis_local.store.parcels import (
 )
 from ellipsis_local.store.records import FileRow
 from ellipsis_local.store.target import Taken
+from ellipsis_local.vector import frames
 
 __all__ = ["Intake", "Progress", "Staged"]
 

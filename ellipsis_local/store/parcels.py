@@ -15,10 +15,13 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from ellipsis_local.errors import ArgumentError, LayerError
-from ellipsis_local.store import formats, frames, rasters, vectors
-from ellipsis_local.store.foreign import reading, shown_name, writing
+from ellipsis_local.gdal_errors import reading, shown_name, writing
+from ellipsis_local.raster import files as rasters
+from ellipsis_local.store import formats
 from ellipsis_local.store.records import FileRow
 from ellipsis_local.types import RasterFile, VectorFile
+from ellipsis_local.vector import files as vectors
+from ellipsis_local.vector import frames
 
 __all__ = ["CHUNK", "ArrayParcel", "FileParcel", "FrameParcel", "Overrides", "Parcel", "PlainParcel", "file_parcel"]
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from ellipsis_local.errors import ArgumentError
-from ellipsis_local.store.ids import from_text
+from ellipsis_local.ids import from_text
 from ellipsis_local.types import Extent, PathRecord, PathType, RasterFile, StoredFile, VectorFile
 
 __all__ = ["SCHEMA", "FileRow", "as_json", "checked_name", "detail_of", "path_record", "stored_file"]

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ellipsis_local.errors import ArgumentError
-from ellipsis_local.store.foreign import quiet
+from ellipsis_local.gdal_errors import quiet
 from ellipsis_local.testing.matching import compare_frames
 from ellipsis_local.testing.rasters import bytes_of
 

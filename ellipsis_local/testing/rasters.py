@@ -13,7 +13,7 @@ from affine import Affine
 from numpy.typing import NDArray
 
 from ellipsis_local.errors import ArgumentError
-from ellipsis_local.store.foreign import quiet
+from ellipsis_local.gdal_errors import quiet
 from ellipsis_local.types import Extent
 
 __all__ = [

@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from ellipsis_local.crs import transform_extent
 from ellipsis_local.errors import ArgumentError
 from ellipsis_local.types import Extent
 
@@ -55,17 +56,8 @@ def usable(value: Any) -> bool:
 
 def transformed(source: str, target: str, extent: Extent, given: Any) -> Extent:
     """The envelope of a rectangle in another CRS; ArgumentError where that has no room for it."""
-    import pyproj
-    from pyproj.exceptions import ProjError
-
-    try:
-        change = pyproj.Transformer.from_crs(source, target, always_xy=True)
-        found = Extent(*change.transform_bounds(*extent, densify_pts=21))
-    except ProjError as error:
-        raise ArgumentError(
-            f"extent cannot be brought from {source} into {target}: {error}", argument="extent"
-        ) from error
-    if not all(map(math.isfinite, found)) or found.x_min > found.x_max:
+    found = transform_extent(source, target, extent)
+    if found is None or found.x_min > found.x_max:
         raise ArgumentError(
             f"extent {tuple(extent)} of {source} lies outside the area that {target} is made for",
             argument="extent",

@@ -6,11 +6,11 @@ import math
 from pathlib import Path
 from typing import Any
 
-from ellipsis_local.store.crs import crs_text, epsg_text
-from ellipsis_local.store.foreign import reading, writing
+from ellipsis_local.crs import crs_text, epsg_text
+from ellipsis_local.formats.tiff import missing_bytes
+from ellipsis_local.gdal_errors import reading, writing
+from ellipsis_local.raster.files import check_georeference, creation_options, opened, subdataset
 from ellipsis_local.store.formats import detect
-from ellipsis_local.store.rasters import check_georeference, creation_options, opened, subdataset
-from ellipsis_local.store.tiff import missing_bytes
 from ellipsis_local.types import Extent
 from ellipsis_local.upstream.areas import in_crs
 

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import cast
 
 from ellipsis_local.errors import LayerError, LayerWarning, UpstreamError
+from ellipsis_local.gdal_errors import writing
 from ellipsis_local.notices import warn
 from ellipsis_local.store import LayerStore
-from ellipsis_local.store.foreign import writing
 from ellipsis_local.store.formats import Kind
 from ellipsis_local.store.target import Taken, Target
 from ellipsis_local.types import Extent, Timestamp

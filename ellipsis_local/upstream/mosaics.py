@@ -17,9 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ellipsis_local.errors import UpstreamError
-from ellipsis_local.store.foreign import quiet, writing
-from ellipsis_local.store.rasters import creation_options
-from ellipsis_local.store.tiff import missing_bytes
+from ellipsis_local.formats.tiff import missing_bytes
+from ellipsis_local.gdal_errors import quiet, writing
+from ellipsis_local.raster.files import creation_options
 from ellipsis_local.upstream.grids import TILE, TileGrid, place
 from ellipsis_local.upstream.told import real_name
 

@@ -94,8 +94,8 @@ def same_value(a: float | None, b: float | None) -> bool:
 
 def own_raster(path: Path) -> tuple[int | None, float | None] | None:
     """EPSG code and nodata value that a raster has itself; None where it cannot be read, which the store will tell."""
-    from ellipsis_local.store.foreign import reading
-    from ellipsis_local.store.rasters import opened
+    from ellipsis_local.gdal_errors import reading
+    from ellipsis_local.raster.files import opened
 
     try:
         with reading(path), opened(path, contained=True) as dataset:
@@ -114,7 +114,7 @@ def vector_overrides(path: Path, file: ToldFile) -> Overrides:
 def has_crs(path: Path) -> bool:
     import pyogrio
 
-    from ellipsis_local.store.foreign import reading
+    from ellipsis_local.gdal_errors import reading
     from ellipsis_local.store.formats import detect
 
     try:

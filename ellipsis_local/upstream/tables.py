@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ellipsis_local.errors import UpstreamError
-from ellipsis_local.store.foreign import writing
+from ellipsis_local.gdal_errors import writing
 from ellipsis_local.types import Extent
 from ellipsis_local.upstream.columns import Columns
 from ellipsis_local.upstream.pages import Feature, features_in

@@ -12,9 +12,9 @@ from typing import Any
 from ellipsis_local.database import Database
 from ellipsis_local.errors import ArgumentError, LayerError, LimitError, UpstreamError
 from ellipsis_local.home import Home
+from ellipsis_local.ids import as_uuid
 from ellipsis_local.settings import service_token, service_url
 from ellipsis_local.store import LayerStore
-from ellipsis_local.store.ids import as_uuid
 from ellipsis_local.types import Extent
 from ellipsis_local.upstream.areas import area_of
 from ellipsis_local.upstream.client import Client

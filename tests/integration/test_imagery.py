@@ -11,8 +11,8 @@ import pytest
 import rasterio
 from affine import Affine
 
-from ellipsis_local.imagery import sampling as sampling_module
 from ellipsis_local.imagery import zoom
+from ellipsis_local.raster import sampling as sampling_module
 from ellipsis_local.types import Extent
 from tests.integration.imagery_tools import (
     DTYPES,

@@ -16,8 +16,9 @@ import rasterio
 from affine import Affine
 
 from ellipsis_local.errors import ArgumentError, LayerError, LimitError
-from ellipsis_local.imagery import Imagery, handles, zoom
-from ellipsis_local.store.mosaic import at
+from ellipsis_local.imagery import Imagery, zoom
+from ellipsis_local.raster import dataset_pool as handles
+from ellipsis_local.raster.mosaic import at
 from ellipsis_local.types import Extent
 from tests.integration.imagery_tools import (
     GRIDS,

@@ -12,7 +12,7 @@ from affine import Affine
 
 from ellipsis_local.errors import ArgumentError, LayerError, LimitError
 from ellipsis_local.imagery import tally, zonal
-from ellipsis_local.store.mosaic import at
+from ellipsis_local.raster.mosaic import at
 from tests.integration.imagery_tools import DTYPES, GRIDS, RNG, WORLD, big, box, lonlat, raster, stamp
 
 # ----- statistics ----------------------------------------------------------------------------------------------------

@@ -26,10 +26,11 @@ from rasterio.transform import from_origin
 
 from ellipsis_local.database import Database
 from ellipsis_local.errors import ArgumentError, LayerError, LayerWarning, LimitError, StoreError
+from ellipsis_local.formats import limits
+from ellipsis_local.formats.tiff import missing_bytes
 from ellipsis_local.home import Home
-from ellipsis_local.store import SCHEMA, LayerStore, NewFile, Taken, inspectors, limits
+from ellipsis_local.store import SCHEMA, LayerStore, NewFile, Taken, inspectors
 from ellipsis_local.store.parcels import Overrides
-from ellipsis_local.store.tiff import missing_bytes
 
 PLACE = from_origin(500_000, 6_000_000, 10, 10)
 GIVEN = "What I call it {}"

@@ -5,8 +5,8 @@ from uuid import UUID
 
 import pytest
 
+from ellipsis_local import ids
 from ellipsis_local.errors import ArgumentError
-from ellipsis_local.store import ids
 
 ID = "0f8fad5b-d9cb-469f-a165-70867728950e"
 NOON = datetime(2023, 7, 1, 12, tzinfo=UTC)

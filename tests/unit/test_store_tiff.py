@@ -5,7 +5,7 @@ import pytest
 import rasterio
 from rasterio.transform import from_origin
 
-from ellipsis_local.store.tiff import is_tiff, missing_bytes
+from ellipsis_local.formats.tiff import is_tiff, missing_bytes
 
 KINDS = {
     "strips": {},

@@ -22,8 +22,9 @@ MOST_LINES = 400
 LEVELS = (
     {"errors", "types"},
     {"settings", "arguments", "notices", "preflight", "faults", "identity"},
-    {"home", "database", "processes", "scopes"},
-    {"inside", "restore"},
+    {"home", "database", "processes", "scopes", "crs", "gdal_errors", "ids"},
+    {"inside", "restore", "formats"},
+    {"raster", "vector"},
     {"store", "accounts", "environments", "partitions", "nodes"},
     {"computes", "sharing", "imagery", "features", "upstream"},
     {"drive"},

@@ -14,8 +14,8 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from ellipsis_local.imagery.crs import period, transformer
-from ellipsis_local.store.mosaic import Grid, extent_of
+from ellipsis_local.crs import period, transformer
+from ellipsis_local.raster.mosaic import Grid, extent_of
 from ellipsis_local.types import Extent, RasterFile
 
 __all__ = ["Found", "Places", "at_points", "shifts"]

@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ellipsis_local.errors import LayerError
-from ellipsis_local.store.foreign import reading, writing
-from ellipsis_local.store.rasters import creation_options, opened
-from ellipsis_local.store.tiff import missing_bytes
+from ellipsis_local.formats.tiff import missing_bytes
+from ellipsis_local.gdal_errors import reading, writing
+from ellipsis_local.raster.files import creation_options, opened
 from ellipsis_local.types import RasterFile
 
 __all__ = ["Grid", "grid_of", "write"]

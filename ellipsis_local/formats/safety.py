@@ -27,9 +27,9 @@ from pathlib import Path, PurePosixPath
 from typing import IO
 
 from ellipsis_local.errors import LayerError, LimitError
-from ellipsis_local.store import limits
-from ellipsis_local.store.foreign import naming, reading
-from ellipsis_local.store.tiff import is_tiff
+from ellipsis_local.formats import limits
+from ellipsis_local.formats.tiff import is_tiff
+from ellipsis_local.gdal_errors import naming, reading
 
 __all__ = [
     "HEADS",

@@ -6,10 +6,10 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
+from ellipsis_local.crs import crs_text, epsg_text
 from ellipsis_local.errors import ArgumentError, LayerError, LayerWarning
+from ellipsis_local.gdal_errors import quiet, reading, writing
 from ellipsis_local.notices import warn
-from ellipsis_local.store.crs import crs_text, epsg_text
-from ellipsis_local.store.foreign import quiet, reading, writing
 
 __all__ = ["checked_frame", "frame_content", "write_ogr", "write_parquet"]
 

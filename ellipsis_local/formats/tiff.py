@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ellipsis_local.errors import LayerError, LimitError
-from ellipsis_local.store.foreign import reading
-from ellipsis_local.store.limits import MOST_DIRECTORIES, MOST_TAGS
+from ellipsis_local.formats.limits import MOST_DIRECTORIES, MOST_TAGS
+from ellipsis_local.gdal_errors import reading
 
 __all__ = ["check_whole", "is_tiff", "missing_bytes"]
 

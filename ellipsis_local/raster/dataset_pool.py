@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ellipsis_local.store.foreign import reading
-from ellipsis_local.store.opening import OPTIONS, driver_of
+from ellipsis_local.gdal_errors import reading
+from ellipsis_local.raster.opening import OPTIONS, driver_of
 
 __all__ = ["Handles", "Source"]
 

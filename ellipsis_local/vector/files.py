@@ -12,11 +12,11 @@ from typing import Any, Literal
 
 import numpy as np
 
+from ellipsis_local.crs import crs_text, epsg_text
 from ellipsis_local.errors import LayerError, LayerWarning
+from ellipsis_local.formats.limits import MOST_FEATURES, MOST_FIELDS, check_count, few
+from ellipsis_local.gdal_errors import reading
 from ellipsis_local.notices import warn
-from ellipsis_local.store.crs import crs_text, epsg_text
-from ellipsis_local.store.foreign import reading
-from ellipsis_local.store.limits import MOST_FEATURES, MOST_FIELDS, check_count, few
 from ellipsis_local.types import Extent, VectorFile
 
 __all__ = ["inspect", "layers_of", "read_frame", "shapefile_parts", "without_geometry"]

@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from ellipsis_local.errors import LayerError
-from ellipsis_local.store.screening import HEADS, MEMBERS
+from ellipsis_local.formats.safety import HEADS, MEMBERS
 
 __all__ = ["OPTIONS", "opened"]
 

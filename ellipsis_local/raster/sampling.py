@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ellipsis_local.imagery.handles import Handles, Source
-from ellipsis_local.imagery.places import Found, Places, shifts
-from ellipsis_local.store.mosaic import Grid, valid
+from ellipsis_local.raster.dataset_pool import Handles, Source
+from ellipsis_local.raster.locate import Found, Places, shifts
+from ellipsis_local.raster.mosaic import Grid, valid
 from ellipsis_local.types import RasterFile
 
 __all__ = ["Sample", "paint", "take"]

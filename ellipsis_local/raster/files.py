@@ -13,12 +13,12 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from ellipsis_local.crs import crs_text, epsg_text
 from ellipsis_local.errors import ArgumentError, LayerError
-from ellipsis_local.store.crs import crs_text, epsg_text
-from ellipsis_local.store.foreign import reading, writing
-from ellipsis_local.store.limits import check_raster, few
-from ellipsis_local.store.opening import OPTIONS, opened
-from ellipsis_local.store.tiff import check_whole, missing_bytes
+from ellipsis_local.formats.limits import check_raster, few
+from ellipsis_local.formats.tiff import check_whole, missing_bytes
+from ellipsis_local.gdal_errors import reading, writing
+from ellipsis_local.raster.opening import OPTIONS, opened
 from ellipsis_local.types import RasterFile
 
 __all__ = [
@@ -167,7 +167,7 @@ def inspect(
     Raises
     ------
     LimitError
-        More pixels, bands or bytes of a block than `ellipsis_local.store.limits` takes.
+        More pixels, bands or bytes of a block than `ellipsis_local.formats.limits` takes.
     LayerError
         Without a CRS, a band, a georeference or readable pixels, and with bands of several dtypes. Our choice: the
         service's own checks are not documented.
