@@ -11,9 +11,10 @@ from os import PathLike
 from typing import Any, BinaryIO
 
 from ellipsis_local import arguments, faults
+from ellipsis_local.computes.compute_json import describe
 from ellipsis_local.computes.outputs import check_results
-from ellipsis_local.computes.requests import compute_request, write_target
-from ellipsis_local.computes.results import copy_result, describe, result_path
+from ellipsis_local.computes.parse_arguments import compute_request, write_target
+from ellipsis_local.computes.results import copy_result, result_path
 from ellipsis_local.emulator import current_emulator
 from ellipsis_local.environments import DEFAULT_INTERPRETER
 from ellipsis_local.errors import ArgumentError

@@ -1,13 +1,17 @@
-"""Where errors of other libraries become ours, with the original as `__cause__`, and where those are kept silent."""
+"""Where errors of the libraries that read and write layers become ours, with the original as `__cause__`.
+
+Theirs only: an error of our own code inside such a block is a bug, and stays one.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import errno
+import itertools
 import re
 import sqlite3
-import threading
-import warnings
+import struct
+import traceback
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -15,7 +19,7 @@ from pathlib import Path
 
 from ellipsis_local.errors import EllipsisLocalError, LayerError, StoreError
 
-__all__ = ["is_full", "naming", "quiet", "reading", "shown_name", "writing"]
+__all__ = ["is_full", "naming", "reading", "shown_name", "writing"]
 
 MOST_SHOWN = 120
 
@@ -51,86 +55,36 @@ def first_line(error: BaseException) -> str:
     return texts[-1].splitlines()[0] if texts else type(error).__name__
 
 
-class _Quiet:
-    """How many blocks of how many threads want silence; the filters of warnings belong to the whole process.
-
-    Threads that each kept and put back the filters themselves would leave the process silent for ever.
-    """
-
-    def __init__(self) -> None:
-        self.lock = threading.Lock()
-        self.depth = 0
-        self.kept = warnings.catch_warnings()
-
-    def __enter__(self) -> None:
-        with self.lock:
-            if self.depth == 0:
-                self.kept = warnings.catch_warnings()
-                self.kept.__enter__()
-                warnings.simplefilter("ignore")
-            self.depth += 1
-
-    def __exit__(self, *_: object) -> None:
-        with self.lock:
-            self.depth -= 1
-            if self.depth == 0:
-                self.kept.__exit__(None, None, None)
+LIBRARIES = {"geopandas", "pandas", "pyarrow", "pyogrio", "pyproj", "rasterio", "shapely"}
+READERS = LIBRARIES | {"codecs", "encodings", "json", "pathlib", "zipfile"}
+"""Whose errors of any kind, such as a ValueError, say something of a file."""
+OF_FILES = (
+    sqlite3.Error, zipfile.BadZipFile, zlib.error, struct.error, EOFError, OSError, MemoryError, RecursionError,
+)  # fmt: skip
 
 
-_quiet = _Quiet()
+def is_theirs(error: BaseException) -> bool:
+    """Whether a library raised it: by its class, or because it is what the last of our functions had called."""
+    if isinstance(error, OF_FILES) or any(root(kind.__module__) in LIBRARIES for kind in type(error).__mro__):
+        return True
+    modules = [root(frame.f_globals.get("__name__", "")) for frame, _ in traceback.walk_tb(error.__traceback__)]
+    called = list(itertools.takewhile(lambda name: name != root(__name__), reversed(modules)))
+    return bool(called) and called[-1] in READERS
 
 
-def quiet() -> contextlib.AbstractContextManager[None]:
-    """No warning of GDAL, rasterio, pyogrio, numpy or shapely reaches the caller."""
-    return _quiet
-
-
-def foreign() -> tuple[type[BaseException], ...]:
-    """What the libraries that read and write layers raise; they are imported by then, or raise nothing."""
-    import pyarrow
-    import pyogrio.errors
-    import pyproj.exceptions
-    import rasterio.errors
-    import shapely.errors
-
-    return (
-        rasterio.errors.RasterioError,
-        rasterio._err.CPLE_BaseError,
-        pyogrio.errors.DataSourceError,
-        pyogrio.errors.DataLayerError,
-        pyogrio.errors.CRSError,
-        pyogrio.errors.FeatureError,
-        pyogrio.errors.GeometryError,
-        pyogrio.errors.FieldError,
-        pyproj.exceptions.ProjError,
-        pyarrow.ArrowException,
-        shapely.errors.ShapelyError,
-        sqlite3.Error,
-        zipfile.BadZipFile,
-        zlib.error,
-        EOFError,
-        OSError,
-        ValueError,
-        TypeError,
-        ArithmeticError,
-        LookupError,
-        UnboundLocalError,  # pyogrio, of a CRS that it cannot decode
-        RecursionError,
-        NotImplementedError,
-        MemoryError,
-    )
+def root(module: str) -> str:
+    return module.partition(".")[0]
 
 
 @contextlib.contextmanager
 def reading(source: Path | str, doing: str = "cannot be read", *, writes: bool = False) -> Iterator[None]:
     """LayerError, naming `source`, for whatever the libraries raise inside; `writes`: StoreError for a full disk."""
     try:
-        with quiet():
-            yield
+        yield
     except EllipsisLocalError:
         raise
     except Exception as error:  # sorted out at once
-        if not isinstance(error, foreign()):
+        if not is_theirs(error):
             raise
         if writes and is_full(error):
             raise StoreError(f"the disk is full: {first_line(error)}") from error
@@ -138,15 +92,14 @@ def reading(source: Path | str, doing: str = "cannot be read", *, writes: bool =
 
 
 @contextlib.contextmanager
-def writing(target: Path | str, *, hush: bool = True) -> Iterator[None]:
-    """StoreError, naming `target`, for whatever the libraries raise inside. `hush=False` lets our warnings through."""
+def writing(target: Path | str) -> Iterator[None]:
+    """StoreError, naming `target`, for whatever the libraries raise inside."""
     try:
-        with quiet() if hush else contextlib.nullcontext():
-            yield
+        yield
     except EllipsisLocalError:
         raise
     except Exception as error:  # sorted out at once
-        if not isinstance(error, foreign()):
+        if not is_theirs(error):
             raise
         reason = "the disk is full" if is_full(error) else "cannot be written"
         raise StoreError(f"{target}: {reason}: {first_line(error)}") from error

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, TypedDict
@@ -80,6 +82,30 @@ class RasterFile:
     block: tuple[int, int]
     """Block shape, rows then columns."""
     descriptions: tuple[str | None, ...] = ()
+    mask: Literal["unknown", "none", "mask", "alpha"] = "unknown"
+    """What besides nodata says which pixels are there; unknown in records of version 0.1.0."""
+    scales: tuple[float, ...] = ()
+    """Per band what its values are to be multiplied with; empty where that is 1 for all."""
+    offsets: tuple[float, ...] = ()
+    """Per band what is to be added then; empty where that is 0 for all."""
+    units: tuple[str | None, ...] = ()
+    """Per band, where any has one."""
+
+    def __post_init__(self) -> None:
+        if self.nodata is not None and math.isnan(self.nodata):
+            # One object, so that records are equal whose nodata value is NaN.
+            object.__setattr__(self, "nodata", math.nan)
+
+    def to_json(self) -> dict[str, Any]:
+        """As JSON-ready data; NaN goes by name, because JSON has none."""
+        nan = self.nodata is not None and math.isnan(self.nodata)
+        return asdict(self) | ({"nodata": "nan"} if nan else {})
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> RasterFile:
+        """The record that `to_json` wrote, or a release before."""
+        values: dict[str, Any] = {k: tuple(value) if isinstance(value, list) else value for k, value in data.items()}
+        return cls(**values | ({"nodata": math.nan} if values["nodata"] == "nan" else {}))
 
 
 @dataclass(frozen=True)
@@ -99,6 +125,16 @@ class VectorFile:
     format: Literal["ogr", "parquet"] = "ogr"
     layer: str | None = None
     """The layer within a file that holds several."""
+
+    def to_json(self) -> dict[str, Any]:
+        """As JSON-ready data."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> VectorFile:
+        """The record that `to_json` wrote, or a release before."""
+        extent = None if data["extent"] is None else Extent(*data["extent"])
+        return cls(**{**data, "extent": extent, "fields": tuple(data["fields"])})
 
 
 @dataclass(frozen=True)

@@ -31,8 +31,9 @@ def saveRaster(
     transform : affine.Affine, optional
     """
     import numpy as np
-    import rasterio
-    from rasterio.transform import from_bounds
+    from affine import Affine
+
+    from ellipsis_local.raster.write import save_array
 
     if extent is None and transform is None:
         raise ArgumentError("You must provide either an extent or a transform", argument="transform", value=None)
@@ -45,12 +46,9 @@ def saveRaster(
         missing = [key for key in ("xMin", "xMax", "yMin", "yMax") if key not in extent]
         if missing:
             raise ArgumentError(f"extent lacks {', '.join(missing)}", argument="extent", value=extent)
-        transform = from_bounds(extent["xMin"], extent["yMin"], extent["xMax"], extent["yMax"], r.shape[2], r.shape[1])
-    with rasterio.open(
-        targetFile, "w", driver="GTiff", compress="lzw", height=r.shape[1], width=r.shape[2], count=r.shape[0],
-        dtype=r.dtype, crs=f"EPSG:{arguments.integer('epsg', epsg)}", transform=transform,
-    ) as target:  # fmt: skip
-        target.write(r)
+        dx, dy = (extent["xMax"] - extent["xMin"]) / r.shape[2], (extent["yMax"] - extent["yMin"]) / r.shape[1]
+        transform = Affine(dx, 0.0, extent["xMin"], 0.0, -dy, extent["yMax"])
+    save_array(targetFile, r, f"EPSG:{arguments.integer('epsg', epsg)}", transform)
     return None if isinstance(targetFile, str | PathLike) else targetFile
 
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import json
+import time
+from collections.abc import Callable, Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.console import Console
 
-from ellipsis_local.cli import logs
 from ellipsis_local.cli.lookup import OVER, every_compute, find_compute
 from ellipsis_local.cli.output import Json, Yes, confirm, console, counted, moment, print_json, size, table
 from ellipsis_local.cli.session import session_of
@@ -17,12 +20,14 @@ if TYPE_CHECKING:
     from ellipsis_local.computes.records import Record
     from ellipsis_local.emulator import Emulator
 
-__all__ = ["app"]
+__all__ = ["app", "read_lines"]
 
 app = typer.Typer(
     help="The computes of the home, of all its users: states, results and logs, terminating and deleting them.",
     no_args_is_help=True,
 )
+POLL_SECONDS = 0.2
+COLOURS = ("cyan", "magenta", "green", "yellow", "blue", "red")
 STYLES = {"available": "green", "completed": "green", "executing": "cyan", "errored": "red", "stopped": "dim"}
 Compute = Annotated[
     str, typer.Argument(help="The compute's id, or so much of its beginning that only one fits.", show_default=False)
@@ -31,10 +36,10 @@ Compute = Annotated[
 
 def answer_of(emulator: Emulator, record: Record, *, nodes: bool) -> dict[str, Any]:
     """As getComputeInfo answers, and the owner; without the nodes' results only how many nodes there are."""
-    from ellipsis_local.computes.results import describe
+    from ellipsis_local.computes.compute_json import describe
 
     answer = describe(record, emulator.computes.records.nodes(record.id) if nodes else [])
-    return answer | {"owner": record.owner} | ({} if nodes else {"nodes": record.spec["nodes"]})
+    return answer | {"owner": record.owner} | ({} if nodes else {"nodes": record.spec.nodes})
 
 
 @app.command("list")
@@ -100,7 +105,7 @@ def show(
         return
     out = console()
     out.print(f"[bold]{answer['id']}[/]  {styled(answer['status'])}  {first_line(answer['message'])}")
-    python = ".".join(map(str, record.spec["python"]))
+    python = ".".join(map(str, record.spec.python))
     facts = [
         ("created", moment(answer["createdAt"])),
         ("executions", answer["executions"]),
@@ -157,7 +162,63 @@ def result_text(result: dict[str, Any] | None) -> str:
     return escape(text if len(text) <= 80 else f"{text[:79]}…")
 
 
-app.command("logs")(logs.logs)
+@app.command()
+def logs(
+    ctx: typer.Context,
+    compute: Compute,
+    node: Annotated[int | None, typer.Option(min=0, help="Only of this node; they count from 0.")] = None,
+    execution: Annotated[int | None, typer.Option(min=1, help="Only of this execution; they count from 1.")] = None,
+    follow: Annotated[
+        bool, typer.Option("--follow", "-f", help="Wait for more, until the compute is over (or Ctrl-C).")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="JSON Lines: time, execution, node, text.")] = False,
+) -> None:
+    """Show what the nodes printed and logged, in the order of time."""
+    with session_of(ctx).emulator() as emulator:
+        records = emulator.computes.records
+        found = find_compute(records, compute)
+        path = emulator.home.compute(found.id) / "log.jsonl"
+
+        def over() -> bool:
+            return not follow or records.get(found.id).status in OVER
+
+        out = console()
+        count = 0
+        for line in read_lines(path, over):
+            if node in (None, line["node"]) and execution in (None, line["execution"]):
+                count += 1
+                tell(line, out, as_json=as_json)
+    if not count and not as_json:
+        out.print("nothing was printed or logged", style="dim")
+
+
+def read_lines(path: Path, over: Callable[[], bool]) -> Iterator[dict[str, Any]]:
+    """The lines of a log as they come, until it is `over` and read to its end; a line half written is waited for."""
+    position, rest = 0, b""
+    while True:
+        # Asked before reading: what was written before the end is in the file then.
+        last = over()
+        if path.is_file():
+            with path.open("rb") as file:
+                file.seek(position)
+                data = file.read()
+            position += len(data)
+            *lines, rest = (rest + data).split(b"\n")
+            for line in lines:
+                yield json.loads(line)
+        if last:
+            return
+        time.sleep(POLL_SECONDS)
+
+
+def tell(line: dict[str, Any], out: Console, *, as_json: bool) -> None:
+    if as_json:
+        print_json(line, indent=None)
+        return
+    clock = datetime.fromtimestamp(line["time"]).astimezone().strftime("%H:%M:%S")
+    mark = f"{clock} run {line['execution']} node {line['node']}"
+    out.print(mark, style=COLOURS[line["node"] % len(COLOURS)], end=" │ ", soft_wrap=True)
+    out.print(line["text"], markup=False, soft_wrap=True)
 
 
 @app.command()

@@ -5,6 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ellipsis_local.crs import transform_extent
+from ellipsis_local.raster.opening import any_raster
+from ellipsis_local.types import Extent
+
 if TYPE_CHECKING:
     from ellipsis_local.cli.demo_job import Row
 
@@ -51,9 +55,8 @@ def draw(fixtures: Path, ndvi: Path, rows: list[Row], target: Path) -> None:
 def read_scene(fixtures: Path) -> tuple[Any, tuple[float, float, float, float]]:
     """True colour and opacity (height, width, 4) from 0 to 1, and left, right, bottom, top as matplotlib has them."""
     import numpy as np
-    import rasterio
 
-    with rasterio.open(fixtures / "scene_2024.tif") as source:
+    with any_raster(fixtures / "scene_2024.tif") as source:
         blue, green, red = source.read([1, 2, 3]).astype("float32")
         bounds = source.bounds
     picture = np.dstack([red, green, blue])
@@ -66,15 +69,16 @@ def read_scene(fixtures: Path) -> tuple[Any, tuple[float, float, float, float]]:
 
 def draw_ground(axes: Any, fixtures: Path) -> None:
     """The elevation as shaded relief: it reaches a little past the scene."""
-    import rasterio
     from matplotlib.colors import LightSource
-    from rasterio.warp import transform_bounds
 
-    with rasterio.open(fixtures / "dem.tif") as source:
+    with any_raster(fixtures / "dem.tif") as source:
         height = source.read(1)
-        left, bottom, right, top = transform_bounds(source.crs, MERCATOR, *source.bounds)
+        ground = transform_extent(source.crs.to_string(), MERCATOR, Extent(*source.bounds))
+    assert ground is not None  # noqa: S101 - it is our own
     shade = LightSource(315, 45).hillshade(height, vert_exag=4, dx=14, dy=14)
-    axes.imshow(shade, extent=(left, right, bottom, top), cmap="gray", vmin=-0.4, vmax=1.1)
+    axes.imshow(
+        shade, extent=(ground.x_min, ground.x_max, ground.y_min, ground.y_max), cmap="gray", vmin=-0.4, vmax=1.1
+    )
 
 
 def draw_scene(axes: Any, fixtures: Path) -> tuple[float, float, float, float]:
@@ -98,10 +102,9 @@ def draw_vectors(axes: Any, fixtures: Path) -> None:
 
 
 def draw_ndvi(figure: Any, axes: Any, path: Path) -> None:
-    import rasterio
     from matplotlib.colors import LinearSegmentedColormap
 
-    with rasterio.open(path) as source:
+    with any_raster(path) as source:
         data, bounds = source.read(1, masked=True), source.bounds
     colours = LinearSegmentedColormap.from_list("ndvi", NDVI_COLOURS)
     shown = axes.imshow(

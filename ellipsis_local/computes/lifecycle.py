@@ -10,16 +10,17 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import wait as wait_for
+from dataclasses import replace
 from typing import Any
 
 from ellipsis_local import faults
 from ellipsis_local.computes.execution import Execution, WriteTarget
-from ellipsis_local.computes.fidelity import surroundings, tell_of_results
+from ellipsis_local.computes.fetch_missing import Fetch, Follower, lacking
 from ellipsis_local.computes.inputs import found_inputs, node_environment, node_files, node_parts
-from ellipsis_local.computes.kept import Given, Keeper
-from ellipsis_local.computes.missing import Fetch, Follower, lacking
 from ellipsis_local.computes.pools import Pools
 from ellipsis_local.computes.records import Record, Records
+from ellipsis_local.computes.replay_inputs import ExecutionInputs, Keeper
+from ellipsis_local.computes.result_warnings import surroundings, warn_of_results
 from ellipsis_local.computes.specification import (
     ComputeRequest,
     Specification,
@@ -30,9 +31,10 @@ from ellipsis_local.computes.specification import (
 from ellipsis_local.environments import Environment, Environments
 from ellipsis_local.errors import ComputeStateError, EllipsisLocalError, LayerWarning
 from ellipsis_local.home import Home
-from ellipsis_local.nodes import Engine, Parts, Pool, Program, Sent, describe_function, describe_sent
+from ellipsis_local.node_program.ellipsis_node.records import NodeConfig
+from ellipsis_local.nodes import Engine, Pool, Program, Sent, describe_function, describe_sent
 from ellipsis_local.notices import Notice, held_back, warn
-from ellipsis_local.partitions import CutRequest, Partitioning, Partitions
+from ellipsis_local.partitions import Partitioning, Partitions
 from ellipsis_local.processes import available_cores
 from ellipsis_local.settings import Settings
 from ellipsis_local.store import LayerStore
@@ -93,7 +95,7 @@ class Computes:
         follower = Follower(self.records, self._report, self._closed)
         if wait:
             specification = self._specify(request, follower)
-            compute_id = self.records.create(owner, specification.to_dict())
+            compute_id = self.records.create(owner, specification)
             self._start(compute_id, specification)
             return compute_id
         outline = provisional(request, self._settings)
@@ -102,7 +104,7 @@ class Computes:
             specification, notices = found.result()
             for text, category in notices:
                 warn(text, category)
-            compute_id = self.records.create(owner, specification.to_dict())
+            compute_id = self.records.create(owner, specification)
             faults.hold(self._home.root, compute_id, owner, self)
             self._in_background(lambda: self._start(compute_id, specification))
         else:
@@ -139,7 +141,7 @@ class Computes:
         """Start a compute whose record was made before its specification was known."""
         try:
             specification, _ = found.result()
-            self.records.specify(compute_id, specification.to_dict())
+            self.records.specify(compute_id, specification)
         except BaseException as error:
             self._failed(compute_id, error)
             raise
@@ -149,7 +151,7 @@ class Computes:
         if not self.records.change(compute_id, {"queued"}, "starting", "preparing the environment and the partitions"):
             raise self._ended(compute_id)
         try:
-            environment, cut = self._prepare(specification, self._teller(compute_id))
+            environment, cut = self._prepare(specification, self._progress(compute_id))
 
             def parts() -> Partitioning | None:
                 partitioning = cut()
@@ -195,17 +197,16 @@ class Computes:
         An environment that has to be built is built while the layers are cut: the one waits for the network, the other
         for the disk. Where it is there already, the cut is left for the time in which the nodes start.
         """
-        interpreter, requirements = specification.interpreter, specification.request.requirements
-        faults.build(self._home.root, requirements)
+        faults.build(self._home.root, specification.request.requirements)
         cut = specification.cut
+        arguments = specification, self._environments, self._home, report
         if cut is None:
-            return self._environments.ensure(interpreter, requirements, report), lambda: None
+            return node_environment(*arguments), lambda: None
         if self._environments.get(specification.environment) is not None:
-            environment = self._environments.ensure(interpreter, requirements, report)
-            return environment, lambda: self._partitions.ensure(cut, report)
+            return node_environment(*arguments), lambda: self._partitions.ensure(cut, report)
         executor = ThreadPoolExecutor(1, thread_name_prefix="ellipsis_local-environment")
         try:
-            building = executor.submit(self._environments.ensure, interpreter, requirements, report)
+            building = executor.submit(node_environment, *arguments)
             partitioning = self._partitions.ensure(cut, report)
             return building.result(), lambda: partitioning
         finally:
@@ -213,34 +214,25 @@ class Computes:
             executor.shutdown(wait=False)
 
     def _pool(self, record: Record, environment: Environment, cut: Callable[[], Partitioning | None]) -> Pool:
-        spec = record.spec
-
-        def parts() -> Parts:
-            return node_parts(spec, cut())
-
-        return self._engine.start(
-            Program(
-                python=environment.python,
-                folder=self._home.compute(record.id),
-                nodes=spec["nodes"],
-                cores=self._settings.cores or available_cores(),
-                vectors=any(layer["type"] == "vector" for layer in (spec["cut"] or {"layers": []})["layers"]),
-                files=node_files(spec, self._store),
-                gpus=None if spec["gpus"] is None else tuple(spec["gpus"]),
-                timeout=self._settings.node_timeout,
-                memory=self._settings.node_memory,
-                seed=self._settings.seed,
-                clock=None if self._settings.clock is None else self._settings.clock.timestamp(),
-            ),
-            parts,
+        spec, settings = record.spec, self._settings
+        config = NodeConfig(
+            compute=record.id,
+            folder=str(self._home.compute(record.id)),
+            nodes=spec.nodes,
+            files=node_files(spec, self._store),
+            gpus=spec.gpus or (),
+            memory=settings.node_memory,
+            seed=settings.seed,
+            clock=None if settings.clock is None else settings.clock.timestamp(),
         )
+        cores = settings.cores or available_cores()
+        program = Program(environment.python, cores, spec.vectors, settings.node_timeout, config)
+        return self._engine.start(program, lambda: node_parts(spec, cut()))
 
     def _restart(self, record: Record) -> Pool:
         """Workers for a compute that another process made, or whose workers ended."""
-        spec = record.spec
-        cut = None if spec["cut"] is None else CutRequest.from_json(spec["cut"])
-        tell = self._teller(record.id)
-        environment = node_environment(spec, self._environments, self._home, tell)
+        cut, tell = record.spec.cut, self._progress(record.id)
+        environment = node_environment(record.spec, self._environments, self._home, tell)
         return self._pool(record, environment, lambda: None if cut is None else self._partitions.ensure(cut, tell))
 
     # --- execute ----------------------------------------------------------------------------------------------------
@@ -268,14 +260,14 @@ class Computes:
         self._check_ready(record)
         if target is not None:
             target.check(self._store)
-        python = sys.version_info[:3] if self._environments.own else tuple(record.spec["python"])
-        large = target is not None or bool(record.spec["largeResult"])
+        python = sys.version_info[:3] if self._environments.own else record.spec.python
+        large = target is not None or record.spec.request.large_result
         if isinstance(f, Sent):
             function = describe_sent(f.file, python)
         else:
             around = surroundings(record.spec, self._environments, large=large)
             function = describe_function(f, python, strict=self._settings.strict, around=around)
-        number = self.records.begin(compute_id, function["kind"])
+        number = self.records.begin(compute_id, function.kind)
         if number is None:
             self._check_ready(self.records.get(compute_id, owner))
             raise ComputeStateError(
@@ -286,12 +278,11 @@ class Computes:
         keeper = Keeper(
             self._home.compute(compute_id), lambda: found_inputs(record.spec, self._partitions, self._store)
         )
-        keeper.begin(self._given(number, function, large=large))
-        broken = faults.of_nodes(self._home.root, record.spec["nodes"])
-        if broken:
-            function = function | {"faults": broken}
+        caller, now = sys.executable if self._environments.own else None, self._settings
+        keeper.begin(ExecutionInputs(number, function, large, caller, now.seed, now.node_memory, now.node_timeout))
+        function = replace(function, faults=faults.of_nodes(self._home.root, record.spec.nodes))
         execution = Execution(
-            self.records, self._store, self._home, record, number, target, self._teller(compute_id), keeper,
+            self.records, self._store, self._home, record, number, large, target, self._progress(compute_id), keeper,
             lambda: self.terminate(compute_id, None, wait=True), self._settings.strict,
         )  # fmt: skip
 
@@ -303,14 +294,9 @@ class Computes:
             return None
         results = run()
         if not large and not isinstance(f, Sent):
-            tell_of_results(f.__name__, results, strict=self._settings.strict)
+            payloads = [execution.outcomes[node].payload for node in sorted(execution.outcomes)]
+            warn_of_results(f.__name__, payloads, strict=self._settings.strict)
         return results
-
-    def _given(self, number: int, function: dict[str, Any], *, large: bool) -> Given:
-        """What a replay of this execution has to know besides the record."""
-        now = self._settings
-        caller = sys.executable if self._environments.own else None
-        return Given(number, function, large, caller, now.seed, now.node_memory, now.node_timeout)
 
     @staticmethod
     def _check_ready(record: Record) -> None:
@@ -356,7 +342,7 @@ class Computes:
         self.records.delete(compute_id)
         shutil.rmtree(self._home.compute(compute_id), ignore_errors=True)
 
-    def _teller(self, compute_id: str) -> Callable[[str], None]:
+    def _progress(self, compute_id: str) -> Callable[[str], None]:
         def tell(text: str) -> None:
             self.records.say(compute_id, text)
             self._report(text)
@@ -379,7 +365,7 @@ class Computes:
     def tidy(self) -> None:
         """Drop the least recently used cuts beyond the cache's size, those of living computes excepted."""
         specs = self.records.living_specs()
-        self._partitions.prune([CutRequest.from_json(spec["cut"]).key for spec in specs if spec["cut"] is not None])
+        self._partitions.prune([spec.cut.key for spec in specs if spec.cut is not None])
 
     def close(self) -> None:
         """End the workers of this process; the computes stay."""

@@ -18,7 +18,6 @@ from ellipsis_local.errors import LayerError, OutputWarning
 from ellipsis_local.formats.tiff import check_whole
 from ellipsis_local.gdal_errors import reading
 from ellipsis_local.notices import warn
-from ellipsis_local.partitions import CutRequest
 from ellipsis_local.raster.opening import opened
 from ellipsis_local.types import Extent
 from ellipsis_local.vector.files import layers_of
@@ -101,10 +100,9 @@ def check_results(records: Records, files: Sequence[Path], kind: Literal["raster
 
 def places(record: Record) -> Callable[[int, Mapping[str, float] | None, Path], Output]:
     """What makes an `Output` of a node's number, extent and file, by what the record tells of the partitions."""
-    cut = record.spec["cut"]
-    if cut is None:
+    request = record.spec.cut
+    if request is None:
         return lambda node, _, path: Output(node, path)
-    request = CutRequest.from_json(cut)
     grids = [plan.grid for plan in request.rasters]
     sizes = {max(grid.dx, grid.dy) for grid in grids}
     pixel = sizes.pop() if len(sizes) == 1 else 0.0

@@ -12,10 +12,10 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
 
+from ellipsis_local.computes.specification import Specification
 from ellipsis_local.database import Database
 from ellipsis_local.errors import NotFoundError
 from ellipsis_local.identity import STEP
@@ -45,6 +45,8 @@ SCHEMA = (
 )
 CHANGED = f"max(?, changed + {STEP})"
 """Later than before, though the clock may stand: who reads twice has to see that something changed."""
+OUTCOME = ("state", "seconds", "size", "kind", "text", "payload", "file", "peak_memory")
+"""The columns of a node that are fields of its outcome."""
 UNFINISHED = ("queued", "starting", "executing")
 LOST = "the process that {doing} it ended before it was done"
 
@@ -66,14 +68,9 @@ class Record:
     process: ProcessMark
 
     @cached_property
-    def spec(self) -> dict[str, Any]:
+    def spec(self) -> Specification:
         """The specification; parsed when it is asked for, because that of a cut of many files is long."""
-        return dict(json.loads(self.text))
-
-    @property
-    def sent(self) -> str:
-        """How the function of the last execution was sent: 'source', 'pickle' or 'dill'."""
-        return str(self.spec.get("sent", "source"))
+        return Specification.from_json(json.loads(self.text))
 
     @classmethod
     def of(cls, row: sqlite3.Row) -> Record:
@@ -94,6 +91,15 @@ class NodeRecord:
     outcome: NodeOutcome | None
     upload: str | None
 
+    @classmethod
+    def of(cls, row: sqlite3.Row) -> NodeRecord:
+        outcome = None
+        if row["state"] in ("completed", "failed"):
+            values = {name: row[name] for name in OUTCOME} | {"payload": row["payload"] or b""}
+            outcome = NodeOutcome(row["node"], **values)
+        extent = json.loads(row["extent"]) if row["extent"] else None
+        return cls(row["node"], row["state"], extent, outcome, row["upload"])
+
 
 class Records:
     """The tables of computes in one home."""
@@ -101,26 +107,27 @@ class Records:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def create(self, owner: str, spec: dict[str, Any]) -> str:
+    def create(self, owner: str, spec: Specification) -> str:
         """A new record in state `queued`, owned by this process until it is available."""
         compute_id, now, process = self._database.new_id(), self._database.seconds(), own_mark()
         with self._database.transaction() as connection:
             connection.execute(
                 "INSERT INTO computes (id, owner, status, spec, created, changed, pid, started) "
                 "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-                (compute_id, owner, "queued", json.dumps(spec), now, now, *process),
+                (compute_id, owner, "queued", json.dumps(spec.to_json()), now, now, *process),
             )
             connection.executemany(
                 "INSERT INTO compute_nodes (compute, node, state) VALUES (?, ?, 'queued')",
-                [(compute_id, node) for node in range(spec["nodes"])],
+                [(compute_id, node) for node in range(spec.nodes)],
             )
         return compute_id
 
-    def specify(self, compute_id: str, spec: dict[str, Any]) -> None:
+    def specify(self, compute_id: str, spec: Specification) -> None:
         """Complete the specification of a compute that is still `queued`; of any other it stays."""
         with self._database.transaction() as connection:
             connection.execute(
-                "UPDATE computes SET spec = ? WHERE id = ? AND status = 'queued'", (json.dumps(spec), compute_id)
+                "UPDATE computes SET spec = ? WHERE id = ? AND status = 'queued'",
+                (json.dumps(spec.to_json()), compute_id),
             )
 
     def get(self, compute_id: str, owner: str | None = None) -> Record:
@@ -203,9 +210,9 @@ class Records:
             ).fetchone()
             if row is None:
                 return None
-            spec = json.loads(row["spec"])
-            if spec.get("sent") != sent:
-                text = json.dumps(spec | {"sent": sent})
+            spec = Specification.from_json(json.loads(row["spec"]))
+            if spec.sent != sent:
+                text = json.dumps(replace(spec, sent=sent).to_json())
                 connection.execute("UPDATE computes SET spec = ? WHERE id = ?", (text, compute_id))
             connection.execute(
                 "UPDATE compute_nodes SET state = 'executing', seconds = NULL, size = 0, kind = NULL, text = '', "
@@ -216,12 +223,8 @@ class Records:
 
     def _store(self, connection: sqlite3.Connection, compute_id: str, outcomes: Iterable[NodeOutcome]) -> None:
         connection.executemany(
-            "UPDATE compute_nodes SET state = ?, seconds = ?, size = ?, kind = ?, text = ?, payload = ?, file = ?, "
-            "peak_memory = ? WHERE compute = ? AND node = ?",
-            [
-                (o.state, o.seconds, o.size, o.kind, o.text, o.payload, o.file, o.peak_memory, compute_id, o.node)
-                for o in outcomes
-            ],
+            f"UPDATE compute_nodes SET {', '.join(f'{name} = ?' for name in OUTCOME)} WHERE compute = ? AND node = ?",  # noqa: S608
+            [(*(getattr(outcome, name) for name in OUTCOME), compute_id, outcome.node) for outcome in outcomes],
         )
         connection.execute(
             f"UPDATE computes SET changed = {CHANGED} WHERE id = ?",  # noqa: S608 - own text only
@@ -252,34 +255,15 @@ class Records:
 
     def nodes(self, compute_id: str, *, results: bool = True) -> list[NodeRecord]:
         """The nodes in the order of their partitions; without `results`, what they returned is left on the disk."""
-        columns = "payload, file, upload" if results else "NULL AS payload, NULL AS file, NULL AS upload"
+        left = () if results else ("payload", "file", "upload")
+        columns = ", ".join(
+            f"NULL AS {name}" if name in left else name for name in ("node", "extent", "upload", *OUTCOME)
+        )
         rows = self._database.rows(
-            f"SELECT node, state, extent, seconds, size, kind, text, peak_memory, {columns} FROM compute_nodes "  # noqa: S608
-            "WHERE compute = ? ORDER BY node",
+            f"SELECT {columns} FROM compute_nodes WHERE compute = ? ORDER BY node",  # noqa: S608 - own text only
             (compute_id,),
         )
-        return [
-            NodeRecord(
-                node=row["node"],
-                state=row["state"],
-                extent=json.loads(row["extent"]) if row["extent"] else None,
-                outcome=NodeOutcome(
-                    node=row["node"],
-                    state=row["state"],
-                    seconds=row["seconds"],
-                    size=row["size"],
-                    payload=row["payload"] or b"",
-                    file=row["file"],
-                    kind=row["kind"],
-                    text=row["text"],
-                    peak_memory=row["peak_memory"],
-                )
-                if row["state"] in ("completed", "failed")
-                else None,
-                upload=row["upload"],
-            )
-            for row in rows
-        ]
+        return [NodeRecord.of(row) for row in rows]
 
     def statuses(self, compute_ids: Collection[str]) -> dict[str, str]:
         marks = ",".join("?" * len(compute_ids))
@@ -308,11 +292,11 @@ class Records:
         with self._database.transaction() as connection:
             connection.execute("DELETE FROM computes WHERE id = ? AND status IN ('stopped', 'errored')", (compute_id,))
 
-    def living_specs(self) -> list[dict[str, Any]]:
+    def living_specs(self) -> list[Specification]:
         """What the computes that are not over are made of."""
         rows = self._database.rows("SELECT spec FROM computes WHERE status NOT IN ('stopped', 'errored')")
-        return [json.loads(row["spec"]) for row in rows]
+        return [Specification.from_json(json.loads(row["spec"])) for row in rows]
 
     def used_environments(self) -> set[str]:
         """Keys of the environments of computes that are not over."""
-        return {spec["environment"] for spec in self.living_specs()}
+        return {spec.environment for spec in self.living_specs()}

@@ -3,22 +3,33 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+import re
+import shutil
+import subprocess
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from ellipsis_local import faults
-from ellipsis_local.environments import Environments, Interpreter, check_requirements
+from ellipsis_local.environments import Environments, check_requirements
 from ellipsis_local.errors import ArgumentError, EnvironmentWarning
 from ellipsis_local.ids import as_uuid
-from ellipsis_local.nodes.gpus import visible_gpus
 from ellipsis_local.notices import held_back, warn
 from ellipsis_local.partitions import Cut, CutRequest, Partitions, Tree
 from ellipsis_local.settings import Settings
 from ellipsis_local.store import LayerStore
 from ellipsis_local.types import Timestamp
 
-__all__ = ["ComputeRequest", "Lacking", "Planning", "Specification", "check_but", "provisional", "specify"]
+__all__ = [
+    "ComputeRequest",
+    "Lacking",
+    "Planning",
+    "Specification",
+    "check_but",
+    "provisional",
+    "specify",
+    "visible_gpus",
+]
 
 Lacking = tuple[tuple[str, str | None], ...]
 """Path ids with the id of a timestamp, or None for a file, that are not in the home."""
@@ -35,6 +46,15 @@ class Planning:
     tree: Tree = None
     """These very cells."""
 
+    def plan(
+        self, partitions: Partitions, timestamps: Sequence[Timestamp], nodes: int, settings: Settings
+    ) -> CutRequest:
+        """The cut of timestamps for so many nodes; ArgumentError, PartitionError as `Partitions.plan`."""
+        return partitions.plan(
+            timestamps, nodes, crs=settings.crs, features=self.features, overlap=settings.overlap, cut=self.cut,
+            seed=self.seed, tree=self.tree,
+        )  # fmt: skip
+
 
 @dataclass(frozen=True)
 class ComputeRequest:
@@ -49,10 +69,10 @@ class ComputeRequest:
     large_result: bool = False
     enable_gpu: bool = False
     planning: Planning | None = None
-    """How to cut; as the settings say where None."""
+    """How to cut; as the settings say where None. The cut itself is in the record's JSON, and this is not."""
 
-    def to_dict(self) -> dict[str, Any]:
-        """Its share of a record's JSON."""
+    def to_json(self) -> dict[str, Any]:
+        """Its share of a record's JSON, in the words of createCompute."""
         return {
             "layers": [{"pathId": path, "timestampId": timestamp} for path, timestamp in self.layers],
             "files": list(self.files),
@@ -62,43 +82,80 @@ class ComputeRequest:
             "enableGpu": self.enable_gpu,
         }
 
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> ComputeRequest:
+        return cls(
+            layers=tuple((layer["pathId"], layer["timestampId"]) for layer in data["layers"]),
+            files=tuple(data["files"]),
+            # What became of it, where it is a specification's.
+            nodes=data.get("nodes"),
+            interpreter=data["interpreter"],
+            requirements=tuple(data["requirements"]),
+            large_result=data["largeResult"],
+            enable_gpu=data["enableGpu"],
+        )
+
 
 @dataclass(frozen=True)
 class Specification:
-    """A request that can be carried out here."""
+    """What a compute is made of, kept as JSON in its record; all after `nodes` is empty until `specify` is done."""
 
     request: ComputeRequest
     nodes: int
-    interpreter: Interpreter
-    environment: str
+    python: tuple[int, ...] = ()
+    """The interpreter's version."""
+    executable: str = ""
+    """The interpreter's path."""
+    environment: str = ""
     """The environment's key."""
-    cut: CutRequest | None
+    cut: CutRequest | None = None
     """None without layers."""
-    gpus: tuple[str, ...] | None
+    gpus: tuple[str, ...] | None = None
+    """Those that are handed out; None: none were asked for."""
+    sent: str = "source"
+    """How the function of the last execution was sent: 'source', 'pickle' or 'dill'."""
 
-    def to_dict(self) -> dict[str, Any]:
-        """The record's JSON."""
+    @property
+    def vectors(self) -> bool:
+        """Whether there are vectors among the layers."""
+        return self.cut is not None and bool(self.cut.vectors)
+
+    def to_json(self) -> dict[str, Any]:
         return {
-            **self.request.to_dict(),
+            **self.request.to_json(),
             "nodes": self.nodes,
-            "python": list(self.interpreter.version),
-            "executable": str(self.interpreter.executable),
+            "python": list(self.python),
+            "executable": self.executable,
             "environment": self.environment,
             "cut": None if self.cut is None else self.cut.to_json(),
             "gpus": None if self.gpus is None else list(self.gpus),
+            "sent": self.sent,
         }
 
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Specification:
+        """What `to_json` wrote, in this release or an earlier one."""
+        return cls(
+            request=ComputeRequest.from_json(data),
+            nodes=data["nodes"],
+            python=tuple(data["python"]),
+            executable=data["executable"],
+            environment=data["environment"],
+            cut=None if data["cut"] is None else CutRequest.from_json(data["cut"]),
+            gpus=None if data["gpus"] is None else tuple(data["gpus"]),
+            sent=data.get("sent", "source"),
+        )
 
-def provisional(request: ComputeRequest, settings: Settings) -> dict[str, Any]:
-    """The JSON of a record whose request is still being held against this machine; no node can start from it.
+
+def provisional(request: ComputeRequest, settings: Settings) -> Specification:
+    """What is known of a request that is still being held against this machine; no node can start from it.
 
     Raises
     ------
     ArgumentError
         For an impossible number of nodes.
     """
-    unknown: dict[str, Any] = {"python": [], "executable": "", "environment": "", "cut": None, "gpus": None}
-    return {**request.to_dict(), "nodes": _nodes(request.nodes, settings), **unknown}
+    return Specification(request, _nodes(request.nodes, settings))
 
 
 def check_but(
@@ -145,14 +202,12 @@ def specify(
     cut = None
     if timestamps:
         how = request.planning or Planning(settings.features, settings.cut, settings.seed or 0)
-        cut = partitions.plan(
-            timestamps, nodes, crs=settings.crs, features=how.features, overlap=settings.overlap, cut=how.cut,
-            seed=how.seed, tree=how.tree,
-        )  # fmt: skip
+        cut = how.plan(partitions, timestamps, nodes, settings)
     return Specification(
         request=request,
         nodes=nodes,
-        interpreter=interpreter,
+        python=interpreter.version,
+        executable=str(interpreter.executable),
         environment=environments.plan(interpreter, requirements),
         cut=cut,
         gpus=_gpus(own=environments.own) if request.enable_gpu else None,
@@ -161,65 +216,57 @@ def specify(
 
 def _nodes(nodes: int | None, settings: Settings) -> int:
     most = faults.most_nodes(settings.home, settings.max_nodes)
-    if nodes is None:
-        nodes = most
-        if nodes == 0:
-            # The client's own words.
-            raise ArgumentError(
-                "You have no compute nodes in your plan. Please update your subscription "
-                "(here: configure(max_nodes=…))",
-                argument="nodes",
-                value=None,
-            )
+    if nodes is None and most == 0:
+        # The client's own words.
+        text = "You have no compute nodes in your plan. Please update your subscription (here: configure(max_nodes=…))"
+        raise ArgumentError(text, argument="nodes", value=None)
+    nodes = most if nodes is None else nodes
     if nodes < 1:
         raise ArgumentError(f"nodes must be at least 1, not {nodes}", argument="nodes", value=nodes)
     if nodes > most:
-        raise ArgumentError(
-            f"nodes must be at most {most}, the nodes of the plan (setting max_nodes), not {nodes}",
-            argument="nodes", value=nodes,
-        )  # fmt: skip
+        text = f"nodes must be at most {most}, the nodes of the plan (setting max_nodes), not {nodes}"
+        raise ArgumentError(text, argument="nodes", value=nodes)
     return nodes
 
 
 def _layers(request: ComputeRequest, store: LayerStore, lacking: Lacking = ()) -> list[Timestamp]:
+    """The timestamps that are there. ArgumentError for the first that no node can have."""
     if not request.layers and not request.files:
-        raise ArgumentError(
-            "layers must hold at least one {'pathId', 'timestampId'}, unless files are given",
-            argument="layers",
-            value=[],
-        )
+        text = "layers must hold at least one {'pathId', 'timestampId'}, unless files are given"
+        raise ArgumentError(text, argument="layers", value=[])
     seen: set[str] = set()
     timestamps = []
     for path_id, timestamp_id in request.layers:
-        if (canonical := as_uuid("timestampId", timestamp_id)) in seen:
-            raise ArgumentError(
-                f"layers holds timestamp {timestamp_id} twice; the function gets one value per timestamp: list it once",
-                argument="layers", value=timestamp_id,
-            )  # fmt: skip
+        canonical = as_uuid("timestampId", timestamp_id)
+        if canonical in seen:
+            text = (
+                f"layers holds timestamp {timestamp_id} twice; the function gets one value per timestamp: list it once"
+            )
+            raise ArgumentError(text, argument="layers", value=timestamp_id)
         seen.add(canonical)
         if lacking and (as_uuid("pathId", path_id), canonical) in lacking:
             continue
         timestamp = store.timestamp(path_id, timestamp_id)
-        if not timestamp.files:
-            raise ArgumentError(
-                f"layers: timestamp {timestamp_id} holds no files; add with path.{timestamp.type}.timestamp.file.add",
-                argument="layers", value=timestamp_id,
-            )  # fmt: skip
-        if timestamp.trashed or store.path(path_id).trashed:
-            raise ArgumentError(
-                f"layers: timestamp {timestamp_id} or its path is in the trash; recover it first",
-                argument="layers", value=timestamp_id,
-            )  # fmt: skip
-        if timestamp.status != "active":
-            raise ArgumentError(
-                f"layers: timestamp {timestamp_id} is {timestamp.status!r}, and has to be active; activate it with "
-                f"path.{timestamp.type}.timestamp.activate",
-                argument="layers", value=timestamp_id,
-            )  # fmt: skip
+        obstacle = _obstacle(timestamp, in_trash=timestamp.trashed or store.path(path_id).trashed)
+        if obstacle is not None:
+            text = f"layers: timestamp {timestamp_id} {obstacle}"
+            raise ArgumentError(text, argument="layers", value=timestamp_id)
         timestamps.append(timestamp)
     if len(set(request.files)) < len(request.files):
         raise ArgumentError("files holds a path twice; list it once", argument="files", value=list(request.files))
     return timestamps
+
+
+def _obstacle(timestamp: Timestamp, *, in_trash: bool) -> str | None:
+    """Why no node can have a timestamp, and the way out."""
+    if not timestamp.files:
+        return f"holds no files; add with path.{timestamp.type}.timestamp.file.add"
+    if in_trash:
+        return "or its path is in the trash; recover it first"
+    if timestamp.status != "active":
+        way = f"activate it with path.{timestamp.type}.timestamp.activate"
+        return f"is {timestamp.status!r}, and has to be active; {way}"
+    return None
 
 
 def _gpus(*, own: bool) -> tuple[str, ...]:
@@ -235,6 +282,17 @@ def _gpus(*, own: bool) -> tuple[str, ...]:
     return found
 
 
-def timestamp_keys(layers: Sequence[dict[str, str]]) -> dict[str, str]:
-    """From a timestamp's canonical id to the spelling that the caller uses as its key."""
-    return {as_uuid("timestampId", layer["timestampId"]): layer["timestampId"] for layer in layers}
+def visible_gpus(environ: Mapping[str, str]) -> tuple[str, ...]:
+    """Ids of the visible GPUs: those of CUDA_VISIBLE_DEVICES where it is set, else what nvidia-smi lists."""
+    if "CUDA_VISIBLE_DEVICES" in environ:
+        ids = [item.strip() for item in environ["CUDA_VISIBLE_DEVICES"].split(",")]
+        # As CUDA reads it: an id that is not valid hides itself and all after it.
+        return tuple(ids[: next((i for i, item in enumerate(ids) if not item or item.startswith("-")), len(ids))])
+    program = shutil.which("nvidia-smi", path=environ.get("PATH"))
+    if program is None:
+        return ()
+    try:
+        listed = subprocess.run([program, "-L"], capture_output=True, text=True, timeout=10, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return ()
+    return tuple(re.findall(r"^GPU (\d+):", listed.stdout, re.MULTILINE))

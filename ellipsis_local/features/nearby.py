@@ -15,7 +15,6 @@ from ellipsis_local.features.geojson import in_wgs84
 from ellipsis_local.features.incoming import finite
 from ellipsis_local.features.sheets import Sheet
 from ellipsis_local.features.writing import Integers
-from ellipsis_local.gdal_errors import quiet
 
 __all__ = ["Best", "checked_locations"]
 
@@ -47,8 +46,7 @@ def checked_locations(locations: Any, epsg: Any) -> Floats:
     points = np.array(locations, float).reshape(-1, 2)
     crs = epsg_text(epsg)
     if crs != WGS84:
-        with quiet():
-            points = np.column_stack(transformer(crs, WGS84).transform(points[:, 0], points[:, 1]))
+        points = np.column_stack(transformer(crs, WGS84).transform(points[:, 0], points[:, 1]))
     for position in np.flatnonzero(~np.isfinite(points).all(axis=1)).tolist():
         raise ArgumentError(
             f"locations[{position}] lies outside EPSG:{epsg}", argument="locations", value=locations[position]

@@ -8,17 +8,17 @@ import operator
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from ellipsis_local.crs import WORLD
+from ellipsis_local.crs import WEB_MERCATOR, WORLD
 from ellipsis_local.errors import ArgumentError, LayerError, LimitError
-from ellipsis_local.imagery.zoom import DEEPEST, TILE, zoom
-from ellipsis_local.raster.dataset_pool import Handles
+from ellipsis_local.imagery.zoom import DEEPEST, TILE, resolution, zoom
+from ellipsis_local.raster.dataset_pool import DatasetPool
 from ellipsis_local.types import Extent, Timestamp
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from ellipsis_local.raster.sampling import Sample
+    from ellipsis_local.raster.layer import RasterLayer, Sample
 
 __all__ = ["Imagery"]
 
@@ -36,9 +36,9 @@ class Imagery:
     It only reads, and is safe to use from several threads. Files stay open for the next request: `release` closes those
     that wait, `close` all.
 
-    A pixel is the one that its centre lies in (nearest neighbour), so every value is one that the files hold. Of
-    several files the later ones lie on top where they are valid, as in an export. Valid is what is not the nodata value
-    of the file; without one, what its mask or its alpha band says; and NaN is never valid in the end.
+    A pixel is the one that its centre lies in (nearest neighbour), so every value is one that the files hold; see
+    `ellipsis_local.raster.layer` and `validity` for what lies on top, and what is missing. Pictures whose pixels are
+    two or more of the layer's wide may be made of overviews.
 
     The mask is the last band: the highest value of an integer dtype, 1 for floats and complex numbers (seen in the
     client for uint8, uint16, int16, float32; else our choice) where some band has a value, 0 elsewhere. Where it is 0
@@ -46,15 +46,15 @@ class Imagery:
     """
 
     def __init__(self) -> None:
-        self._handles = Handles()
+        self._pool = DatasetPool()
 
     def release(self) -> None:
         """Close the files that no request is reading."""
-        self._handles.release()
+        self._pool.release()
 
     def close(self) -> None:
         """Close all files; those that a request is reading, when it is done."""
-        self._handles.close()
+        self._pool.close()
 
     def zoom(self, timestamp: Timestamp) -> int | None:
         """The native zoom; see `ellipsis_local.imagery.zoom.zoom`."""
@@ -83,6 +83,8 @@ class Imagery:
         LayerError
             A file that cannot be read.
         """
+        from ellipsis_local.raster.write import tiff_bytes
+
         z = whole("z", z, 0, DEEPEST)
         x, y = whole("x", x, 0, 2**z - 1), whole("y", y, 0, 2**z - 1)
         if not timestamp.rasters:
@@ -94,7 +96,7 @@ class Imagery:
         if sample is None:
             return None
         image = masked(sample)
-        return None if image is None else tiff(image, extent, "band")
+        return None if image is None else tiff_bytes(image, extent, "band")
 
     def window(self, timestamp: Timestamp, extent: Extent, width: int, height: int) -> bytes:
         """Any part of Web Mercator at any resolution, as a TIFF.
@@ -122,6 +124,8 @@ class Imagery:
         """
         import numpy as np
 
+        from ellipsis_local.raster.write import tiff_bytes
+
         extent = checked_extent(extent)
         width, height = whole("width", width, 1), whole("height", height, 1)
         rasters = with_files(timestamp)
@@ -138,7 +142,7 @@ class Imagery:
                 painted = None if sample is None else masked(sample)
                 if painted is not None:
                     image[:, rows, columns] = painted
-        return tiff(image, extent, "pixel")
+        return tiff_bytes(image, extent, "pixel")
 
     def locations(self, timestamp: Timestamp, locations: Sequence[Sequence[float]]) -> list[list[Any]]:
         """The values at single locations.
@@ -163,9 +167,19 @@ class Imagery:
         LayerError
             A timestamp without files, a file that cannot be read.
         """
-        from ellipsis_local.imagery.points import values_at
+        import numpy as np
 
-        return values_at(self._handles, timestamp, checked_locations(locations))
+        places = checked_locations(locations)
+        if not timestamp.rasters:
+            raise LayerError(f"timestamp {timestamp.id} has no files")
+        pixels, valid = self._layer(timestamp).at(places[:, 0], places[:, 1])
+        if pixels.dtype.kind in "fc":
+            # JSON has no infinity.
+            valid = valid & np.isfinite(pixels)
+        return [
+            [plain(value) if there else None for value, there in zip(values, known, strict=True)]
+            for values, known in zip(pixels[:, 0].T, valid[:, 0].T, strict=True)
+        ]
 
     def analyse(
         self,
@@ -212,7 +226,7 @@ class Imagery:
         LayerError
             A timestamp without files, complex pixels, a file that cannot be read.
         """
-        from ellipsis_local.imagery.zonal import analysed, checked_geometry, checked_want
+        from ellipsis_local.imagery.zonal_statistics import analysed, checked_geometry, checked_want
 
         if not isinstance(approximate, bool):
             raise ArgumentError("approximate must be of type bool", argument="approximate", value=approximate)
@@ -220,16 +234,25 @@ class Imagery:
         for timestamp in timestamps:
             if any("complex" in file.dtype for file in with_files(timestamp)):
                 raise LayerError(f"timestamp {timestamp.id} has complex pixels, which have no order and no statistics")
-        return [analysed(self._handles, timestamp, shape, approximate, wanted) for timestamp in timestamps]
+        return [analysed(self._pool, timestamp, shape, approximate, wanted) for timestamp in timestamps]
+
+    def _layer(self, timestamp: Timestamp) -> RasterLayer:
+        from ellipsis_local.raster.layer import RasterLayer
+
+        return RasterLayer.of(self._pool, timestamp.rasters)
 
     def _paint(self, timestamp: Timestamp, extent: Extent, width: int, height: int) -> Sample | None:
-        from affine import Affine
+        from ellipsis_local.raster.grid import TargetGrid
 
-        from ellipsis_local.raster.mosaic import Grid
-        from ellipsis_local.raster.sampling import paint
+        dx, dy = extent.width / width, extent.height / height
+        grid = TargetGrid(WEB_MERCATOR, (dx, 0.0, extent.x_min, 0.0, -dy, extent.y_max), width, height)
+        return self._layer(timestamp).read(grid, coarse=min(dx, dy) >= 2 * (resolution(timestamp) or math.inf))
 
-        transform = Affine(extent.width / width, 0.0, extent.x_min, 0.0, -extent.height / height, extent.y_max)
-        return paint(self._handles, timestamp.rasters, Grid("EPSG:3857", transform, width, height), wrap=True)
+
+def plain(value: Any) -> Any:
+    """A pixel's value as JSON knows it: a complex one is the pair of its parts."""
+    number = value.item()
+    return [number.real, number.imag] if isinstance(number, complex) else number
 
 
 def with_files(timestamp: Timestamp) -> Any:
@@ -246,10 +269,8 @@ def masked(sample: Sample) -> NDArray[np.generic] | None:
     """The bands and the mask, (bands + 1, height, width); None where nothing is valid."""
     import numpy as np
 
-    pixels, covered = sample
-    if pixels.dtype.kind in "fc":
-        covered = covered & ~np.isnan(pixels)
-    there = covered.any(axis=0)
+    pixels, valid = sample
+    there = valid.any(axis=0)
     if not there.any():
         return None
     image = np.empty((len(pixels) + 1, *there.shape), dtype=pixels.dtype)
@@ -265,23 +286,6 @@ def opaque(dtype: np.dtype[Any]) -> Any:
     import numpy as np
 
     return np.iinfo(dtype).max if dtype.kind in "iu" else 1
-
-
-def tiff(image: NDArray[np.generic], extent: Extent, interleave: str) -> bytes:
-    """An array (bands, height, width) as an uncompressed GeoTIFF in EPSG:3857."""
-    import rasterio
-    from rasterio.io import MemoryFile
-    from rasterio.transform import from_bounds
-
-    bands, height, width = image.shape
-    with rasterio.Env(), MemoryFile() as memory:
-        with memory.open(
-            driver="GTiff", width=width, height=height, count=bands, dtype=image.dtype, crs="EPSG:3857",
-            transform=from_bounds(*extent, width, height), interleave=interleave, photometric="MINISBLACK",
-            blockysize=min(height, BLOCK),
-        ) as dataset:  # fmt: skip
-            dataset.write(image)
-        return bytes(memory.getbuffer())
 
 
 def whole(name: str, value: Any, least: int, most: int | None = None) -> int:

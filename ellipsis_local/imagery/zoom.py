@@ -6,12 +6,11 @@ import math
 from functools import lru_cache
 from typing import Final
 
-from ellipsis_local.crs import WORLD, transformer
-from ellipsis_local.gdal_errors import reading
-from ellipsis_local.raster.mosaic import at
+from ellipsis_local.crs import WEB_MERCATOR, WORLD, transformer
+from ellipsis_local.raster.grid import apply
 from ellipsis_local.types import Timestamp
 
-__all__ = ["DEEPEST", "TILE", "zoom"]
+__all__ = ["DEEPEST", "TILE", "resolution", "zoom"]
 
 TILE: Final = 256
 DEEPEST: Final = 30
@@ -26,31 +25,33 @@ def zoom(timestamp: Timestamp) -> int | None:
     Web Mercator stretches towards the poles: the smallest of nine places spread over the file counts. None also where
     no part of it lies inside Web Mercator.
     """
-    rasters = timestamp.rasters
-    if not rasters:
+    smallest = resolution(timestamp)
+    if smallest is None:
         return None
-    first = rasters[0]
-    with reading(first.location, "cannot be brought into Web Mercator"):
-        return native_zoom(first.crs, first.transform, first.width, first.height)
+    smallest = max(smallest, WORLD / TILE / 2**DEEPEST)
+    return max(0, math.ceil(math.log2(WORLD / (TILE * smallest)) - SLACK))
+
+
+def resolution(timestamp: Timestamp) -> float | None:
+    """The size of the first file's pixels in metres of Web Mercator; see `zoom`."""
+    if not timestamp.rasters:
+        return None
+    first = timestamp.rasters[0]
+    return smallest_pixel(first.crs, first.transform, first.width, first.height)
 
 
 @lru_cache(maxsize=4096)
-def native_zoom(crs: str, transform: tuple[float, ...], width: int, height: int) -> int | None:
-    """`zoom` of one grid."""
+def smallest_pixel(crs: str, transform: tuple[float, ...], width: int, height: int) -> float | None:
     places = [(width * (i + 0.5) / 3, height * (j + 0.5) / 3) for i in range(3) for j in range(3)]
-    around = [at(transform, c + dx, r + dy) for c, r in places for dx, dy in ((0, 0), (1, 0), (0, 1))]
-    xs, ys = transformer(crs, "EPSG:3857").transform(*map(list, zip(*around, strict=True)))
+    around = [apply(transform, c + dx, r + dy) for c, r in places for dx, dy in ((0, 0), (1, 0), (0, 1))]
+    xs, ys = transformer(crs, WEB_MERCATOR).transform(*map(list, zip(*around, strict=True)))
     points = list(zip(xs, ys, strict=True))
     sizes = [
         min(distance(here, east), distance(here, south))
         for here, east, south in zip(points[::3], points[1::3], points[2::3], strict=True)
         if abs(here[1]) <= WORLD / 2
     ]
-    sizes = [size for size in sizes if math.isfinite(size) and size > 0]
-    if not sizes:
-        return None
-    smallest = max(min(sizes), WORLD / TILE / 2**DEEPEST)
-    return max(0, math.ceil(math.log2(WORLD / (TILE * smallest)) - SLACK))
+    return min((size for size in sizes if math.isfinite(size) and size > 0), default=None)
 
 
 def distance(one: tuple[float, float], other: tuple[float, float]) -> float:

@@ -18,9 +18,9 @@ from collections.abc import Callable, Iterator
 from typing import Any, Protocol, runtime_checkable
 
 from ellipsis_local.errors import MockError
-from ellipsis_local.inside.ellipsis_node.swaps import copied, set_attribute, swap
 from ellipsis_local.mocking.faces import CLIENT, face, faces
 from ellipsis_local.mocking.guard import host_of, refused
+from ellipsis_local.node_program.ellipsis_node.patch_functions import copied, set_attribute, swap
 from ellipsis_local.settings import is_loopback
 
 __all__ = ["Addressed", "import_client", "install", "is_installed"]

@@ -6,8 +6,8 @@ from collections.abc import Collection
 from urllib.parse import urlsplit
 
 from ellipsis_local.errors import RealServiceError
-from ellipsis_local.inside.ellipsis_node.offline import close_hosts, open_hosts
 from ellipsis_local.mocking import naming
+from ellipsis_local.node_program.ellipsis_node.block_hosts import close_hosts, open_hosts
 from ellipsis_local.settings import is_loopback
 
 __all__ = ["DOMAIN", "guard", "host_of", "refused", "unguard"]

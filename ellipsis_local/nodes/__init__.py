@@ -1,10 +1,10 @@
 """Running a function on nodes: how it is sent, the engine's interface, and the local engine."""
 
-from ellipsis_local.nodes.engine import Engine, NodeOutcome, Parts, Pool, Program
-from ellipsis_local.nodes.function import describe_function
+from ellipsis_local.nodes.engine import Engine, NodeOutcome, Parts, Pool, Program, node_error
 from ellipsis_local.nodes.inline import InlineEngine
 from ellipsis_local.nodes.local import LocalEngine
-from ellipsis_local.nodes.sent import Sent, describe_sent
+from ellipsis_local.nodes.serialize_function import describe_function
+from ellipsis_local.nodes.wire_function import Sent, describe_sent
 
 __all__ = [
     "Engine",
@@ -17,4 +17,5 @@ __all__ = [
     "Sent",
     "describe_function",
     "describe_sent",
+    "node_error",
 ]

@@ -9,75 +9,39 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Protocol
 
 from ellipsis_local.errors import NodeDiedError, NodeError, NodeMemoryError, NodeTimeoutError, ResultError
+from ellipsis_local.node_program.ellipsis_node.records import (
+    SMALL_RESULT_BYTES,
+    NodeConfig,
+    NodeFunction,
+    NodeOutcome,
+    Part,
+)
 
-__all__ = ["SMALL_RESULT_BYTES", "Engine", "NodeOutcome", "Parts", "Pool", "Program"]
+__all__ = ["SMALL_RESULT_BYTES", "Engine", "NodeOutcome", "Parts", "Pool", "Program", "node_error"]
 
-SMALL_RESULT_BYTES = 2_000_000
-"""What one node may return without largeResult: "2mb" in the documentation, of our encoding (our choice)."""
-
-Parts = tuple[tuple[dict[str, Any], ...], ...]
-"""Per node its parts of the layers, as `ellipsis_local.partitions` describes them; empty without layers."""
-
-FailureKind = Literal["exception", "result", "memory", "storage", "timeout", "died", "engine"]
+Parts = tuple[tuple[Part, ...], ...]
+"""Per node its parts of the layers; empty without layers."""
 
 
 @dataclass(frozen=True)
 class Program:
-    """All that the nodes of one compute need, apart from their parts of the layers and the function."""
+    """All that an engine needs to start the nodes of one compute, apart from their parts of the layers."""
 
     python: Path
     """The environment's interpreter."""
-    folder: Path
-    """The compute's folder: its log, results and scratch."""
-    nodes: int
     cores: int
     """How many nodes run at the same time, at most."""
     vectors: bool
     """Whether there are vectors among the layers."""
-    files: tuple[tuple[str, str], ...]
-    """Path id and location of the files that every node receives."""
-    gpus: tuple[str, ...] | None
-    """Ids of the GPUs that are handed out; None or empty: nodes see none."""
     timeout: float | None
-    memory: int | None
-    seed: int | None = None
-    """Where it is given, `random` and numpy.random of a node, and the names of its result files, follow from it."""
-    clock: float | None = None
-    """Where it is given, the time of all lines of the log, in seconds since 1970."""
+    config: NodeConfig
+    """What the nodes are told, without what only the engine knows."""
 
 
-@dataclass(frozen=True)
-class NodeOutcome:
-    """How one node's run ended."""
-
-    node: int
-    state: Literal["completed", "failed"]
-    seconds: float | None
-    size: int = 0
-    """Bytes of the result."""
-    payload: bytes = b""
-    """A small result, encoded."""
-    file: str | None = None
-    """A large result: the name of its file in the compute's `results`."""
-    kind: FailureKind | None = None
-    text: str = ""
-    peak_memory: int | None = None
-    """The most bytes of physical memory that the node's process held while it ran: see `inside`'s `peak`. None where
-    the node did not answer, runs in the calling process, or its system does not tell."""
-
-    def error(self, compute_id: str) -> NodeError:
-        """The failure as the exception that the caller sees."""
-        kind, verb = FAILURES[self.kind or "engine"]
-        return kind(
-            f"node {self.node} of compute {compute_id} {verb}: {self.text}",
-            compute_id=compute_id, node=self.node, details=self.text,
-        )  # fmt: skip
-
-
-FAILURES: dict[FailureKind, tuple[type[NodeError], str]] = {
+FAILURES: dict[str, tuple[type[NodeError], str]] = {
     "exception": (NodeError, "failed"),
     "result": (ResultError, "returned what cannot be taken"),
     "memory": (NodeMemoryError, "needed too much memory"),
@@ -88,13 +52,22 @@ FAILURES: dict[FailureKind, tuple[type[NodeError], str]] = {
 }
 
 
+def node_error(compute_id: str, outcome: NodeOutcome) -> NodeError:
+    """A failure as the exception that the caller sees."""
+    kind, verb = FAILURES[outcome.kind or "engine"]
+    return kind(
+        f"node {outcome.node} of compute {compute_id} {verb}: {outcome.text}",
+        compute_id=compute_id, node=outcome.node, details=outcome.text,
+    )  # fmt: skip
+
+
 class Pool(Protocol):
     """The running nodes of one compute."""
 
     def execute(
         self,
         execution: int,
-        function: dict[str, Any],
+        function: NodeFunction,
         *,
         large: bool,
         on_outcome: Callable[[NodeOutcome], None],

@@ -1,7 +1,7 @@
 """The engine without processes: nodes run in the calling process, one after the other, in the order of the partitions.
 
-It runs what a worker runs (`inside/ellipsis_node/running`), on the same files. What it cannot have is what only a
-process of one's own has: a time limit, a memory limit, another interpreter, other packages, and an end by a signal; a
+It runs what a worker runs (`node_program/ellipsis_node/run_node`), on the same files. What it cannot have is what only
+a process of one's own has: a time limit, a memory limit, another interpreter, other packages, and an end by a signal; a
 function that ends its interpreter for good (`os._exit`, a crash) ends the caller. What C libraries and processes that
 the function starts print goes to the caller's own streams.
 """
@@ -9,16 +9,17 @@ the function starts print goes to the caller's own streams.
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from ellipsis_local.errors import EngineError
-from ellipsis_local.inside.ellipsis_node import running as node_program
-from ellipsis_local.inside.ellipsis_node.output import END_MARK, Recorder, Source
-from ellipsis_local.nodes.calling import Interruption, as_node, given_function, running
-from ellipsis_local.nodes.engine import SMALL_RESULT_BYTES, NodeOutcome, Parts, Program
+from ellipsis_local.node_program.ellipsis_node.output import END_MARK, Recorder, Source
+from ellipsis_local.node_program.ellipsis_node.records import Command, NodeFunction, NodeOutcome
+from ellipsis_local.node_program.ellipsis_node.run_node import NODE_MARK, run_function
+from ellipsis_local.nodes.engine import Parts, Program
+from ellipsis_local.nodes.inline_context import as_node, given_function, running
 
 __all__ = ["InlineEngine", "InlinePool"]
 
@@ -30,7 +31,7 @@ class InlineEngine:
 
     def start(self, program: Program, parts: Callable[[], Parts]) -> InlinePool:
         """See `Engine.start`; EngineError for limits that cannot be kept here."""
-        for name, limit in (("node_timeout", program.timeout), ("node_memory", program.memory)):
+        for name, limit in (("node_timeout", program.timeout), ("node_memory", program.config.memory)):
             if limit is not None:
                 raise EngineError(f"{name} cannot be kept by nodes in the calling process; leave it out")
         return InlinePool(program, parts())
@@ -40,66 +41,45 @@ class InlinePool:
     """The nodes of one compute in this process; they exist while they run."""
 
     def __init__(self, program: Program, parts: Parts) -> None:
-        self._program = program
+        self._vectors = program.vectors
+        self._config = replace(program.config, parts=parts, inline=True)
         self._closed = threading.Event()
         self._frames: dict[str, Any] = {}
-        for name in ("results", "scratch"):
-            (program.folder / name).mkdir(parents=True, exist_ok=True)
-        self._inside = node_program.Program(
-            {
-                "parts": parts,
-                "files": program.files,
-                "results": str(program.folder / "results"),
-                "scratch": str(program.folder / "scratch"),
-                "memory": None,
-                "limit": SMALL_RESULT_BYTES,
-                "gpus": None,
-                "seed": program.seed,
-                "compute": program.folder.name,
-                "inline": True,
-            }
-        )
+        self._config.make_folders()
 
     def execute(
-        self, execution: int, function: dict[str, Any], *, large: bool, on_outcome: Callable[[NodeOutcome], None]
+        self, execution: int, function: NodeFunction, *, large: bool, on_outcome: Callable[[NodeOutcome], None]
     ) -> None:
         """See `Pool.execute`; outcomes come in the order of the nodes. An interruption (Ctrl-C) closes the pool."""
-        log: Path = self._program.folder / "log.jsonl"
+        log, command = Path(self._config.log), Command(execution, function, large)
         try:
             # Without a buffer, so that what processes print that the function forks gets there, too.
             with running, log.open("ab", buffering=0) as file, given_function(function):
-                recorder, source = Recorder(file, self._program.clock), Source()
-                for node in range(self._program.nodes):
+                recorder, source = Recorder(file, self._config.clock), Source()
+                for node in range(self._config.nodes):
                     if self._closed.is_set():
                         raise EngineError("the nodes were ended")
-                    header, payload = self._run(execution, node, function, large, recorder, source)
-                    on_outcome(NodeOutcome(payload=payload, **header))
+                    on_outcome(self._run(command, node, recorder, source))
         except BaseException:
             self.close()
             raise
 
-    def _run(
-        self, execution: int, node: int, function: dict[str, Any], large: bool, recorder: Recorder, source: Source
-    ) -> tuple[dict[str, Any], bytes]:
-        recorder.take(source, node_program.NODE_MARK + f"{execution} {node}\n".encode())
-        interruption, lock = Interruption(), threading.Lock()
+    def _run(self, command: Command, node: int, recorder: Recorder, source: Source) -> NodeOutcome:
+        recorder.take(source, NODE_MARK + f"{command.execution} {node}\n".encode())
+        interrupted, lock = threading.Event(), threading.Lock()
 
         def take(data: bytes) -> None:
             # The function may have threads.
             with lock:
                 recorder.take(source, data)
 
-        with as_node(take, interruption, vectors=self._program.vectors):
-            started = time.perf_counter()
-            header, payload = node_program.run_function(
-                self._inside, execution, node, function, large, frames=self._frames, interrupted=interruption
-            )
-            seconds = time.perf_counter() - started
+        with as_node(take, interrupted, vectors=self._vectors):
+            outcome = run_function(self._config, command, node, frames=self._frames, interrupted=interrupted.is_set)
         recorder.take(source, END_MARK)
-        if interruption():
+        if interrupted.is_set():
             # The function took it for its own.
             raise KeyboardInterrupt
-        return header | {"node": node, "seconds": seconds}, payload
+        return outcome
 
     def close(self) -> None:
         """No further node begins; one that runs in another thread goes on to its end."""

@@ -1,4 +1,4 @@
-"""The engine for one machine: a host process inside the environment, which forks the workers (see `inside/`)."""
+"""The engine for one machine: a host process inside the environment, which forks the workers (see `node_program/`)."""
 
 from __future__ import annotations
 
@@ -8,17 +8,25 @@ import signal
 import subprocess
 import threading
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from ellipsis_local.errors import EngineError
-from ellipsis_local.inside.ellipsis_node.frames import read_frame, write_frame
-from ellipsis_local.inside.ellipsis_node.offline import closed_hosts
-from ellipsis_local.nodes.engine import SMALL_RESULT_BYTES, NodeOutcome, Parts, Program
+from ellipsis_local.node_program.ellipsis_node.block_hosts import closed_hosts
+from ellipsis_local.node_program.ellipsis_node.records import (
+    Command,
+    NodeConfig,
+    NodeFunction,
+    NodeOutcome,
+    read_message,
+    write_message,
+)
+from ellipsis_local.nodes.engine import Parts, Program
 
 __all__ = ["LocalEngine"]
 
-HOST = Path(__file__).parent.parent / "inside" / "ellipsis_node"
+HOST = Path(__file__).parent.parent / "node_program" / "ellipsis_node"
 START_SECONDS = 300
 KEPT_VARIABLES = ("HOME", "USER", "LOGNAME", "PATH", "SHELL", "TMPDIR", "TEMP", "TMP", "TZ", "LANG", "LANGUAGE")
 KEPT_PREFIXES = ("LC_", "LD_", "DYLD_", "SSL_CERT", "NIX_SSL", "REQUESTS_CA", "CURL_CA", "OPENBLAS_", "MKL_", "NVIDIA_")
@@ -35,8 +43,8 @@ class LocalEngine:
         return LocalPool(program, parts, self._environ)
 
 
-def node_environ(environ: Mapping[str, str], threads: int) -> dict[str, str]:
-    """The environment variables of a node.
+def node_environ(environ: Mapping[str, str], threads: int, seed: int | None) -> dict[str, str]:
+    """The environment variables of a node that computes with so many threads.
 
     On the service a function does not see the variables of the machine that sent it (our reading); and GDAL_DATA,
     PROJ_DATA or PYTHONPATH of the caller would break the environment's own libraries.
@@ -50,6 +58,9 @@ def node_environ(environ: Mapping[str, str], threads: int) -> dict[str, str]:
     kept |= {name: str(threads) for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")}
     # Without it macOS ends processes that fork after its frameworks were loaded.
     kept["OBJC_DISABLE_INITIALIZE_FORK_SAFETY"] = "YES"
+    if seed is not None:
+        # The order of a set of texts would be another in every process.
+        kept["PYTHONHASHSEED"] = str(seed % 2**32)
     return kept
 
 
@@ -67,15 +78,11 @@ class LocalPool:
     def __init__(self, program: Program, parts: Callable[[], Parts], environ: Mapping[str, str]) -> None:
         self._program = program
         self._closed = threading.Event()
-        folder = program.folder
-        for name in ("results", "scratch"):
-            (folder / name).mkdir(parents=True, exist_ok=True)
-        self._stderr = folder / "host.log"
-        workers = worker_count(program.nodes, program.cores, len(program.gpus or ()))
-        given = node_environ(environ, max(1, program.cores // workers))
-        if program.seed is not None:
-            # The order of a set of texts would be another in every process.
-            given["PYTHONHASHSEED"] = str(program.seed % 2**32)
+        config = program.config
+        config.make_folders()
+        self._stderr = Path(config.folder) / "host.log"
+        workers = worker_count(config.nodes, program.cores, len(config.gpus))
+        threads = max(1, program.cores // workers)
         try:
             with self._stderr.open("ab") as stderr:
                 self._process = subprocess.Popen(
@@ -83,8 +90,8 @@ class LocalPool:
                     stdin=subprocess.PIPE,
                     stdout=subprocess.PIPE,
                     stderr=stderr,
-                    env=given,
-                    cwd=folder / "scratch",
+                    env=node_environ(environ, threads, config.seed),
+                    cwd=config.scratch,
                     # Ctrl-C in a terminal goes to the caller alone, and the pool can be ended as one group.
                     start_new_session=True,
                 )
@@ -93,33 +100,17 @@ class LocalPool:
             raise EngineError(f"the node program {program.python} cannot be started: {error}") from error
         try:
             # While it imports what it needs, the layers may still have to be cut.
-            self._start(workers, parts())
+            self._start(replace(config, parts=parts(), workers=workers, closed=closed_hosts()))
         except BaseException:
             self.close()
             raise
 
-    def _start(self, workers: int, parts: Parts) -> None:
-        program = self._program
-        config = {
-            "parts": parts,
-            "files": program.files,
-            "results": str(program.folder / "results"),
-            "scratch": str(program.folder / "scratch"),
-            "log": str(program.folder / "log.jsonl"),
-            "workers": workers,
-            "gpus": list(program.gpus) if program.gpus else None,
-            "memory": program.memory,
-            "closed": closed_hosts(),
-            "limit": SMALL_RESULT_BYTES,
-            "seed": program.seed,
-            "compute": program.folder.name,
-            "clock": program.clock,
-        }
+    def _start(self, config: NodeConfig) -> None:
         alarm = threading.Timer(START_SECONDS, self.close)
         alarm.daemon = True
         alarm.start()
         try:
-            self._send(config)
+            self._send(config.to_json())
             ready, _ = self._receive()
         finally:
             alarm.cancel()
@@ -128,23 +119,16 @@ class LocalPool:
         self.workers: tuple[int, ...] = tuple(ready["pids"])
 
     def execute(
-        self, execution: int, function: dict[str, Any], *, large: bool, on_outcome: Callable[[NodeOutcome], None]
+        self, execution: int, function: NodeFunction, *, large: bool, on_outcome: Callable[[NodeOutcome], None]
     ) -> None:
         """See `Pool.execute`; an interruption (Ctrl-C) closes the pool."""
-        command = {
-            "execution": execution,
-            "function": function,
-            "nodes": list(range(self._program.nodes)),
-            "large": large,
-            "timeout": self._program.timeout,
-        }
         try:
-            self._send(command)
+            self._send(Command(execution, function, large, self._program.timeout).to_json())
             while True:
                 header, payload = self._receive()
                 if header.pop("event") == "done":
                     return
-                on_outcome(NodeOutcome(payload=payload, **header))
+                on_outcome(NodeOutcome.from_json(header, payload))
         except BaseException:
             self.close()
             raise
@@ -152,14 +136,14 @@ class LocalPool:
     def _send(self, message: dict[str, Any]) -> None:
         assert self._process.stdin is not None  # noqa: S101
         try:
-            write_frame(self._process.stdin, message)  # type: ignore[arg-type]
+            write_message(self._process.stdin, message)  # type: ignore[arg-type]
         except (OSError, ValueError) as error:
             raise self._gone() from error
 
     def _receive(self) -> tuple[dict[str, Any], bytes]:
         assert self._process.stdout is not None  # noqa: S101
         try:
-            return read_frame(self._process.stdout)  # type: ignore[arg-type]
+            return read_message(self._process.stdout)  # type: ignore[arg-type]
         except (OSError, EOFError, ValueError) as error:
             raise self._gone() from error
 

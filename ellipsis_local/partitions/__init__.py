@@ -5,8 +5,8 @@ cutting    CutRequest ──> files of each node                         tasks, 
 helper     the program of a helper process, one task at a time       pixels, frames, points, npy
 """
 
-from ellipsis_local.partitions.grid import Cut, Tree
 from ellipsis_local.partitions.partitions import Partitions
-from ellipsis_local.partitions.request import CutRequest, Partitioning
+from ellipsis_local.partitions.request import CutRequest, Part, Partitioning
+from ellipsis_local.partitions.tree import Cut, Tree
 
-__all__ = ["Cut", "CutRequest", "Partitioning", "Partitions", "Tree"]
+__all__ = ["Cut", "CutRequest", "Part", "Partitioning", "Partitions", "Tree"]

@@ -13,7 +13,8 @@ from functools import reduce
 from typing import NamedTuple
 
 from ellipsis_local.errors import ArgumentError
-from ellipsis_local.partitions.grid import Axis, Grid, Tree, Window
+from ellipsis_local.partitions.tree import Axis, Tree
+from ellipsis_local.raster.grid import Grid, Window
 from ellipsis_local.types import Extent
 
 __all__ = ["bisect_rasters", "choose_guide", "halves", "nearest"]

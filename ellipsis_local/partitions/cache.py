@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from ellipsis_local.home import Home
+from ellipsis_local.node_program.ellipsis_node.records import Part, files_of, moved, part_from_json
 from ellipsis_local.partitions.request import CutRequest, Partitioning
 from ellipsis_local.types import Extent
 
@@ -45,7 +46,7 @@ class CutCache:
             return None
         for key in {layer["key"] for layer in index["layers"]}:
             folder = self.folder / key
-            names = {part["path"] for layer in index["layers"] if layer["key"] == key for part in layer["parts"]}
+            names = {name for layer in index["layers"] if layer["key"] == key for name in _files(layer)}
             try:
                 if not names <= set(os.listdir(folder)):  # noqa: PTH208  # one call, a thousand times less to do
                     return None
@@ -61,11 +62,11 @@ class CutCache:
         return self._present(request, index)
 
     def _present(self, request: CutRequest, index: Json) -> Partitioning:
-        columns: list[list[Json]] = []
+        columns: list[list[Part]] = []
         warnings: list[str] = []
         for layer, cut in zip(request.layers, index["layers"], strict=True):
-            folder = f"{self.folder / cut['key']}{os.sep}"
-            columns.append([{"id": layer.id, **part, "path": folder + part["path"]} for part in cut["parts"]])
+            place = f"{self.folder / cut['key']}{os.sep}".__add__
+            columns.append([moved(part, place, id=layer.id, crs=request.crs) for part in _parts(cut)])
             warnings += [f"layer {layer.id}: {text}" for text in cut["warnings"]]
         return Partitioning(
             crs=request.crs,
@@ -79,7 +80,7 @@ class CutCache:
         index = _read(self.folder / f"{request.key}.json") or {"layers": []}
         for layer in index["layers"]:
             folder = self.folder / layer["key"]
-            if folder.is_dir() and not all((folder / part["path"]).exists() for part in layer["parts"]):
+            if folder.is_dir() and not all((folder / name).exists() for name in _files(layer)):
                 self._remove(folder)
 
     def prune(self, limit: int, keep: Collection[str]) -> int:
@@ -133,6 +134,15 @@ class CutCache:
             index = _read(path)
             if index is None or not all((self.folder / layer["key"]).is_dir() for layer in index["layers"]):
                 path.unlink(missing_ok=True)
+
+
+def _parts(cut: Json) -> list[Part]:
+    """Per node its part of a layer, by its own name in the layer's folder."""
+    return [part_from_json(part) for part in cut["parts"]]
+
+
+def _files(cut: Json) -> list[str]:
+    return [name for part in _parts(cut) for name in files_of(part)]
 
 
 def _read(path: Path) -> Json | None:

@@ -19,13 +19,14 @@ from typing import Any
 
 from ellipsis_local.errors import StoreError
 from ellipsis_local.home import Home
+from ellipsis_local.node_program.ellipsis_node.records import VectorPart
 from ellipsis_local.partitions import npy, tasks
 from ellipsis_local.partitions.cache import CutCache
-from ellipsis_local.partitions.grid import Tree, cells, pad
 from ellipsis_local.partitions.helpers import Helpers, Task
 from ellipsis_local.partitions.here import Here, Place, is_for_here
 from ellipsis_local.partitions.patterns import lay_on_extent, pattern_of
 from ellipsis_local.partitions.request import CutRequest, RasterPlan, VectorPlan, content, tree_from_json
+from ellipsis_local.partitions.tree import Tree, cells, pad
 from ellipsis_local.types import Extent
 
 __all__ = ["make"]
@@ -149,7 +150,7 @@ def _cut_missing(making: Making) -> None:
             )
     for task, answer in zip(todo, making.helpers.run(todo), strict=True):
         if task["do"] == "features":
-            parts = [{"type": "vector", "path": f"{i}.parquet", "rows": rows} for i, rows in enumerate(answer["rows"])]
+            parts = [VectorPart(f"{i}.parquet", rows).to_json() for i, rows in enumerate(answer["rows"])]
             making.cuts[task["cut"]] = {key: answer[key] for key in ("bytes", "extent", "warnings")} | {"parts": parts}
     for key, folder in making.drafts.items():
         (folder / "cut.json").write_text(json.dumps(making.cuts[key]), encoding="utf-8")
@@ -159,8 +160,15 @@ def _prepare_raster(making: Making, plan: RasterPlan, key: str, folder: Path) ->
     """Files of the right size, and the tasks that fill them."""
     windows = tasks.raster_windows(making.request, plan, making.tree)
     parts = [tasks.raster_part(plan, node, window) for node, window in enumerate(windows)]
-    size = sum(npy.create(folder / part["path"], part["dtype"], part["shape"]) for part in parts)
-    making.cuts[key] = {"bytes": size, "extent": plan.grid.extent, "warnings": plan.warnings, "parts": parts}
+    size = sum(npy.create(folder / part.path, part.dtype, part.shape) for part in parts)
+    masks = [part for part in parts if part.mask is not None]
+    size += sum(npy.create(folder / str(part.mask), npy.MASK, part.mask_shape or ()) for part in masks)
+    making.cuts[key] = {
+        "bytes": size,
+        "extent": plan.grid.extent,
+        "warnings": plan.warnings,
+        "parts": [part.to_json() for part in parts],
+    }
     return tasks.raster_tasks(plan, windows, folder, making.cores)
 
 

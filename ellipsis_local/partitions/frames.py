@@ -14,15 +14,20 @@ from numpy.typing import NDArray
 
 from ellipsis_local import crs as names
 from ellipsis_local.partitions import points
-from ellipsis_local.partitions.grid import cells, count_leaves, pad
 from ellipsis_local.partitions.request import VectorPlan, VectorSource, layer_from_json, tree_from_json
+from ellipsis_local.partitions.tree import cells, count_leaves, pad
 from ellipsis_local.types import Extent
 
-__all__ = ["bisect", "cut", "load"]
+__all__ = ["bisect", "cut", "forget", "load"]
 
 Bools = NDArray[np.bool_]
 
 _frames: dict[str, tuple[Any, NDArray[np.float64], list[str]]] = {}
+
+
+def forget() -> None:
+    """Let go of the layers that are kept from one task to the next."""
+    _frames.clear()
 
 
 def load(task: dict[str, Any]) -> dict[str, Any]:

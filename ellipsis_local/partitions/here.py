@@ -23,8 +23,8 @@ __all__ = ["Here", "Place", "is_for_here"]
 Place = Literal["never", "rasters", "all"]
 """What may be cut here: rasters where this process has their library loaded, or whatever is small."""
 
-KEEPERS = (("frames", "_frames"), ("pixels", "_layers"))
-"""What those modules keep from one task to the next; a helper takes it along when it ends."""
+KEEPERS = ("frames", "pixels")
+"""Modules that keep something from one task to the next; a helper takes it along when it ends."""
 
 _turn = threading.Lock()
 
@@ -50,14 +50,10 @@ class Here:
     ) -> None:
         # What this takes from another thread, that one reads again.
         with _turn:
-            for name, kept in KEEPERS:
+            for name in KEEPERS:
                 module = sys.modules.get(f"ellipsis_local.partitions.{name}")
                 if module is not None:
-                    vars(module)[kept].clear()
-            pixels = sys.modules.get("ellipsis_local.partitions.pixels")
-            if pixels is not None:
-                # A file that is open would be read on when it is gone, or another.
-                pixels.close_datasets()
+                    module.forget()
 
     def run(self, tasks: Sequence[Task]) -> list[Task]:
         """See `Helpers.run`; tasks and answers are what JSON makes of them here, too."""

@@ -7,7 +7,14 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-__all__ = ["OFFSET", "create", "itemsize", "write_all"]
+__all__ = ["DTYPES", "MASK", "OFFSET", "create", "itemsize", "name_of", "promoted", "write_all"]
+
+DTYPES = {
+    "uint8": "|u1", "int8": "|i1", "uint16": "<u2", "int16": "<i2", "uint32": "<u4", "int32": "<i4", "uint64": "<u8",
+    "int64": "<i8", "float16": "<f2", "float32": "<f4", "float64": "<f8", "complex64": "<c8", "complex128": "<c16",
+}  # fmt: skip
+"""How the format writes the dtypes of pixels."""
+MASK = "|b1"
 
 OFFSET = 128
 """Bytes before the pixels: a multiple of 64, as the format asks, and enough for any three numbers."""
@@ -17,6 +24,20 @@ MAGIC = b"\x93NUMPY\x01\x00"
 def itemsize(dtype: str) -> int:
     """Bytes per pixel of a dtype such as ``<u2``."""
     return int(dtype[2:])
+
+
+def name_of(dtype: str) -> str:
+    """The name of a dtype such as ``<u2``."""
+    return next(name for name, code in DTYPES.items() if code == dtype)
+
+
+def promoted(names: Sequence[str]) -> str:
+    """The dtype that holds pixels of all these dtypes, given by name."""
+    if len(set(names)) == 1:
+        return DTYPES[names[0]]
+    import numpy as np
+
+    return DTYPES[np.result_type(*names).name]
 
 
 def create(path: Path, dtype: str, shape: Sequence[int]) -> int:

@@ -9,8 +9,8 @@ from ellipsis_local import faults
 from ellipsis_local.errors import PartitionError, StoreError
 from ellipsis_local.home import Home
 from ellipsis_local.partitions.cache import CutCache
-from ellipsis_local.partitions.grid import Cut, Tree
 from ellipsis_local.partitions.request import CutRequest, Partitioning, VectorSource
+from ellipsis_local.partitions.tree import Cut, Tree
 from ellipsis_local.processes import available_cores
 from ellipsis_local.types import Timestamp
 

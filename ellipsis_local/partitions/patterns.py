@@ -14,7 +14,8 @@ from typing import NamedTuple
 
 from ellipsis_local.errors import PartitionError
 from ellipsis_local.partitions.bisect import bisect_rasters, choose_guide, halves, nearest
-from ellipsis_local.partitions.grid import Axis, Cut, Grid, Tree
+from ellipsis_local.partitions.tree import Axis, Cut, Tree
+from ellipsis_local.raster.grid import Grid
 from ellipsis_local.types import Extent
 
 __all__ = ["Pattern", "lay_on_extent", "lay_on_rasters", "pattern_of"]

@@ -8,11 +8,13 @@ from typing import Literal
 
 from ellipsis_local import crs as names
 from ellipsis_local.errors import ArgumentError, PartitionError
+from ellipsis_local.partitions import npy
 from ellipsis_local.partitions.bisect import bisect_rasters
-from ellipsis_local.partitions.grid import Cut, Tree, count_leaves
 from ellipsis_local.partitions.patterns import lay_on_rasters, pattern_of
-from ellipsis_local.partitions.rasters import plan_raster
-from ellipsis_local.partitions.request import CutRequest, LayerPlan, VectorPlan, VectorSource
+from ellipsis_local.partitions.request import CutRequest, LayerPlan, RasterPlan, RasterSource, VectorPlan, VectorSource
+from ellipsis_local.partitions.tree import Cut, Tree, count_leaves
+from ellipsis_local.raster.placement import north_up_grid
+from ellipsis_local.raster.validity import disagreements, has_masks, missing_in
 from ellipsis_local.types import Timestamp
 
 __all__ = ["plan"]
@@ -73,6 +75,41 @@ def plan(
 
 def _plan_layer(timestamp: Timestamp, target: str) -> LayerPlan:
     return plan_raster(timestamp, target) if timestamp.type == "raster" else _plan_vector(timestamp, target)
+
+
+def plan_raster(timestamp: Timestamp, target: str) -> RasterPlan:
+    """The grid of a raster layer in the CRS `target`, how each file comes onto it, and what nodes cannot see of it.
+
+    Raises
+    ------
+    PartitionError
+        No files, files with different numbers of bands, or nothing inside the target CRS.
+    """
+    files = timestamp.rasters
+    if not files:
+        raise PartitionError(f"layer {timestamp.id} has no raster files to cut; add one first")
+    if len({file.bands for file in files}) > 1:
+        counts = ", ".join(f"{file.location}: {file.bands}" for file in files)
+        raise PartitionError(f"the files of layer {timestamp.id} have different numbers of bands ({counts})")
+    if any(file.dtype not in npy.DTYPES for file in files):
+        raise PartitionError(f"layer {timestamp.id} has pixels of type {files[0].dtype}, which numpy does not have")
+    try:
+        grid, placements, covered, notes = north_up_grid(files, target)
+    except PartitionError as error:
+        raise PartitionError(f"layer {timestamp.id}: {error}") from error
+    missing = missing_in(files, has_masks(files), covered)
+    nan = missing.nodata is not None and math.isnan(missing.nodata)
+    return RasterPlan(
+        id=timestamp.id,
+        crs=target,
+        grid=grid,
+        bands=files[0].bands,
+        dtype=npy.promoted([file.dtype for file in files]),
+        nodata="nan" if nan else missing.nodata,
+        sources=tuple(RasterSource(file, one) for file, one in zip(files, placements, strict=True)),
+        warnings=(*notes, *disagreements(files)),
+        mask="none" if not missing.mask else "bands" if missing.per_band else "all",
+    )
 
 
 def _tree(plans: Sequence[LayerPlan], nodes: int, cut: Cut, seed: int) -> Tree:

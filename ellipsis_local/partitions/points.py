@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ellipsis_local.partitions.grid import Axis, Tree
+from ellipsis_local.partitions.tree import Axis, Tree
 from ellipsis_local.types import Extent
 
 __all__ = ["assign", "bisect_points"]

@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from dataclasses import asdict, dataclass, fields
 from functools import cached_property
 from typing import Any, Literal, TypeAlias, cast
 
-from ellipsis_local.partitions.grid import Cut, Grid, Tree
-from ellipsis_local.types import Extent
+from ellipsis_local.node_program.ellipsis_node.records import Part
+from ellipsis_local.partitions import npy
+from ellipsis_local.partitions.tree import Cut, Tree
+from ellipsis_local.raster.grid import Grid
+from ellipsis_local.raster.placement import Placement
+from ellipsis_local.raster.validity import Missing
+from ellipsis_local.types import Extent, RasterFile
 
-__all__ = ["CutRequest", "Nodata", "Partitioning", "RasterPlan", "RasterSource", "VectorPlan", "VectorSource"]
+__all__ = ["CutRequest", "Nodata", "Part", "Partitioning", "RasterPlan", "RasterSource", "VectorPlan", "VectorSource"]
 
-FORMAT = 1
+FORMAT = 2
 """Part of every key: raised when files of the same name would hold something else."""
 
 Nodata: TypeAlias = float | Literal["nan"]
@@ -26,17 +32,29 @@ Features = Literal["once", "intersecting"]
 class RasterSource:
     """One raster file and how it comes onto the grid of its layer."""
 
-    location: str
-    content: str
-    crs: str
-    transform: tuple[float, ...]
-    nodata: Nodata | None
-    covers: tuple[int, int, int, int]
-    """Rows and columns of the grid that it can touch: first row, last row + 1, first column, last column + 1."""
-    exact: bool
-    """Its pixels are the grid's: copied. Otherwise warped, nearest neighbour."""
-    flip: tuple[bool, bool] = (False, False)
-    """Of an exact one: rows run north, columns run west."""
+    file: RasterFile
+    placement: Placement
+
+    @property
+    def location(self) -> str:
+        return self.file.location
+
+    def to_json(self) -> dict[str, Any]:
+        return {"file": self.file.to_json(), "placement": asdict(self.placement)}
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any], plan: dict[str, Any]) -> RasterSource:
+        """The source that `to_json` wrote; `plan` is that of its layer, which completes what version 0.1.0 wrote."""
+        if "file" in data:
+            return cls(RasterFile.from_json(data["file"]), Placement(**_tuples(data["placement"])))
+        top, bottom, left, right = covers = tuple(data["covers"])
+        size = (right - left, bottom - top) if data["exact"] else (0, 0)
+        known = {name: data[name] for name in ("location", "content", "crs", "transform", "nodata")}
+        file = RasterFile.from_json(
+            {**known, "width": size[0], "height": size[1], "bands": plan["bands"], "block": [512, 512]}
+            | {"dtype": npy.name_of(plan["dtype"])}
+        )
+        return cls(file, Placement(covers, data["exact"], flip=tuple(data["flip"])))
 
 
 @dataclass(frozen=True)
@@ -53,7 +71,29 @@ class RasterPlan:
     sources: tuple[RasterSource, ...]
     """Later ones lie on top."""
     warnings: tuple[str, ...] = ()
+    mask: Literal["none", "all", "bands"] = "none"
+    """Whether nodes are given a mask: one for all bands, or one for each."""
     type: Literal["raster"] = "raster"
+
+    @property
+    def missing(self) -> Missing:
+        """How the layer tells missing pixels."""
+        nodata = math.nan if self.nodata == "nan" else self.nodata
+        return Missing(nodata, self.mask != "none", per_band=self.mask == "bands")
+
+    def agreed(self, name: Literal["scales", "offsets", "units"]) -> tuple[Any, ...]:
+        """What all files say of the bands; nothing where they do not agree."""
+        said = {getattr(source.file, name) for source in self.sources}
+        return tuple(*said) if len(said) == 1 else ()
+
+    def to_json(self) -> dict[str, Any]:
+        return {**asdict(self), "sources": [source.to_json() for source in self.sources]}
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> RasterPlan:
+        sources = tuple(RasterSource.from_json(source, data) for source in data["sources"])
+        grid = Grid(**_tuples(data["grid"]))
+        return cls(**{**data, "grid": grid, "sources": sources, "warnings": tuple(data["warnings"])})
 
 
 @dataclass(frozen=True)
@@ -76,6 +116,13 @@ class VectorPlan:
     crs: str
     sources: tuple[VectorSource, ...]
     type: Literal["vector"] = "vector"
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> VectorPlan:
+        return cls(**{**data, "sources": tuple(VectorSource(**source) for source in data["sources"])})
 
 
 LayerPlan: TypeAlias = RasterPlan | VectorPlan
@@ -122,7 +169,7 @@ class CutRequest:
 
     def to_json(self) -> dict[str, Any]:
         """As JSON-ready data; `from_json` takes it back."""
-        return {"format": FORMAT, **asdict(self)}
+        return {"format": FORMAT, **asdict(self), "layers": [layer.to_json() for layer in self.layers]}
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> CutRequest:
@@ -146,25 +193,15 @@ class Partitioning:
     """``EPSG:3857``, or with `native` the layers' own: an authority string, else WKT. None without layers."""
     extents: tuple[Extent, ...]
     """One cell per node, in units of the CRS, without the overlap; empty without layers."""
-    parts: tuple[tuple[dict[str, Any], ...], ...]
-    """``parts[node][layer]``: JSON-ready description for the program that runs the node."""
+    parts: tuple[tuple[Part, ...], ...]
+    """``parts[node][layer]``, as the node program gets them."""
     warnings: tuple[str, ...]
     """What was left out of the layers, with how much."""
 
 
 def layer_from_json(data: dict[str, Any]) -> LayerPlan:
     """A layer of a request, from its JSON."""
-    if data["type"] == "vector":
-        return VectorPlan(**{**data, "sources": tuple(VectorSource(**source) for source in data["sources"])})
-    sources = (RasterSource(**_tuples(source)) for source in data["sources"])
-    return RasterPlan(
-        **{
-            **data,
-            "grid": Grid(**_tuples(data["grid"])),
-            "sources": tuple(sources),
-            "warnings": tuple(data["warnings"]),
-        }
-    )
+    return VectorPlan.from_json(data) if data["type"] == "vector" else RasterPlan.from_json(data)
 
 
 def _tuples(data: dict[str, Any]) -> dict[str, Any]:
@@ -186,10 +223,10 @@ def content(layer: LayerPlan) -> str:
 
 
 def _nameless(layer: LayerPlan) -> dict[str, Any]:
-    data = asdict(layer)
+    data = layer.to_json()
     del data["id"]
     for source in data["sources"]:
-        del source["location"]
+        del source.get("file", source)["location"]
     return data
 
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
+from ellipsis_local.node_program.ellipsis_node.records import RasterPart
 from ellipsis_local.partitions import npy
-from ellipsis_local.partitions.grid import EVERYWHERE, Tree, Window, cells, pieces
 from ellipsis_local.partitions.helpers import Task
 from ellipsis_local.partitions.request import CutRequest, LayerPlan, RasterPlan, VectorPlan, content, digest
+from ellipsis_local.partitions.tree import EVERYWHERE, Tree, cells
+from ellipsis_local.raster.grid import Window, pieces
 
 __all__ = ["count_helpers", "is_small", "layer_key", "raster_part", "raster_tasks", "raster_windows", "vector_task"]
 
@@ -41,19 +41,27 @@ def raster_windows(request: CutRequest, plan: RasterPlan, tree: Tree) -> list[Wi
     return [plan.grid.window(cell, request.overlap) for cell in cells(tree, EVERYWHERE)]
 
 
-def raster_part(plan: RasterPlan, node: int, window: Window) -> dict[str, Any]:
-    """What the program that runs a node is told of its part of a raster; `path` is within the layer's folder."""
-    return {
-        "type": "raster",
-        "path": f"{node}.npy",
-        "dtype": plan.dtype,
-        "shape": [plan.bands, window.height, window.width],
-        "offset": npy.OFFSET,
-        "transform": plan.grid.transform_of(window),
-        "extent": plan.grid.extent_of(window).to_dict(),
-        "crs": plan.crs,
-        "nodata": plan.nodata,
-    }
+def raster_part(plan: RasterPlan, node: int, window: Window) -> RasterPart:
+    """A node's part of a raster; its path is within the layer's folder."""
+    return RasterPart(
+        path=f"{node}.npy",
+        dtype=plan.dtype,
+        shape=(plan.bands, window.height, window.width),
+        offset=npy.OFFSET,
+        transform=tuple(plan.grid.transform_of(window)),
+        extent=plan.grid.extent_of(window).to_dict(),
+        crs=plan.crs,
+        nodata=plan.nodata,
+        mask=None if plan.mask == "none" else f"{node}.mask.npy",
+        scales=plan.agreed("scales"),
+        offsets=plan.agreed("offsets"),
+        units=plan.agreed("units"),
+        mask_shape=None if plan.mask == "none" else (*mask_bands(plan), window.height, window.width),
+    )
+
+
+def mask_bands(plan: RasterPlan) -> tuple[int, ...]:
+    return (plan.bands,) if plan.mask == "bands" else ()
 
 
 def raster_tasks(plan: RasterPlan, windows: Sequence[Window], folder: Path, cores: int) -> list[Task]:
@@ -63,7 +71,7 @@ def raster_tasks(plan: RasterPlan, windows: Sequence[Window], folder: Path, core
     """
     total = sum(window.pixels for window in windows) * plan.bands * npy.itemsize(plan.dtype)
     size = min(TASK_BYTES, max(total // (4 * cores), SMALL_TASK_BYTES))
-    layer, key = asdict(plan), content(plan)
+    layer, key = plan.to_json(), content(plan)
     turns = [
         (turn, node, rows) for node, window in enumerate(windows) for turn, rows in enumerate(_rows(plan, window, size))
     ]
@@ -74,6 +82,7 @@ def raster_tasks(plan: RasterPlan, windows: Sequence[Window], folder: Path, core
             "key": key,
             "layer": layer,
             "path": str(folder / f"{node}.npy"),
+            "mask": None if plan.mask == "none" else str(folder / f"{node}.mask.npy"),
             "window": windows[node],
             "rows": rows,
         }
@@ -92,7 +101,7 @@ def _rows(plan: RasterPlan, window: Window, size: int) -> Iterator[tuple[int, in
 
 def vector_task(plan: VectorPlan, number: int) -> Task:
     """What every task about a vector layer says; layers with the same number share a process."""
-    return {"id": plan.id, "key": content(plan), "layer": asdict(plan), "stay": number}
+    return {"id": plan.id, "key": content(plan), "layer": plan.to_json(), "stay": number}
 
 
 def count_helpers(request: CutRequest, cores: int) -> int:

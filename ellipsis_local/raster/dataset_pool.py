@@ -1,4 +1,4 @@
-"""Open raster files, kept for the next request.
+"""Open raster files, kept for the next question.
 
 Opening a file costs more than reading a tile of it, and GDAL keeps decoded blocks per open file. A GDAL dataset serves
 one thread at a time, so each is lent out; who comes meanwhile opens another. What was given back last is lent first,
@@ -16,9 +16,10 @@ from pathlib import Path
 from typing import Any
 
 from ellipsis_local.gdal_errors import reading
-from ellipsis_local.raster.opening import OPTIONS, driver_of
+from ellipsis_local.raster.opening import OPTIONS, open_dataset
+from ellipsis_local.raster.validity import Masks, masks_of
 
-__all__ = ["Handles", "Source"]
+__all__ = ["DatasetPool", "OpenRaster"]
 
 MOST_IDLE = 64
 """Open files that wait; the one that waited longest is closed."""
@@ -28,28 +29,27 @@ LOOK_SECONDS = 1.0
 
 
 @dataclass(frozen=True)
-class Source:
+class OpenRaster:
     """An open file with what reading it asks again and again."""
 
     dataset: Any
-    mask_band: int | None
-    """The band whose mask (an alpha band, or a mask of the file) holds for all bands; None without one."""
+    masks: Masks
     overviews: tuple[int, ...]
     """By how much each shrinks the file."""
 
 
-class Handles:
+class DatasetPool:
     """The open files of one process. Safe to use from several threads."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         # Location, file, and when it was given back; the newest last.
-        self._idle: list[tuple[str, Source, float]] = []
+        self._idle: list[tuple[str, OpenRaster, float]] = []
         self._looked = 0.0
         self._closed = False
 
     @contextlib.contextmanager
-    def lent(self, location: str) -> Iterator[Source]:
+    def lent(self, location: str) -> Iterator[OpenRaster]:
         """The file at `location`, open, for this thread alone; LayerError where it cannot be opened or read."""
         import rasterio
 
@@ -74,14 +74,14 @@ class Handles:
         self._closed = True
         self.release()
 
-    def _taken(self, location: str) -> Source | None:
+    def _taken(self, location: str) -> OpenRaster | None:
         with self._lock:
             for i in reversed(range(len(self._idle))):
                 if self._idle[i][0] == location:
                     return self._idle.pop(i)[1]
         return None
 
-    def _given_back(self, location: str, source: Source) -> None:
+    def _given_back(self, location: str, source: OpenRaster) -> None:
         now = time.monotonic()
         with self._lock:
             self._idle.append((location, source, now))
@@ -89,7 +89,7 @@ class Handles:
         for one in stale:
             one.dataset.close()
 
-    def _stale(self, now: float) -> list[Source]:
+    def _stale(self, now: float) -> list[OpenRaster]:
         """Take out what need not stay open."""
         look = now - self._looked > LOOK_SECONDS
         self._looked = now if look else self._looked
@@ -111,17 +111,14 @@ def still_there(location: str) -> bool:
     return not path.is_absolute() or path.exists() or any(parent.is_file() for parent in path.parents)
 
 
-def opened(location: str) -> Source:
+def opened(location: str) -> OpenRaster:
     import rasterio
-    from rasterio.enums import MaskFlags
 
     # A tile lies in up to four blocks of a file: drivers that can decode them at the same time.
     with rasterio.Env(GDAL_NUM_THREADS="ALL_CPUS"):
-        dataset = rasterio.open(location, driver=driver_of(location), sharing=False)
+        dataset = open_dataset(location, sharing=False)
     try:
-        flags = dataset.mask_flag_enums
-        masks = [band for band, known in enumerate(flags, start=1) if MaskFlags.per_dataset in known]
-        return Source(dataset, masks[0] if masks else None, tuple(dataset.overviews(1)))
+        return OpenRaster(dataset, masks_of(dataset), tuple(dataset.overviews(1)))
     except BaseException:
         dataset.close()
         raise

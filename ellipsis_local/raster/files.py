@@ -1,4 +1,4 @@
-"""Raster files: what the store asks of them, what it notes of them, and arrays written as GeoTIFF."""
+"""What is noted of a raster file when it is added, out of one look into it."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import json
 import math
 import os
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,43 +17,166 @@ from numpy.typing import NDArray
 from ellipsis_local.crs import crs_text, epsg_text
 from ellipsis_local.errors import ArgumentError, LayerError
 from ellipsis_local.formats.limits import check_raster, few
-from ellipsis_local.formats.tiff import check_whole, missing_bytes
-from ellipsis_local.gdal_errors import reading, writing
-from ellipsis_local.raster.opening import OPTIONS, opened
-from ellipsis_local.types import RasterFile
+from ellipsis_local.formats.tiff import check_whole
+from ellipsis_local.gdal_errors import reading
+from ellipsis_local.raster.grid import corners_extent
+from ellipsis_local.raster.opening import opened
+from ellipsis_local.raster.validity import is_same, masks_of
+from ellipsis_local.types import Extent, RasterFile
 
-__all__ = [
-    "OPTIONS", "ArraySource", "check_nodata", "convert", "files_of", "inspect", "opened", "subdataset", "write_array",
-]  # fmt: skip
+__all__ = ["Inspected", "RasterArray", "check_nodata", "extent_of", "inspect", "own_facts", "raster_array", "sized"]
 
-# Read whole what is not a TIFF and smaller than this; larger ones by their first and last blocks.
 SMALL = 64 * 1024**2
-TILE = 256
+"""Bytes of pixels up to which what is no TIFF is read whole; of larger files the first and last blocks are."""
 RAW_DRIVERS = {"ENVI", "EHdr", "ERS", "RRASTER"}
 
 
-def files_of(path: Path, *, contained: bool = False) -> tuple[Path, ...]:
-    """The files that GDAL reads for the raster at `path`: itself first, then sidecars, or a VRT's sources."""
-    with reading(path), opened(path, contained=contained) as dataset:
-        # Some versions of GDAL give the sources of a VRT as it spells them, with `..`.
-        found = [Path(os.path.normpath(name)) for name in dataset.files]
-    return (path, *(name for name in found if name.is_file() and not name.samefile(path)))
+class Inspected(NamedTuple):
+    """A raster file as it was found."""
+
+    file: RasterFile
+    parts: tuple[Path, ...]
+    """The files that GDAL reads for it: itself first, then sidecars, or a VRT's sources."""
+    driver: str
 
 
-def subdataset(path: Path, layer: str | None, *, contained: bool = False) -> str:
+def inspect(
+    location: str | Path,
+    *,
+    source: str,
+    layer: str | None = None,
+    epsg: int | None = None,
+    nodata: float | None = None,
+    contained: bool = False,
+) -> Inspected:
+    """Look at the raster that lies at `location`; it is opened once, and once more where it holds several.
+
+    Parameters
+    ----------
+    source : str
+        What messages call it.
+    layer : str, optional
+        The one of several rasters in it, by the end of its name.
+    epsg, nodata : optional
+        What counts in the place of what the file says.
+    contained : bool
+        It must not refer to other files.
+
+    Raises
+    ------
+    LimitError
+        More pixels, bands or bytes of a block than `ellipsis_local.formats.limits` takes.
+    LayerError
+        Without a CRS, a band, a georeference or readable pixels, and with bands of several dtypes. Our choice: the
+        service's own checks are not documented.
+    ArgumentError
+        For an override that is impossible.
+    """
+    location = str(location)
+    if Path(location).is_file():
+        check_whole(Path(location))
+    with reading(source), opened(location, contained=contained) as dataset:
+        parts = parts_of(dataset, location)
+        for part in parts[1:]:
+            check_whole(part)
+        chosen = subdataset(dataset, location, source, layer)
+        if chosen == location:
+            return Inspected(facts(dataset, location, source, epsg, nodata, parts), parts, str(dataset.driver))
+    with reading(source), opened(chosen, contained=contained) as dataset:
+        return Inspected(facts(dataset, chosen, source, epsg, nodata, ()), parts, str(dataset.driver))
+
+
+def parts_of(dataset: Any, location: str) -> tuple[Path, ...]:
+    path = Path(location)
+    if not path.is_file():
+        return ()
+    # Some versions of GDAL give the sources of a VRT as it spells them, with `..`.
+    beside = [Path(os.path.normpath(name)) for name in dataset.files]
+    return (path, *(name for name in beside if name.is_file() and not name.samefile(path)))
+
+
+def subdataset(dataset: Any, location: str, source: str, layer: str | None) -> str:
     """What rasterio opens: the file, or one of several rasters in it, by the end of its name."""
-    with reading(path), opened(path, contained=contained) as dataset:
-        several = list(dataset.subdatasets)
-        if dataset.count and layer is None:
-            return str(path)
+    several = list(dataset.subdatasets)
+    if dataset.count and layer is None:
+        return location
     names = [name.rsplit(":", 1)[-1].strip('"') for name in several]
     if layer in names:
         return str(several[names.index(layer)])
     if not several:
         if layer is None:
-            raise LayerError(f"{path} has no band", source=str(path))
-        raise LayerError(f"{path} holds one raster and no layer named {layer!r}", source=str(path))
-    raise LayerError(f"{path} holds {len(several)} rasters; pass layer= with one of {few(names)}", source=str(path))
+            raise LayerError(f"{source} has no band", source=source)
+        raise LayerError(f"{source} holds one raster and no layer named {layer!r}", source=source)
+    raise LayerError(f"{source} holds {len(several)} rasters; pass layer= with one of {few(names)}", source=source)
+
+
+def facts(
+    dataset: Any, location: str, source: str, epsg: int | None, nodata: float | None, parts: tuple[Path, ...]
+) -> RasterFile:
+    """What an open dataset says of itself, after the overrides; see `inspect`."""
+    if dataset.count < 1:
+        raise LayerError(f"{source} has no band", source=source)
+    check_raster(dataset, source)
+    check_points(dataset, source)
+    crs = epsg_text(epsg) if epsg is not None else crs_text(dataset.crs, source)
+    check_georeference(dataset, source)
+    dtype = check_dtype(dataset, source)
+    if parts:
+        check_end(dataset, Path(dataset.files[0]), source)
+    check_pixels(dataset, source)
+    scales, offsets, units = tuple(dataset.scales), tuple(dataset.offsets), tuple(dataset.units)
+    return RasterFile(
+        location=location,
+        content="",
+        crs=crs,
+        transform=tuple(dataset.transform)[:6],
+        width=dataset.width,
+        height=dataset.height,
+        bands=dataset.count,
+        dtype=dtype,
+        nodata=effective_nodata(dataset, source, nodata, dtype),
+        block=tuple(dataset.block_shapes[0]),
+        descriptions=tuple(dataset.descriptions),
+        mask=masks_of(dataset).name,
+        scales=scales if set(scales) != {1.0} else (),
+        offsets=offsets if set(offsets) != {0.0} else (),
+        units=units if any(units) else (),
+    )
+
+
+def sized(file: RasterFile) -> RasterFile:
+    """A file of which a record of version 0.1.0 does not tell the size, with it."""
+    if file.width:
+        return file
+    with reading(file.location), opened(file.location) as dataset:
+        return replace(file, width=dataset.width, height=dataset.height, block=tuple(dataset.block_shapes[0]))
+
+
+def own_facts(path: Path) -> tuple[int | None, float | None]:
+    """EPSG code and nodata value that a raster file has itself; LayerError where it cannot be read."""
+    with reading(path), opened(path, contained=True) as dataset:
+        return (None if dataset.crs is None else dataset.crs.to_epsg()), dataset.nodata
+
+
+def extent_of(file: RasterFile) -> Extent:
+    """The rectangle around a raster in its CRS."""
+    return corners_extent(file.transform, file.width, file.height)
+
+
+# ----- checks ---------------------------------------------------------------------------------------------------------
+
+
+def effective_nodata(dataset: Any, source: str, given: float | None, dtype: str) -> float | int | None:
+    if given is not None:
+        return check_nodata(given, dtype)
+    values = dataset.nodatavals
+    if any(not is_same(value, values[0]) for value in values[1:]):
+        raise LayerError(
+            f"{source} has a different nodata value per band {values}; pass nodata=… with the one that counts",
+            source=source,
+        )
+    # A nodata tag that no pixel can have (-9999 in bytes) means that none is missing.
+    return check_nodata(values[0], dtype) if values[0] is not None and possible(values[0], dtype) else None
 
 
 def check_nodata(nodata: Any, dtype: str) -> float | int | None:
@@ -77,15 +201,28 @@ def possible(value: float, dtype: str) -> bool:
     return math.isfinite(value) and float(value).is_integer() and limits.min <= value <= limits.max
 
 
+def check_points(dataset: Any, source: str) -> None:
+    """LayerError where ground control points or RPCs place it, whatever is said of its CRS."""
+    points, _ = dataset.gcps
+    if dataset.transform.is_identity and (points or dataset.rpcs):
+        what = f"{len(points)} ground control points" if points else "RPCs"
+        raise LayerError(
+            f"{source} is placed by {what} only, which give no grid; warp it first "
+            f"(gdalwarp {'-tps' if points else '-rpc'} -t_srs EPSG:… in.tif out.tif, or rasterio.warp.reproject "
+            f"with {'gcps' if points else 'rpcs'}=…) and add the result",
+            source=source,
+        )
+
+
 def check_georeference(dataset: Any, source: str) -> None:
+    """LayerError where its transform places it nowhere."""
+    check_points(dataset, source)
     if dataset.transform.is_identity:
-        if dataset.gcps[0] or dataset.rpcs:
-            raise LayerError(
-                f"{source} is placed by ground control points or RPCs only; warp it first, with gdalwarp or "
-                "rasterio.warp.reproject, and add the result",
-                source=source,
-            )
-        raise LayerError(f"{source} has no georeference: its pixels lie nowhere on earth", source=source)
+        raise LayerError(
+            f"{source} has no georeference: its pixels lie nowhere on earth; give it a transform and a CRS "
+            "(gdal_translate -a_ullr … -a_srs EPSG:…, or rasterio)",
+            source=source,
+        )
     if not all(map(math.isfinite, dataset.transform)) or dataset.transform.is_degenerate:
         raise LayerError(f"{source} has a transform that maps no area: {tuple(dataset.transform)[:6]}", source=source)
 
@@ -94,7 +231,9 @@ def check_dtype(dataset: Any, source: str) -> str:
     """The one dtype of all bands, as what reading them gives."""
     if len(set(dataset.dtypes)) != 1:
         raise LayerError(
-            f"{source} has bands of several dtypes ({', '.join(dataset.dtypes)}); a layer has one", source=source
+            f"{source} has bands of several dtypes ({', '.join(dataset.dtypes)}); a layer has one: convert it "
+            "(gdal_translate -ot Float32 …)",
+            source=source,
         )
     dtype = {"complex_int16": "complex64"}.get(dataset.dtypes[0], dataset.dtypes[0])
     try:
@@ -102,7 +241,10 @@ def check_dtype(dataset: Any, source: str) -> str:
     except TypeError:
         known = None
     if known is None or known.kind not in "iufc":
-        raise LayerError(f"{source} has pixels of {dtype}, which cannot be computed with", source=source)
+        raise LayerError(
+            f"{source} has pixels of {dtype}, which cannot be computed with; convert it (gdal_translate -ot …)",
+            source=source,
+        )
     return str(known)
 
 
@@ -143,108 +285,18 @@ def check_end(dataset: Any, path: Path, source: str) -> None:
         raise LayerError(f"{source} is truncated: at least {missing:,} bytes are missing at its end", source=source)
 
 
-def inspect(
-    location: str | Path,
-    *,
-    source: str,
-    content: str = "",
-    epsg: int | None = None,
-    nodata: float | None = None,
-    parts: tuple[Path, ...] = (),
-    contained: bool = False,
-) -> RasterFile:
-    """What is known of the raster that rasterio opens at `location`, after the overrides.
-
-    Parameters
-    ----------
-    source : str
-        What messages call it.
-    parts : tuple of Path
-        Its files on disk, each checked for truncation.
-    contained : bool
-        It must not refer to other files.
-
-    Raises
-    ------
-    LimitError
-        More pixels, bands or bytes of a block than `ellipsis_local.formats.limits` takes.
-    LayerError
-        Without a CRS, a band, a georeference or readable pixels, and with bands of several dtypes. Our choice: the
-        service's own checks are not documented.
-    ArgumentError
-        For an override that is impossible.
-    """
-    for part in parts:
-        check_whole(part)
-    with reading(source), opened(location, contained=contained) as dataset:
-        if dataset.count < 1:
-            raise LayerError(f"{source} has no band", source=source)
-        check_raster(dataset, source)
-        crs = epsg_text(epsg) if epsg is not None else crs_text(dataset.crs, source)
-        check_georeference(dataset, source)
-        dtype = check_dtype(dataset, source)
-        if parts:
-            check_end(dataset, Path(dataset.files[0]), source)
-        check_pixels(dataset, source)
-        values = dataset.nodatavals
-        if nodata is None and any(not same(value, values[0]) for value in values[1:]):
-            raise LayerError(
-                f"{source} has a different nodata value per band {values}; pass nodata=… with the one that counts",
-                source=source,
-            )
-        effective = check_nodata(nodata, dtype)
-        if nodata is None and values[0] is not None and possible(values[0], dtype):
-            # A nodata tag that no pixel can have (-9999 in bytes) means that none is missing.
-            effective = check_nodata(values[0], dtype)
-        return RasterFile(
-            location=str(location),
-            content=content,
-            crs=crs,
-            transform=tuple(dataset.transform)[:6],
-            width=dataset.width,
-            height=dataset.height,
-            bands=dataset.count,
-            dtype=dtype,
-            nodata=effective,
-            block=tuple(dataset.block_shapes[0]),
-            descriptions=tuple(dataset.descriptions),
-        )
+# ----- raster objects -------------------------------------------------------------------------------------------------
 
 
-def same(a: float | None, b: float | None) -> bool:
-    return a == b or (a is not None and b is not None and math.isnan(a) and math.isnan(b))
-
-
-def creation_options(dtype: str, width: int, height: int) -> dict[str, Any]:
-    """How we write GeoTIFF: tiled, deflate with the predictor of the dtype, BigTIFF where it may be needed."""
-    kind = np.dtype(dtype)
-    predictor = {"f": 3 if kind.itemsize in (4, 8) else 1, "c": 1}.get(kind.kind, 2)
-    options: dict[str, Any] = {"compress": "deflate", "predictor": predictor, "BIGTIFF": "IF_SAFER"}
-    if width >= TILE or height >= TILE:
-        options |= {"tiled": True, "blockxsize": TILE, "blockysize": TILE}
-    return options
-
-
-def convert(source: Path | str, target: Path) -> None:
-    """The raster at `source`, of any format, as a GeoTIFF: pixels, CRS, nodata, colours and descriptions kept."""
-    import rasterio.shutil
-
-    with reading(source), opened(source) as dataset:
-        check_raster(dataset, str(source))
-        options = creation_options(check_dtype(dataset, str(source)), dataset.width, dataset.height)
-    with writing(target), opened(source) as dataset:
-        rasterio.shutil.copy(dataset, str(target), driver="GTiff", **options)
-        if missing_bytes(target):
-            raise OSError("the file was not written to its end: no space left on device")
-
-
-class ArraySource(NamedTuple):
+class RasterArray(NamedTuple):
     """A checked raster object: an array (bands, height, width) with its place on earth."""
 
     array: NDArray[Any]
     transform: Any
     crs: str
     nodata: float | None
+    mask: NDArray[np.bool_] | None = None
+    """(height, width): which pixels are there; all where None."""
 
     def content(self) -> str:
         """Hash of the pixels and all that goes with them; no file format or version in it."""
@@ -253,30 +305,36 @@ class ArraySource(NamedTuple):
         digest.update(json.dumps(facts).encode())
         for band in self.array:
             digest.update(np.ascontiguousarray(band).data)
+        if self.mask is not None:
+            digest.update(np.ascontiguousarray(self.mask).data)
         return digest.hexdigest()
 
 
-KEYS = {"raster", "transform", "crs", "nodata", "extent"}
+KEYS = {"raster", "transform", "crs", "nodata", "extent", "mask", "scales", "offsets", "units"}
 
 
-def array_source(value: Mapping[str, Any], *, epsg: Any = None, nodata: Any = None) -> ArraySource:
-    """Check a dictionary {'raster', 'transform', 'crs', 'nodata'?}, the way functions of the service receive it.
+def raster_array(value: Mapping[str, Any], *, epsg: Any = None, nodata: Any = None) -> RasterArray:
+    """Check a dictionary {'raster', 'transform', 'crs', 'nodata'?, 'mask'?}, as functions of the service receive it.
 
     `raster` is (bands, height, width) or (height, width); `transform` an Affine or its first six coefficients
-    (a, b, c, d, e, f); `crs` anything that pyproj takes. 'extent' is allowed and follows from the others.
+    (a, b, c, d, e, f); `crs` anything that pyproj takes; `mask` bool (height, width), False where pixels are missing.
+    The other keys of what a function receives are allowed: 'extent' follows from these, and what is said of a layer's
+    bands is not kept.
     """
     unknown = set(value) - KEYS
     if unknown or "raster" not in value or "transform" not in value:
         raise ArgumentError(
-            "a raster object is a dictionary with the keys raster, transform, crs and, where pixels are missing, nodata"
-            + (f"; not {', '.join(map(repr, sorted(map(str, unknown))))}" if unknown else ""),
+            "a raster object is a dictionary with the keys raster, transform, crs and, where pixels are missing, "
+            "nodata or mask" + (f"; not {', '.join(map(repr, sorted(map(str, unknown))))}" if unknown else ""),
             argument="source",
             value=sorted(map(str, value)),
         )
     nodata = nodata if nodata is not None else value.get("nodata")
     crs = epsg_text(epsg) if epsg is not None else crs_text(value.get("crs"), "the raster object")
     array = checked_array(value["raster"], nodata)
-    return ArraySource(array, checked_transform(value["transform"]), crs, check_nodata(nodata, str(array.dtype)))
+    transform = checked_transform(value["transform"])
+    mask = checked_mask(value.get("mask"), array)
+    return RasterArray(array, transform, crs, check_nodata(nodata, str(array.dtype)), mask)
 
 
 def checked_array(array: Any, nodata: Any) -> NDArray[Any]:
@@ -303,6 +361,20 @@ def checked_array(array: Any, nodata: Any) -> NDArray[Any]:
     return native
 
 
+def checked_mask(mask: Any, array: NDArray[Any]) -> NDArray[np.bool_] | None:
+    if mask is None:
+        return None
+    if not isinstance(mask, np.ndarray) or mask.dtype != np.bool_ or mask.shape != array.shape[1:]:
+        got = f"{mask.dtype} {mask.shape}" if isinstance(mask, np.ndarray) else type(mask).__name__
+        raise ArgumentError(
+            f"mask must be an array of bool of shape (height, width) = {array.shape[1:]}, not {got}; what is missing "
+            "in some bands only is told by a nodata value",
+            argument="mask",
+            value=got,
+        )
+    return mask
+
+
 def checked_transform(value: Any) -> Any:
     from affine import Affine
 
@@ -322,20 +394,3 @@ def checked_transform(value: Any) -> Any:
             f"transform {tuple(transform)[:6]} places the pixels nowhere on earth", argument="transform", value=value
         )
     return transform
-
-
-def write_array(target: Path, source: ArraySource) -> None:
-    """Write a checked raster object as GeoTIFF at `target`; StoreError where that fails."""
-    import rasterio
-
-    bands, height, width = source.array.shape
-    dtype = str(source.array.dtype)
-    with writing(target):
-        with rasterio.Env(), rasterio.open(
-            target, "w", driver="GTiff", width=width, height=height, count=bands, dtype=dtype, crs=source.crs,
-            transform=source.transform, nodata=source.nodata, **creation_options(dtype, width, height),
-        ) as dataset:  # fmt: skip
-            dataset.write(source.array)
-        # GDAL flushes while it closes, where a full disk is no exception.
-        if missing_bytes(target):
-            raise OSError("the file was not written to its end: no space left on device")

@@ -1,34 +1,41 @@
 """Where the pixel centres of a grid lie in the rows and columns of a raster file.
 
-Exact: a pixel of the grid gets the pixel of the file that its centre lies in. PROJ takes 10 ms for the 65,536 centres
-of a tile, more than all the rest of it, so columns and rows are computed at every eighth centre and interpolated
-between. The error of that is measured, and centres that come closer to an edge between two pixels than the error are
-computed one by one.
+Exact: a pixel of the grid gets the pixel of the file that its centre lies in, as PROJ puts it. PROJ takes half a
+microsecond for a centre, more than all the rest, so columns and rows are computed at every 64th centre (or every 16th)
+and interpolated between. The error of that is bounded by how much they bend, and centres that come closer to an edge
+between two pixels than the error are computed one by one. So the answer does not depend on the part that is asked for.
 """
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ellipsis_local.crs import period, transformer
-from ellipsis_local.raster.mosaic import Grid, extent_of
-from ellipsis_local.types import Extent, RasterFile
+from ellipsis_local.raster.grid import TargetGrid, apply, corners_extent
+from ellipsis_local.types import RasterFile
 
-__all__ = ["Found", "Places", "at_points", "shifts"]
+__all__ = ["Centres", "Located", "at_points", "shifts"]
 
 Floats = NDArray[np.float64]
+Pixels = tuple[Floats, Floats]
+"""Columns and rows of a file, with fractions."""
 
-SPACING = 8
+SPACINGS = ((64, 0.004), (16, 0.05))
+"""Centres from one node to the next, and the error, in pixels of the file, up to which that is taken."""
 SMALL = 1024
 """Grids of no more pixels are computed one by one."""
-WORST = 0.125
-"""An error of interpolation, in pixels of the file, above which all are computed one by one."""
 EDGE = 1e-6
 """A centre that lies on an edge, but for float noise, belongs to the pixel right of it, or below."""
+SINGLE = 2.0**-22
+"""What single precision may be wrong by, as a share of the pixels that a part of the grid spans."""
+FARTHEST = 2.0**30
+"""Columns and rows farther away than this are not counted in 32 bits."""
 
 
 def shifts(file: RasterFile) -> tuple[float, ...]:
@@ -40,147 +47,166 @@ def shifts(file: RasterFile) -> tuple[float, ...]:
     round_the_world = period(file.crs)
     if round_the_world is None:
         return (0.0,)
-    west, _, east, _ = extent_of(file)
+    west, _, east, _ = corners_extent(file.transform, file.width, file.height)
     half, slack = round_the_world / 2, round_the_world * 1e-9
     moved = (0.0, -round_the_world, round_the_world)
     return tuple(by for by in moved if east + by > -half + slack and west + by < half - slack) or (0.0,)
 
 
 @dataclass(frozen=True)
-class Found:
-    """The pixels of a file under the centres of a grid."""
+class Located:
+    """The pixels of a file under the centres of a grid. Rows and columns broadcast to its shape, (height, width)."""
 
-    rows: NDArray[np.intp]
-    """(height, width) of the grid; any number where not `inside`, as `columns`."""
-    columns: NDArray[np.intp]
-    inside: NDArray[np.bool_]
+    rows: NDArray[np.int32]
+    """(height, width), or (height, 1) where all centres of a row lie in one; any number where not `inside`."""
+    columns: NDArray[np.int32]
+    """(height, width), or (1, width)."""
+    inside: NDArray[np.bool_] | None
+    """(height, width); None where all are."""
+    shape: tuple[int, int]
     factor: float
     """How many pixels of the file one of the grid is wide (or high, where that is less)."""
+    box: tuple[int, int, int, int] | None = None
+    """First row, last + 1, first column, last + 1 of the file, between which all lie; None where that is not known."""
 
-    def part(self, rows: slice, columns: slice) -> Found:
-        where = (rows, columns)
-        return Found(self.rows[where], self.columns[where], self.inside[where], self.factor)
-
-
-@dataclass(frozen=True)
-class Nodes:
-    """Coordinates, in some CRS, of centres of the grid: all, or every eighth in both directions."""
-
-    x: Floats
-    y: Floats
-    box: Extent | None
-    """What they span, with some room; None where PROJ has no answer for some."""
+    def part(self, rows: slice, columns: slice) -> Located:
+        """The same of some rows and columns of the grid."""
+        own_rows = self.rows[rows] if self.rows.shape[1] == 1 else self.rows[rows, columns]
+        own_columns = self.columns[:, columns] if self.columns.shape[0] == 1 else self.columns[rows, columns]
+        inside = None if self.inside is None else self.inside[rows, columns]
+        shape = len(range(*rows.indices(self.shape[0]))), len(range(*columns.indices(self.shape[1])))
+        return Located(own_rows, own_columns, inside, shape, self.factor)
 
 
-class Places:
-    """The pixel centres of one grid, looked for in one file after the other."""
+class Centres:
+    """The pixel centres of a part of a grid, looked for in one file after the other.
 
-    def __init__(self, grid: Grid) -> None:
+    Parameters
+    ----------
+    rows, columns : (first, last + 1), optional
+        The part of the grid; all of it where None. Its pixels are the same whatever the part.
+    """
+
+    def __init__(
+        self, grid: TargetGrid, rows: tuple[int, int] | None = None, columns: tuple[int, int] | None = None
+    ) -> None:
         self.grid = grid
-        self.shape = (grid.height, grid.width)
-        few = grid.width * grid.height <= SMALL
-        self._across = np.arange(grid.width) + 0.5 if few else nodes_along(grid.width)
-        self._down = np.arange(grid.height) + 0.5 if few else nodes_along(grid.height)
-        self._few = few
-        self._known: dict[str, Nodes] = {}
-        self._all: dict[str, tuple[Floats, Floats]] = {}
+        (top, bottom), (left, right) = rows or (0, grid.height), columns or (0, grid.width)
+        self.top, self.left = top, left
+        self.shape = (bottom - top, right - left)
+        self._nodes: dict[tuple[str, int], Pixels] = {}
 
-    def find(self, file: RasterFile, shift: float = 0.0) -> Found | None:
-        """Where the grid lies in `file`, moved by `shift` along x; None where certainly nowhere."""
-        nodes = self._nodes(file.crs)
-        if nodes.box is not None:
-            west, south, east, north = extent_of(file)
-            if not nodes.box.intersects(Extent(west + shift, south, east + shift, north)):
-                return None
-        columns, rows = pixels(file, nodes.x - shift, nodes.y)
-        factor = self._factor(columns, rows)
-        if not self._few:
-            error = max(bend(columns), bend(rows)) if nodes.box is not None else np.inf
-            if error <= WORST:
-                columns, rows = self._between(columns), self._between(rows)
-                self._correct(file, shift, columns, rows, 2 * error + 2 * EDGE)
-            else:
-                x, y = self._every(file.crs)
-                columns, rows = pixels(file, x - shift, y)
-        return found(file, columns, rows, factor)
+    def find(self, file: RasterFile, shift: float = 0.0) -> Located | None:
+        """Where the centres lie in `file`, moved by `shift` along x; None where certainly nowhere."""
+        height, width = self.shape
+        if height * width > SMALL:
+            for spacing, most in SPACINGS:
+                x, y = self._at_nodes(file.crs, spacing)
+                nodes = pixels(file, x - shift, y)
+                if not (np.isfinite(nodes[0]).all() and np.isfinite(nodes[1]).all()):
+                    break
+                if certainly_outside(file, nodes):
+                    return None
+                factor = pixel_ratio(nodes, spacing)
+                if (np.ptp(nodes[0], axis=0) == 0).all() and (np.ptp(nodes[1], axis=1) == 0).all():
+                    return self._separate(file, shift, factor)
+                error = sum(bend(along) for along in nodes)
+                if error <= most and np.abs(nodes).max() < FARTHEST:
+                    return self._between(file, shift, nodes, spacing, error, factor)
+        return self._one_by_one(file, shift)
 
-    def _coordinates(self, crs: str, u: Floats, v: Floats) -> tuple[Floats, Floats]:
-        """Columns and rows of the grid in a CRS; infinite where PROJ has no answer."""
-        a, b, c, d, e, f = tuple(self.grid.transform)[:6]
-        x, y = a * u + b * v + c, d * u + e * v + f
+    def _coordinates(self, crs: str, u: Any, v: Any) -> Pixels:
+        """Coordinates in a CRS of columns and rows of the grid, with fractions; infinite where PROJ has no answer."""
+        x, y = apply(self.grid.transform, u, v)
         if crs != self.grid.crs:
             x, y = transformer(self.grid.crs, crs).transform(x, y)
         return np.asarray(x), np.asarray(y)
 
-    def _nodes(self, crs: str) -> Nodes:
-        if crs not in self._known:
-            x, y = self._coordinates(crs, *np.meshgrid(self._across, self._down))
-            box = None
-            if np.isfinite(x).all() and np.isfinite(y).all():
-                box = Extent(float(np.min(x)), float(np.min(y)), float(np.max(x)), float(np.max(y)))
-                # What lies between the nodes may stick out a little.
-                box = box.buffer(0.1 * max(box.width, box.height) + 1e-9)
-            self._known[crs] = Nodes(x, y, box)
-        return self._known[crs]
+    def _at_nodes(self, crs: str, spacing: int) -> Pixels:
+        if (crs, spacing) not in self._nodes:
+            v, u = (
+                start + 0.5 + spacing * np.arange(max(3, (size - 1) // spacing + 2))
+                for start, size in zip((self.top, self.left), self.shape, strict=True)
+            )
+            self._nodes[crs, spacing] = self._coordinates(crs, *np.meshgrid(u, v))
+        return self._nodes[crs, spacing]
 
-    def _every(self, crs: str) -> tuple[Floats, Floats]:
-        if crs not in self._all:
-            u, v = np.meshgrid(np.arange(self.grid.width) + 0.5, np.arange(self.grid.height) + 0.5)
-            self._all[crs] = self._coordinates(crs, u, v)
-        return self._all[crs]
-
-    def _between(self, values: Floats) -> Floats:
-        """Linear in both directions; no matrix product, whose threads would fight with those of the server."""
+    def _one_by_one(self, file: RasterFile, shift: float) -> Located | None:
         height, width = self.shape
-        at, part = between(width)
-        steps = values[:, at] + np.diff(values, axis=1)[:, at] * part
-        at, part = between(height)
-        inner: Floats = steps[at] + np.diff(steps, axis=0)[at] * part[:, None]
-        return inner
+        u, v = np.meshgrid(self.left + 0.5 + np.arange(width), self.top + 0.5 + np.arange(height))
+        x, y = self._coordinates(file.crs, u, v)
+        places = pixels(file, x - shift, y)
+        return located(file, *places, pixel_ratio(places, 1))
 
-    def _correct(self, file: RasterFile, shift: float, columns: Floats, rows: Floats, error: float) -> None:
-        """Compute one by one what lies closer to an edge than `error`."""
-        near = np.flatnonzero((np.abs(columns - np.rint(columns)) < error) | (np.abs(rows - np.rint(rows)) < error))
-        if near.size:
-            v, u = np.divmod(near, self.grid.width)
-            x, y = self._coordinates(file.crs, u + 0.5, v + 0.5)
-            columns.flat[near], rows.flat[near] = pixels(file, x - shift, y)
+    def _separate(self, file: RasterFile, shift: float, factor: float) -> Located | None:
+        """Where columns depend on the grid's columns alone, and rows on its rows: as many centres as there are both."""
+        height, width = self.shape
+        across, down = self.left + 0.5 + np.arange(width), self.top + 0.5 + np.arange(height)
+        x, y = self._coordinates(file.crs, across, np.full(width, self.top + 0.5))
+        columns = whole(pixels(file, x - shift, y)[0], file.width)
+        x, y = self._coordinates(file.crs, np.full(height, self.left + 0.5), down)
+        rows = whole(pixels(file, x - shift, y)[1], file.height)
+        return checked(file, rows[:, np.newaxis], columns[np.newaxis], self.shape, factor)
 
-    def _factor(self, columns: Floats, rows: Floats) -> float:
-        steps = []
-        for axis, along in ((1, self._across), (0, self._down)):
-            if len(along) > 1:
-                apart = along[1] - along[0]
-                length = np.hypot(np.diff(columns, axis=axis), np.diff(rows, axis=axis)) / apart
-                length = length[np.isfinite(length)]
-                if length.size:
-                    steps.append(float(np.median(length)))
-        return min(steps, default=1.0)
-
-
-def nodes_along(count: int) -> Floats:
-    """Every eighth pixel centre or a little less, both ends among them; an even number of steps."""
-    steps = 2 * -(-(count - 1) // (2 * SPACING)) or 2
-    return 0.5 + (count - 1) * np.arange(steps + 1) / steps
-
-
-@lru_cache(maxsize=64)
-def between(count: int) -> tuple[NDArray[np.intp], Floats]:
-    """For each pixel centre along an axis the node before it, and how far it lies towards the next, from 0 to 1."""
-    nodes = nodes_along(count)
-    place = (np.arange(count) + 0.5 - nodes[0]) / ((nodes[1] - nodes[0]) or 1.0)
-    before = np.minimum(place.astype(np.intp), len(nodes) - 2)
-    return before, place - before
-
-
-def bend(values: Floats) -> float:
-    """How far, at most, a node lies off the middle of its neighbours: over four times the error between nodes."""
-    across = np.abs(values[:, 1:-1:2] - (values[:, :-2:2] + values[:, 2::2]) / 2).max()
-    down = np.abs(values[1:-1:2, :] - (values[:-2:2, :] + values[2::2, :]) / 2).max()
-    return float(across + down)
+    def _between(
+        self, file: RasterFile, shift: float, nodes: Pixels, spacing: int, error: float, factor: float
+    ) -> Located | None:
+        near = np.zeros(self.shape, bool)
+        found, ranges = [], []
+        for along in nodes:
+            corners = clipped(along, self.shape, spacing)
+            low, high = math.floor(corners.min()) - 2, math.ceil(corners.max()) + 2
+            margin = 2 * error + 2 * EDGE + SINGLE * (high - low)
+            # All are at least 1, so that cutting off the fraction rounds down.
+            values = interpolated(along - (low + margin), self.shape, spacing)
+            numbers = values.astype(np.int32)
+            values += np.float32(2 * margin)
+            near |= numbers != values.astype(np.int32)
+            numbers += np.int32(low)
+            found.append(numbers)
+            ranges.append((low, high))
+        columns, rows = found
+        again = np.flatnonzero(near)
+        if again.size:
+            v, u = np.divmod(again, self.shape[1])
+            x, y = self._coordinates(file.crs, self.left + u + 0.5, self.top + v + 0.5)
+            exact = pixels(file, x - shift, y)
+            columns.flat[again], rows.flat[again] = whole(exact[0], file.width), whole(exact[1], file.height)
+        if ranges[0][0] >= 0 and ranges[0][1] <= file.width and ranges[1][0] >= 0 and ranges[1][1] <= file.height:
+            return Located(rows, columns, None, self.shape, factor, (*ranges[1], *ranges[0]))
+        return checked(file, rows, columns, self.shape, factor)
 
 
-def pixels(file: RasterFile, x: Floats, y: Floats) -> tuple[Floats, Floats]:
+def interpolated(nodes: Floats, shape: tuple[int, int], spacing: int) -> NDArray[np.float32]:
+    """Values between nodes that lie `spacing` apart in both directions, linearly, in single precision."""
+    height, width = shape
+    part = np.arange(spacing) / spacing
+    down = nodes[:-1, np.newaxis] + np.diff(nodes, axis=0)[:, np.newaxis] * part[:, np.newaxis]
+    down = down.reshape(-1, nodes.shape[1])[:height].astype(np.float32)
+    values: Any = np.diff(down, axis=1)[..., np.newaxis] * part.astype(np.float32)
+    values += down[:, :-1, np.newaxis]
+    inner: NDArray[np.float32] = values.reshape(height, -1)[:, :width]
+    return inner
+
+
+def clipped(nodes: Floats, shape: tuple[int, int], spacing: int) -> Floats:
+    """Nodes with the last ones moved to where the last centres are: all values between lie between theirs."""
+    for axis in (0, 1):
+        last, part = divmod(shape[axis] - 1, spacing)
+        inner = np.take(nodes, range(last + 1), axis)
+        end = np.take(nodes, [last], axis) * (1 - part / spacing) + np.take(nodes, [last + 1], axis) * (part / spacing)
+        nodes = np.concatenate([inner, end], axis)
+    return nodes
+
+
+def bend(nodes: Floats) -> float:
+    """Four times the error of interpolating between nodes of a smooth function, in both directions together."""
+    return sum(
+        float(np.abs(np.diff(nodes, 2, axis=axis)).max(initial=0.0)) / 2 for axis in (0, 1) if nodes.shape[axis] > 2
+    )
+
+
+def pixels(file: RasterFile, x: Floats, y: Floats) -> Pixels:
     """Columns and rows, with fractions, of coordinates in the file's CRS."""
     a, b, c, d, e, f = file.transform
     # From the corner first: the inverse transform would subtract large numbers.
@@ -190,18 +216,59 @@ def pixels(file: RasterFile, x: Floats, y: Floats) -> tuple[Floats, Floats]:
         return (e * dx - b * dy) / area, (a * dy - d * dx) / area
 
 
-def found(file: RasterFile, columns: Floats, rows: Floats, factor: float) -> Found:
-    """Whole columns and rows, and which of them the file has."""
-    known = np.isfinite(columns) & np.isfinite(rows)
-    if not known.all():
-        columns, rows = np.where(known, columns, -1.0), np.where(known, rows, -1.0)
-    column = np.floor(np.clip(columns + EDGE, -1, file.width)).astype(np.intp)
-    row = np.floor(np.clip(rows + EDGE, -1, file.height)).astype(np.intp)
-    inside = (column >= 0) & (column < file.width) & (row >= 0) & (row < file.height)
-    return Found(row, column, inside, factor)
+def whole(values: Floats, size: int) -> NDArray[np.int32]:
+    """The number of the row or column, of `size`, that a place lies in; -1 or `size` outside of the file."""
+    known = np.where(np.isfinite(values), values, -1.0)
+    return np.floor(np.clip(known + EDGE, -1, size)).astype(np.int32)
 
 
-def at_points(file: RasterFile, x: Floats, y: Floats) -> Found:
-    """The pixels of a file under single points of its CRS, as a grid of one row."""
+def certainly_outside(file: RasterFile, nodes: Pixels) -> bool:
+    """Whether the file has none of the pixels between nodes, nor what sticks out between these a little."""
+    for along, size in zip(nodes, (file.width, file.height), strict=True):
+        low, high = float(along.min()), float(along.max())
+        room = 0.1 * (high - low) + 2 * bend(along) + 1
+        if high + room < 0 or low - room > size:
+            return True
+    return False
+
+
+def pixel_ratio(places: Pixels, spacing: int) -> float:
+    """How many pixels of the file a pixel of the grid is wide, or high where that is less; 1 where it is not known."""
+    lengths = []
+    for axis in (1, 0):
+        if places[0].shape[axis] > 1:
+            with np.errstate(invalid="ignore"):
+                apart = np.hypot(*(np.diff(along, axis=axis) for along in places)) / spacing
+            apart = apart[np.isfinite(apart)]
+            lengths += [float(np.median(apart))] if apart.size else []
+    return min(lengths, default=1.0)
+
+
+def located(file: RasterFile, columns: Floats, rows: Floats, factor: float) -> Located | None:
+    shape = (columns.shape[0], columns.shape[1])
+    return checked(file, whole(rows, file.height), whole(columns, file.width), shape, factor)
+
+
+def checked(
+    file: RasterFile, rows: NDArray[np.int32], columns: NDArray[np.int32], shape: tuple[int, int], factor: float
+) -> Located | None:
+    """Rows and columns with which of them the file has; None where it has none."""
+    parts = list(outside(rows, file.height)) + list(outside(columns, file.width))
+    if not parts:
+        return Located(rows, columns, None, shape, factor)
+    inside = np.ones(shape, bool)
+    for part in parts:
+        inside &= ~part
+    return Located(rows, columns, inside, shape, factor) if inside.any() else None
+
+
+def outside(numbers: NDArray[np.int32], size: int) -> Iterator[NDArray[np.bool_]]:
+    """Which are no number of a row or column; nothing where all are."""
+    if numbers.size and (numbers.min() < 0 or numbers.max() >= size):
+        yield (numbers < 0) | (numbers >= size)
+
+
+def at_points(file: RasterFile, x: Floats, y: Floats) -> Located | None:
+    """The pixels of a file under single points of its CRS, as a grid of one row; None where it has none."""
     columns, rows = pixels(file, np.atleast_2d(x), np.atleast_2d(y))
-    return found(file, columns, rows, 1.0)
+    return located(file, columns, rows, 1.0)

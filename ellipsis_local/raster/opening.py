@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import contextlib
+import uuid
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from ellipsis_local.errors import LayerError
 from ellipsis_local.formats.safety import HEADS, MEMBERS
+from ellipsis_local.gdal_errors import reading
+from ellipsis_local.raster.formats import OTHER_DRIVERS
 
-__all__ = ["OPTIONS", "opened"]
+__all__ = [
+    "OPTIONS", "any_raster", "block_cache", "crs_of", "driver_of", "is_dataset", "open_dataset", "opened", "read_pages",
+]  # fmt: skip
 
 OPTIONS: dict[str, Any] = {
     # A truncated JPEG is otherwise grey and no error; a mask of an object we write stays inside the file.
@@ -25,17 +30,20 @@ OPTIONS: dict[str, Any] = {
     "GDAL_VRT_ENABLE_PYTHON": False,
 }
 VSIZIP = "/vsizip/"
-# What is opened besides those that `screening.HEADS` recognises. Not what takes any text for a grid (XYZ).
-OTHERS = {
-    "VRT", "netCDF", "ENVI", "EHdr", "ERS", "SRTMHGT", "USGSDEM", "GSAG", "GSBG", "GS7BG", "SAGA", "RST", "PCIDSK",
-    "RMF", "RRASTER", "ILWIS",
-}  # fmt: skip
 BESIDE = ":::BASE:::"
 
 
 @contextlib.contextmanager
 def opened(location: str | Path, *, contained: bool = False, **options: Any) -> Iterator[Any]:
-    """A rasterio dataset, open for reading, without a warning.
+    """A rasterio dataset, open for reading in an environment of its own; see `open_dataset`."""
+    import rasterio
+
+    with rasterio.Env(**OPTIONS), open_dataset(location, contained=contained, **options) as dataset:
+        yield dataset
+
+
+def open_dataset(location: str | Path, *, contained: bool = False, **options: Any) -> Any:
+    """A rasterio dataset; the caller has OPTIONS set, and closes it.
 
     `contained`: what is in the file, or in the zip that it lies in, and nothing else; LayerError where it refers to
     more. Files that are uploaded have no business with others of this machine.
@@ -51,13 +59,83 @@ def opened(location: str | Path, *, contained: bool = False, **options: Any) -> 
             f"{', '.join(HEADS)}",
             source=location,
         )
-    with rasterio.Env(**OPTIONS), rasterio.open(location, driver=driver, **options) as dataset:
-        if driver is None and dataset.driver not in OTHERS:
+    dataset = rasterio.open(location, driver=driver, **options)
+    try:
+        if driver is None and dataset.driver not in OTHER_DRIVERS:
             raise LayerError(f"{location} is {dataset.driver}, which is no layer that is known here", source=location)
         check_overviews(dataset, location, contained)
         if contained:
             check_references(dataset, location)
-        yield dataset
+    except BaseException:
+        dataset.close()
+        raise
+    return dataset
+
+
+def read_pages(data: bytes, shape: tuple[int, int]) -> Any:
+    """The bands of a TIFF in memory, (bands, *shape); some writers make a page of every band.
+
+    LayerError where it is no TIFF of this shape. No other driver reads it: what is no TIFF must not be taken for
+    something that refers to other files.
+    """
+    import numpy as np
+    import rasterio
+    from rasterio.io import MemoryFile
+
+    # A world file beside it, because rasterio warns of pixels that lie nowhere.
+    folder = uuid.uuid4().hex
+    with (
+        reading("it", "cannot be read as a TIFF"),
+        MemoryFile(data, dirname=folder, filename="pages.tif") as memory,
+        MemoryFile(b"2\n0\n0\n-2\n0\n0\n", dirname=folder, filename="pages.tfw"),
+    ):
+        with memory.open(driver="GTiff") as dataset:
+            if dataset.shape != shape:
+                raise LayerError(f"{dataset.height} × {dataset.width} pixels instead of {shape[0]} × {shape[1]}")
+            pages = [name for name in dataset.subdatasets if name.startswith("GTIFF_DIR:")]
+            if not pages or dataset.count != 1:
+                return dataset.read()
+        with contextlib.ExitStack() as stack:
+            found = [stack.enter_context(rasterio.open(name)) for name in pages]
+            if any(page.shape != shape or page.count != 1 for page in found):
+                raise LayerError("its pages differ in size")
+            return np.stack([page.read(1) for page in found])
+
+
+@contextlib.contextmanager
+def any_raster(source: Any) -> Iterator[Any]:
+    """A rasterio dataset of the user's own: a path, or the bytes of a file. LayerError where it cannot be read."""
+    import rasterio
+    from rasterio.io import MemoryFile
+
+    with reading("it"), contextlib.ExitStack() as stack:
+        if isinstance(source, bytes):
+            yield stack.enter_context(stack.enter_context(MemoryFile(source)).open())
+        else:
+            yield stack.enter_context(rasterio.open(source))
+
+
+def is_dataset(value: Any) -> bool:
+    """Whether it is a rasterio dataset that can be read."""
+    from rasterio.io import DatasetReader, DatasetWriter
+
+    return isinstance(value, DatasetReader) and not isinstance(value, DatasetWriter)
+
+
+def crs_of(value: Any) -> Any:
+    """rasterio's CRS of whatever says one; LayerError where it says none."""
+    from rasterio.crs import CRS
+
+    known = value if isinstance(value, str | int | dict) or not hasattr(value, "to_wkt") else value.to_wkt()
+    with reading("the CRS"):
+        return CRS.from_user_input(known)
+
+
+def block_cache(size: int) -> Any:
+    """An environment of GDAL that keeps so many bytes of decoded blocks."""
+    import rasterio
+
+    return rasterio.Env(GDAL_CACHEMAX=size, GDAL_DISABLE_READDIR_ON_OPEN="FALSE")
 
 
 def driver_of(location: str) -> str | None:

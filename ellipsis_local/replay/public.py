@@ -8,8 +8,8 @@ from typing import Any
 from ellipsis_local import arguments
 from ellipsis_local.emulator import current_emulator
 from ellipsis_local.errors import ArgumentError
-from ellipsis_local.replay.given import Partition, partition_of
-from ellipsis_local.replay.running import run_here, run_inside, value_of
+from ellipsis_local.nodes import node_error
+from ellipsis_local.replay.rerun import Partition, params_of, partition_of, run_here, run_inside, value_of
 
 __all__ = ["inputs", "replay"]
 
@@ -72,7 +72,7 @@ def replay(
     else:
         outcome, large = run_inside(emulator, partition, f, pdb=arguments.boolean("pdb", pdb))
     if outcome.state == "failed":
-        raise outcome.error(partition.record.id)
+        raise node_error(partition.record.id, outcome)
     return value_of(outcome, large)
 
 
@@ -90,17 +90,16 @@ def inputs(compute_id: str, node: int) -> dict[str, Any]:
     -------
     dict
         Per timestamp id a raster ``{'raster': ndarray (bands, height, width), 'transform': Affine, 'extent': {'xMin',
-        'xMax', 'yMin', 'yMax'}, 'crs', 'nodata'}`` or a vector's GeoDataFrame, per file's path id a BytesIO. Fresh on
-        each call: nothing that is done to it reaches the store, the node, or the next call. In this process a frame
-        answers ``['vector']``, as a node's does, until it is garbage.
+        'xMax', 'yMin', 'yMax'}, 'crs', 'nodata'}``, with ``'mask'`` (bool, True where a pixel is valid) where its layer
+        has one, or a vector's GeoDataFrame, per file's path id a BytesIO. Fresh on each call: nothing that is done to
+        it reaches the store, the node, or the next call. In this process a frame answers ``['vector']``, as a node's
+        does, until it is garbage.
 
     Raises
     ------
     NotFoundError, ArgumentError, ComputeStateError, PartitionError
         As `replay`.
     """
-    from ellipsis_local.replay.here import params_of
-
     return params_of(_partition(compute_id, node))
 
 

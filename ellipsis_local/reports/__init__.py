@@ -3,7 +3,7 @@
 facts          read from the record, the log and the cut
 findings       the rules: what they say, and why
 summary        the object that `ellipsis_local.report` returns: dict, table, page
-page, map      the page as HTML, its map as SVG
+page           the page as HTML, with a map as SVG
 """
 
 from __future__ import annotations

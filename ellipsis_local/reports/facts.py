@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import psutil
 
@@ -17,6 +17,7 @@ from ellipsis_local.processes import available_cores
 if TYPE_CHECKING:
     from ellipsis_local.computes.records import NodeRecord, Record
     from ellipsis_local.emulator import Emulator
+    from ellipsis_local.partitions import Part
 
 __all__ = ["Facts", "Machine", "NodeFacts", "imbalance", "read_facts"]
 
@@ -99,7 +100,9 @@ def imbalance(values: Sequence[float | None]) -> float | None:
 def read_facts(emulator: Emulator, record: Record) -> Facts:
     """Gather them; nothing is run or made."""
     spec = record.spec
-    parts = _parts(emulator, spec)
+    # Where the cut is still there.
+    found = None if spec.cut is None else emulator.partitions.find(spec.cut)
+    parts = () if found is None else found.parts
     lines = Counter(_logged(emulator.home.compute(record.id) / "log.jsonl", record.executions))
     nodes = emulator.computes.records.nodes(record.id)
     settings = emulator.settings
@@ -110,27 +113,19 @@ def read_facts(emulator: Emulator, record: Record) -> Facts:
         status=record.status,
         message=record.message,
         execution=record.executions,
-        crs=(spec["cut"] or {}).get("crs"),
-        large=bool(spec["largeResult"]),
-        layers=bool(spec["layers"]),
+        crs=None if spec.cut is None else spec.cut.crs,
+        large=spec.request.large_result,
+        layers=bool(spec.request.layers),
         most_nodes=settings.max_nodes,
         machine=machine,
         nodes=tuple(_node(node, lines[node.node], parts[node.node] if parts else None) for node in nodes),
     )
 
 
-def _parts(emulator: Emulator, spec: dict[str, Any]) -> Sequence[Sequence[dict[str, Any]]]:
-    """Per node its parts, where the cut is still there."""
-    from ellipsis_local.partitions import CutRequest
-
-    found = None if spec["cut"] is None else emulator.partitions.find(CutRequest.from_json(spec["cut"]))
-    return () if found is None else found.parts
-
-
-def _node(node: NodeRecord, lines: int, parts: Sequence[dict[str, Any]] | None) -> NodeFacts:
+def _node(node: NodeRecord, lines: int, parts: Sequence[Part] | None) -> NodeFacts:
     outcome = node.outcome
-    rasters = [part["shape"] for part in parts or () if part["type"] == "raster"]
-    vectors = [part["rows"] for part in parts or () if part["type"] == "vector"]
+    rasters = [part.shape for part in parts or () if part.type == "raster"]
+    vectors = [part.rows for part in parts or () if part.type == "vector"]
     failed = outcome is not None and outcome.state == "failed"
     return NodeFacts(
         node=node.node,

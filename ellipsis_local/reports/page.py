@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from ellipsis_local.reports.facts import NodeFacts
 from ellipsis_local.reports.findings import Finding
-from ellipsis_local.reports.map import partition_map
 from ellipsis_local.reports.texts import COLUMNS, cells, crs_name, escaped
 
 if TYPE_CHECKING:
@@ -36,6 +38,18 @@ STYLE = """
 .ellipsis-report svg .cell { stroke: var(--back); stroke-width: 1.5; }
 .ellipsis-report svg .bar { stroke: var(--text); fill: none; stroke-width: 1.5; }
 """
+SIZE = (720.0, 460.0)
+"""Largest width and height of the map, in CSS pixels."""
+MARGIN = 8.0
+LEGEND = 44.0
+RAMP = ((253, 231, 37), (94, 201, 98), (33, 145, 140), (59, 82, 139), (68, 1, 84))
+"""Viridis, from short to long: even steps for the eye, also for one that does not tell red from green."""
+FAILED = (200, 30, 45)
+UNKNOWN = (150, 150, 150)
+EVEN = 0.179
+"""The luminance on which black and white have the same contrast, 4.6 : 1."""
+LETTER = 7.2
+"""Width of a letter at the font's size, so that labels stay in their cells."""
 PAGE = """<!DOCTYPE html>
 <html lang="en" xmlns="http://www.w3.org/1999/xhtml">
 <head>
@@ -116,3 +130,115 @@ def _failures(report: Report) -> str:
         for node in report.facts.failed
     )
     return f"<h2>Failures</h2>{failed}" if failed else ""
+
+
+# --- the map: partitions to scale as SVG, coloured by seconds, readable in dark and light -----------------------------
+
+
+def partition_map(nodes: Sequence[NodeFacts], crs: str | None) -> str:
+    """The map as one svg element; empty where no node has an extent."""
+    drawn = [node for node in nodes if node.extent is not None and all(map(math.isfinite, node.extent.values()))]
+    if not drawn:
+        return ""
+    extents = [node.extent for node in drawn if node.extent is not None]
+    x_min, x_max = min(e["xMin"] for e in extents), max(e["xMax"] for e in extents)
+    y_min, y_max = min(e["yMin"] for e in extents), max(e["yMax"] for e in extents)
+    width, height = x_max - x_min, y_max - y_min
+    # Points on one line, or a single one, have an extent without an area.
+    scale = min(SIZE[0] / width if width > 0 else math.inf, SIZE[1] / height if height > 0 else math.inf)
+    scale = scale if math.isfinite(scale) else 1.0
+    wide, high = max(width * scale, 24.0), max(height * scale, 24.0)
+    longest = max((node.seconds for node in drawn if node.seconds is not None), default=None)
+    name = escaped(f"Map of {len(drawn)} partitions in {crs_name(crs)}, coloured by seconds")
+    box = f"0 0 {max(wide, 320) + 2 * MARGIN:.1f} {high + 2 * MARGIN + LEGEND:.1f}"
+    parts = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" role="img" aria-label="{name}" viewBox="{box}">',
+        f"<title>{name}</title>",
+        f"<desc>{escaped(_description(drawn))}</desc>",
+    ]
+    for node in drawn:
+        e = node.extent
+        assert e is not None  # noqa: S101
+        x, y = MARGIN + (e["xMin"] - x_min) * scale, MARGIN + (y_max - e["yMax"]) * scale
+        w, h = max((e["xMax"] - e["xMin"]) * scale, 1.0), max((e["yMax"] - e["yMin"]) * scale, 1.0)
+        parts.append(_cell(node, x, y, w if width > 0 else wide, h if height > 0 else high, longest))
+    parts.append(_legend(high + 2 * MARGIN, longest, scale, crs))
+    return "\n".join([*parts, "</svg>"])
+
+
+def _description(nodes: Sequence[NodeFacts]) -> str:
+    return "; ".join(f"node {node.node}: {_told(node)}" for node in nodes[:200])
+
+
+def _told(node: NodeFacts) -> str:
+    if node.failure is not None:
+        return f"failed ({node.failure})"
+    return node.state if node.seconds is None else f"{node.seconds:.2f} s"
+
+
+def _cell(node: NodeFacts, x: float, y: float, w: float, h: float, longest: float | None) -> str:
+    colour = _colour(node, longest)
+    text = "#000" if _luminance(colour) > EVEN else "#fff"
+    labels = [f"{node.node}", _told(node)]
+    label = ""
+    if h >= 34 and w >= LETTER * max(map(len, labels)):
+        middle = f'x="{x + w / 2:.1f}" text-anchor="middle" fill="{text}"'
+        label = (
+            f'<text {middle} y="{y + h / 2 - 3:.1f}" font-weight="bold">{labels[0]}</text>'
+            f'<text {middle} y="{y + h / 2 + 13:.1f}">{escaped(labels[1])}</text>'
+        )
+    elif h >= 14 and w >= LETTER * len(labels[0]):
+        middle = f'x="{x + w / 2:.1f}" y="{y + h / 2 + 4:.1f}" text-anchor="middle" fill="{text}"'
+        label = f"<text {middle}>{labels[0]}</text>"
+    dashed = ' stroke-dasharray="4 3"' if node.failure is not None else ""
+    return (
+        f'<g><title>node {node.node}: {escaped(_told(node))}</title><rect x="{x:.1f}" y="{y:.1f}" width="{w:.1f}" '
+        f'height="{h:.1f}" fill="{_hex(colour)}" class="cell"{dashed}/>{label}</g>'
+    )
+
+
+def _legend(top: float, longest: float | None, scale: float, crs: str | None) -> str:
+    """The ramp from no time to the longest, and a bar of a round length."""
+    parts = []
+    if longest is not None:
+        for step in range(20):
+            x = MARGIN + step * 6
+            parts.append(f'<rect x="{x:.1f}" y="{top:.1f}" width="6.5" height="10" fill="{_hex(_ramp(step / 19))}"/>')
+        parts.append(f'<text x="{MARGIN}" y="{top + 24:.1f}" class="plain">0 s</text>')
+        parts.append(
+            f'<text x="{MARGIN + 120}" y="{top + 24:.1f}" text-anchor="end" class="plain">{longest:.2f} s</text>'
+        )
+    length = 10.0 ** math.floor(math.log10(120 / scale))
+    length *= 5 if length * scale * 5 <= 120 else 2 if length * scale * 2 <= 120 else 1
+    left, right = MARGIN + 150, MARGIN + 150 + length * scale
+    parts.append(
+        f'<path d="M{left:.1f} {top + 2:.1f}v8H{right:.1f}v-8" class="bar"/>'
+        f'<text x="{left:.1f}" y="{top + 24:.1f}" class="plain">{length:,g} units of {escaped(crs_name(crs))}</text>'
+    )
+    return "".join(parts)
+
+
+def _colour(node: NodeFacts, longest: float | None) -> tuple[int, int, int]:
+    if node.failure is not None:
+        return FAILED
+    if node.seconds is None or longest is None:
+        return UNKNOWN
+    return _ramp(node.seconds / longest if longest > 0 else 0.0)
+
+
+def _ramp(share: float) -> tuple[int, int, int]:
+    place = min(max(share, 0.0), 1.0) * (len(RAMP) - 1)
+    low = min(int(place), len(RAMP) - 2)
+    first, second, part = RAMP[low], RAMP[low + 1], place - low
+    red, green, blue = (round(a + (b - a) * part) for a, b in zip(first, second, strict=True))
+    return red, green, blue
+
+
+def _hex(colour: tuple[int, int, int]) -> str:
+    return "#" + "".join(f"{channel:02x}" for channel in colour)
+
+
+def _luminance(colour: tuple[int, int, int]) -> float:
+    """Relative luminance as WCAG has it, so that text on the colour can be read."""
+    linear = [c / 255 / 12.92 if c <= 10 else ((c / 255 + 0.055) / 1.055) ** 2.4 for c in colour]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]

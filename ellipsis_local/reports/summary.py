@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -108,7 +109,7 @@ class Report:
         return f"What would fit: {', '.join(told)}" if told else ""
 
     def lines(self) -> list[str]:
-        """What is told below the table."""
+        """The text below the table."""
         told = [self.totals(), *(f"{one.level}: {one.text}" for one in self.findings), self.advice()]
         return [line for line in told if line]
 
@@ -161,16 +162,7 @@ class Report:
 
 
 def _node_dict(node: NodeFacts) -> dict[str, Any]:
-    return {
-        "node": node.node,
-        "state": node.state,
-        "extent": node.extent,
-        "seconds": node.seconds,
-        "peakMemory": node.peak_memory,
-        "resultSize": node.result_size,
-        "logLines": node.log_lines,
-        "pixels": node.pixels,
-        "features": node.features,
-        "failure": node.failure,
-        "text": node.text,
-    }
+    """Its fields, named as the service names such things: ``peakMemory``; whether it was uploaded is left out."""
+    named = {re.sub("_(.)", lambda match: match[1].upper(), name): value for name, value in vars(node).items()}
+    del named["upload"]
+    return named

@@ -7,7 +7,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 from fastapi import APIRouter, FastAPI, Response
 
-from ellipsis_local.computes.wire import WireAnswers
+from ellipsis_local.computes.compute_json import WireAnswers
 from ellipsis_local.emulator import Emulator
 from ellipsis_local.server.document import honest
 from ellipsis_local.server.faults import add_faults

@@ -10,7 +10,7 @@ from fastapi import Depends, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from ellipsis_local.accounts import User
-from ellipsis_local.computes.wire import WireAnswers
+from ellipsis_local.computes.compute_json import WireAnswers
 from ellipsis_local.drive import Drive
 from ellipsis_local.drive.drive import LayerType
 from ellipsis_local.emulator import Emulator

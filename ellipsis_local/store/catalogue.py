@@ -7,7 +7,6 @@ import json
 import sqlite3
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
 
@@ -299,7 +298,7 @@ class Catalogue:
             )[0]
             start = (low or 0) - len(rows) if beneath else (high if high is not None else -1) + 1
             for position, row in enumerate(rows, start=start):
-                detail = None if row.detail is None else json.dumps(asdict(row.detail))
+                detail = None if row.detail is None else json.dumps(row.detail.to_json())
                 connection.execute(
                     "INSERT INTO files (id, path_id, timestamp_id, position, name, main, parts, size, format, content, "
                     "created, detail, options) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
@@ -342,7 +341,7 @@ class Catalogue:
         """Let a file of the same id be another one; False where it is gone, or its content is not `former` any more."""
         values = (
             row.name, row.main, json.dumps(row.parts), row.size, row.format, row.content,
-            None if row.detail is None else json.dumps(asdict(row.detail)), json.dumps(row.options), row.id, former,
+            None if row.detail is None else json.dumps(row.detail.to_json()), json.dumps(row.options), row.id, former,
         )  # fmt: skip
         with self.transaction() as connection:
             changed = connection.execute(

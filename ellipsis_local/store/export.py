@@ -13,7 +13,8 @@ from typing import Any
 
 from ellipsis_local.errors import ArgumentError, LayerError, StoreError
 from ellipsis_local.gdal_errors import reading, writing
-from ellipsis_local.raster import mosaic
+from ellipsis_local.raster.files import extent_of
+from ellipsis_local.raster.write import write_mosaic
 from ellipsis_local.types import RasterFile, StoredFile, Timestamp
 from ellipsis_local.vector import files as vectors
 from ellipsis_local.vector import frames
@@ -48,7 +49,7 @@ def checked_target(target: Any) -> Path:
 @contextlib.contextmanager
 def beside(target: Path) -> Iterator[Path]:
     """A temporary folder next to `target`; what is in it at the end replaces what is there, `target` itself last."""
-    with writing(target, hush=False):
+    with writing(target):
         folder = Path(tempfile.mkdtemp(prefix=".new-", dir=target.parent))
         try:
             yield folder
@@ -100,7 +101,7 @@ def export(timestamp: Timestamp, target: Any) -> Path:
         if only is not None and suffix in own and as_given(only):
             copy_parts(only, folder / path.name)
         elif timestamp.type == "raster":
-            mosaic.write(timestamp.rasters, folder / path.name)
+            write_mosaic(timestamp.rasters, folder / path.name)
         else:
             write_vector(timestamp, folder / path.name, suffix)
     return path
@@ -189,7 +190,7 @@ def file_footprint(file: StoredFile) -> Any:
 
     detail = file.detail
     if isinstance(detail, RasterFile):
-        return to_wgs84(detail.crs, mosaic.extent_of(detail), file.name)
+        return to_wgs84(detail.crs, extent_of(detail), file.name)
     extent = None if detail is None else detail.extent
     if detail is None or extent is None:
         return shapely.Polygon()

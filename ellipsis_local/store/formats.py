@@ -22,8 +22,9 @@ from ellipsis_local.formats.safety import (
 )
 from ellipsis_local.formats.tiff import check_whole, is_tiff
 from ellipsis_local.gdal_errors import reading
+from ellipsis_local.raster.formats import ALIASES, SUFFIXES
 
-__all__ = ["FORMATS", "LAYER_SUFFIXES", "SUPPORTED", "Found", "detect", "format_suffix"]
+__all__ = ["FORMATS", "LAYER_SUFFIXES", "SUPPORTED", "Found", "detect", "format_suffix", "unknown"]
 
 Kind = Literal["raster", "vector"]
 
@@ -32,25 +33,14 @@ SUPPORTED = (
     "vectors: GeoPackage, GeoJSON, Shapefile (also zipped), FlatGeobuf, GeoParquet"
 )
 VECTOR_SUFFIXES = {".gpkg", ".geojson", ".json", ".shp", ".fgb", ".parquet", ".geoparquet", ".zip"}
-RASTER_SUFFIXES = {
-    ".tif", ".tiff", ".gtiff", ".vrt", ".jp2", ".j2k", ".png", ".jpg", ".jpeg", ".webp", ".asc", ".img", ".bil",
-    ".bip", ".bsq", ".dat", ".hgt", ".dem", ".nc",
-}  # fmt: skip
-LAYER_SUFFIXES = VECTOR_SUFFIXES | RASTER_SUFFIXES
+LAYER_SUFFIXES = VECTOR_SUFFIXES | SUFFIXES
 # The names that the client's `fileFormat` may have: what they mean here, and the suffix of a file without one.
 FORMATS: dict[str, tuple[str, str]] = {
-    "tif": ("tif", ".tif"), "tiff": ("tif", ".tif"), "geotiff": ("tif", ".tif"), "gtiff": ("tif", ".tif"),
-    "cog": ("tif", ".tif"), "jp2": ("jp2", ".jp2"), "jpeg2000": ("jp2", ".jp2"), "png": ("png", ".png"),
-    "jpg": ("jpg", ".jpg"), "jpeg": ("jpg", ".jpg"), "asc": ("asc", ".asc"), "img": ("img", ".img"),
-    "webp": ("webp", ".webp"), "vrt": ("vrt", ".vrt"), "nc": ("nc", ".nc"),
+    **ALIASES,
     "gpkg": ("gpkg", ".gpkg"), "geopackage": ("gpkg", ".gpkg"), "geojson": ("geojson", ".geojson"),
     "json": ("geojson", ".geojson"), "shp": ("shp", ".shp"), "shapefile": ("shp", ".shp"), "zip": ("zip", ".zip"),
     "fgb": ("fgb", ".fgb"), "flatgeobuf": ("fgb", ".fgb"), "parquet": ("parquet", ".parquet"),
     "geoparquet": ("parquet", ".parquet"),
-}  # fmt: skip
-DRIVER_FORMATS = {
-    "GTiff": "tif", "COG": "tif", "JP2OpenJPEG": "jp2", "PNG": "png", "JPEG": "jpg", "WEBP": "webp", "VRT": "vrt",
-    "AAIGrid": "asc", "HFA": "img", "netCDF": "nc", "GPKG": "gpkg",
 }  # fmt: skip
 
 
@@ -60,7 +50,7 @@ class Found:
 
     kind: Kind
     format: str
-    """A value of FORMATS, or the driver's name in lower case."""
+    """A value of FORMATS; empty for a raster that only GDAL can tell."""
     member: str | None = None
     """The layer's main file inside a zip."""
 
@@ -112,7 +102,8 @@ def detect(path: Path, kind: Kind | None = None, layer: str | None = None, *, co
             head = file.read(512)
     found = by_content(path, head, kind, layer, contained)
     if kind is not None and found.kind != kind:
-        raise LayerError(f"{path} is a {found.kind} ({found.format}), not a {kind}", source=str(path))
+        what = f"{found.kind} ({found.format})" if found.format else found.kind
+        raise LayerError(f"{path} is a {what}, not a {kind}", source=str(path))
     return found
 
 
@@ -144,7 +135,12 @@ def by_content(path: Path, head: bytes, kind: Kind | None, layer: str | None, co
     if text.startswith((b"{", b"<")) and not text.startswith(b"<VRTDataset"):
         # Such a file may send GDAL to the network (WMS, STAC), so it is not even opened.
         raise unknown(path)
-    return Found("raster", raster_format(path, contained))
+    if contained and is_hdf5(path):
+        raise LayerError(
+            f"{path} is HDF5, as netCDF-4 is, which may take its pixels from other files; convert it to GeoTIFF",
+            source=str(path),
+        )
+    return Found("raster", "")
 
 
 def geopackage_kind(path: Path, kind: Kind | None) -> Kind:
@@ -172,24 +168,6 @@ def is_geojson(path: Path) -> bool:
         except (DataSourceError, DataLayerError):
             # Broken JSON with the right name gets the parser's own message later.
             return path.suffix.lower() == ".geojson"
-
-
-def raster_format(path: Path, contained: bool) -> str:
-    from ellipsis_local.raster.opening import opened
-
-    if contained and is_hdf5(path):
-        raise LayerError(
-            f"{path} is HDF5, as netCDF-4 is, which may take its pixels from other files; convert it to GeoTIFF",
-            source=str(path),
-        )
-    try:
-        with reading(path), opened(path, contained=contained) as dataset:
-            driver = str(dataset.driver)
-    except LayerError as error:
-        if path.suffix.lower() in RASTER_SUFFIXES:
-            raise
-        raise unknown(path) from error
-    return DRIVER_FORMATS.get(driver, driver.lower())
 
 
 def is_hdf5(path: Path) -> bool:

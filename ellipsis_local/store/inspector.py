@@ -93,6 +93,8 @@ def look(question: dict[str, Any]) -> tuple[Any, Any]:
         parcel = file_parcel(
             alone, True, question["kind"], Overrides(**question["overrides"]), question["name"], question["format"]
         )
+        if parcel.seen is not None:
+            return parcel, parcel.seen
         alone = alone.rename(folder / parcel.main)
         return parcel, parcel.inspect(folder, parcel.main, "")
     finally:

@@ -18,7 +18,6 @@ import tempfile
 import threading
 import time
 from collections.abc import Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import IO, Any
 
@@ -236,5 +235,5 @@ def unpacked(error: Mapping[str, Any]) -> EllipsisLocalError:
 def as_answer(parcel: FileParcel, detail: Any, notices: list[str]) -> dict[str, Any]:
     return {
         "found": [parcel.found.kind, parcel.found.format, parcel.found.member],
-        "detail": asdict(detail), "notices": notices,
+        "detail": detail.to_json(), "notices": notices,
     }  # fmt: skip

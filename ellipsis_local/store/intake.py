@@ -18,7 +18,7 @@ from typing import Any, BinaryIO
 from ellipsis_local.errors import ArgumentError, LayerError, StoreError
 from ellipsis_local.gdal_errors import naming, reading, shown_name, writing
 from ellipsis_local.home import Home
-from ellipsis_local.raster import files as rasters
+from ellipsis_local.raster.files import raster_array
 from ellipsis_local.store import formats
 from ellipsis_local.store.inspectors import Inspectors
 from ellipsis_local.store.parcels import (
@@ -74,7 +74,7 @@ class Intake:
         if isinstance(source, Mapping) or is_frame(source):
             made: Parcel
             if isinstance(source, Mapping):
-                made = ArrayParcel(rasters.array_source(source, epsg=overrides.epsg, nodata=overrides.nodata))
+                made = ArrayParcel(raster_array(source, epsg=overrides.epsg, nodata=overrides.nodata))
             else:
                 made = FrameParcel(frames.checked_frame(source, epsg=overrides.epsg))
             if kind is not None and made.kind != kind:
@@ -142,7 +142,7 @@ class Intake:
                     progress(f"adding {parcel.name}")
                 file_id = self._new_id()
                 with (
-                    writing(self.home.layers, hush=False),
+                    writing(self.home.layers),
                     self.home.publish(self.home.layers / file_id) as draft,
                 ):
                     with naming(shown_name(parcel.name), self.home.layers, *parcel_files(parcel, draft)):

@@ -9,14 +9,17 @@ import contextlib
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
 from ellipsis_local.errors import ArgumentError, LayerError
 from ellipsis_local.gdal_errors import reading, shown_name, writing
-from ellipsis_local.raster import files as rasters
+from ellipsis_local.raster.files import RasterArray
+from ellipsis_local.raster.files import inspect as inspect_raster
+from ellipsis_local.raster.formats import SUFFIXES, format_of
+from ellipsis_local.raster.write import can_be_tagged, convert, write_array
 from ellipsis_local.store import formats
 from ellipsis_local.store.records import FileRow
 from ellipsis_local.types import RasterFile, VectorFile
@@ -100,7 +103,11 @@ class FileParcel:
     ours: bool = False
     """Whether `path` is a temporary file of ours, to be moved instead of copied."""
     seen: RasterFile | VectorFile | None = None
-    """What another process saw in it (`ellipsis_local.store.inspectors`): it is not opened here then."""
+    """What was found in it, maybe by another process (`ellipsis_local.store.inspectors`): it is not opened again."""
+    state: tuple[tuple[int, int], ...] = ()
+    """Size and time of each part when it was looked at."""
+    source: str = ""
+    """What rasterio opens, of a raster."""
 
     @property
     def kind(self) -> formats.Kind:
@@ -133,13 +140,15 @@ class FileParcel:
         main = self.main
         if self.converted:
             content = self.content()
-            rasters.convert(rasters.subdataset(self.path, self.overrides.layer), folder / main)
+            convert(self.source, folder / main)
         else:
             names = {part: part.name for part in self.parts} | {self.path: main}
             hashes = {part: hashed_copy(part, folder / names[part], move=self.ours) for part in self.parts}
             content = combined(
                 self.kind, {self.role(part): value for part, value in hashes.items()}, self.overrides.given()
             )
+        if self.state and self.state != state_of(self.parts):
+            raise LayerError(f"{self.path} was changed while it was being added; add it again", source=str(self.path))
         detail = self.inspect(folder, main, content) if self.seen is None else replace(self.seen, content=content)
         parts = tuple(sorted(one.name for one in folder.iterdir()))
         return FileRow(
@@ -163,18 +172,11 @@ class FileParcel:
             location, layer = f"/vsizip/{path}/{self.found.member}", None
         detail: RasterFile | VectorFile
         if self.kind == "raster":
-            if self.found.member is None and not self.converted:
-                location = rasters.subdataset(path, layer, contained=self.ours)
-            whole = () if self.found.member else tuple(folder.iterdir())
-            detail = rasters.inspect(
-                location,
-                source=source,
-                content=content,
-                epsg=self.overrides.epsg,
-                nodata=self.overrides.nodata,
-                parts=whole,
+            detail = inspect_raster(
+                location, source=source, epsg=self.overrides.epsg, nodata=self.overrides.nodata,
                 contained=self.ours and not self.converted,
-            )
+            ).file  # fmt: skip
+            detail = replace(detail, content=content)
         else:
             detail = vectors.inspect(
                 location, source=source, content=content, epsg=self.overrides.epsg, layer=layer,
@@ -187,7 +189,7 @@ class FileParcel:
 class ArrayParcel:
     """A raster object."""
 
-    source: rasters.ArraySource
+    source: RasterArray
     name: str = "raster.tif"
     kind: formats.Kind = "raster"
 
@@ -196,11 +198,13 @@ class ArrayParcel:
 
     def stage(self, folder: Path, file_id: str) -> FileRow:
         main, content = "raster.tif", self.content()
-        rasters.write_array(folder / main, self.source)
-        detail = rasters.inspect(folder / main, source="the raster object", content=content)
+        write_array(folder / main, self.source)
+        nodata = self.source.nodata
+        detail = inspect_raster(folder / main, source="the raster object", nodata=nodata).file
         size = (folder / main).stat().st_size
-        detail = replace(detail, location=f"{{folder}}/{main}")
-        return FileRow(file_id, self.name, main, (main,), size, "tif", content, detail, {})
+        detail = replace(detail, content=content, location=f"{{folder}}/{main}")
+        given = {} if can_be_tagged(nodata, detail.dtype) else {"nodata": nodata}
+        return FileRow(file_id, self.name, main, (main,), size, "tif", content, detail, given)
 
 
 @dataclass(frozen=True)
@@ -253,14 +257,48 @@ def file_parcel(
     """A layer in a file. `ours`: a temporary file of ours, which came without its surroundings."""
     wanted = None if format is None else formats.known_format(format)
     found = formats.detect(path, kind, overrides.layer, contained=ours)
+    if found.kind == "raster" and found.member is None:
+        return raster_parcel(path, ours, found, overrides, name or path.name, wanted)
     if wanted is not None and wanted != found.format:
         raise LayerError(f"{path}: fileFormat is {format!r} and the content is {found.format}", source=str(path))
     if found.kind == "vector" and overrides.nodata is not None:
         raise ArgumentError("nodata is for rasters; this is a vector", argument="nodata", value=overrides.nodata)
-    if found.format == "shp":
-        parts = vectors.shapefile_parts(path)
-    elif found.kind == "raster" and found.member is None:
-        parts = rasters.files_of(path, contained=ours)
-    else:
-        parts = (path,)
+    parts = vectors.shapefile_parts(path) if found.format == "shp" else (path,)
     return FileParcel(path, name or path.name, found, parts, overrides, ours)
+
+
+def raster_parcel(
+    path: Path, ours: bool, found: formats.Found, overrides: Overrides, name: str, wanted: str | None
+) -> FileParcel:
+    """A raster in a file, looked at where it lies."""
+    state = state_of((path,))
+    try:
+        inspected = inspect_raster(
+            path, source=shown_name(name) if ours else str(path), layer=overrides.layer, epsg=overrides.epsg,
+            nodata=overrides.nodata, contained=ours,
+        )  # fmt: skip
+    except LayerError as error:
+        if found.format or path.suffix.lower() in SUFFIXES or is_looked_into(error):
+            raise
+        raise formats.unknown(path) from error
+    found = replace(found, format=found.format or format_of(inspected.driver))
+    if wanted is not None and wanted != found.format:
+        raise LayerError(f"{path}: fileFormat is {wanted!r} and the content is {found.format}", source=str(path))
+    parcel = FileParcel(path, name, found, inspected.parts, overrides, ours, source=inspected.file.location)
+    if parcel.converted:
+        return parcel
+    location = inspected.file.location.replace(str(path), f"{{folder}}/{parcel.main}")
+    state += state_of(inspected.parts[1:])
+    return replace(parcel, seen=replace(inspected.file, location=location), state=() if ours else state)
+
+
+def is_looked_into(error: LayerError) -> bool:
+    """Whether GDAL opened the file, and it was something in it that could not be used."""
+    return error.__cause__ is None and "is no layer that is known here" not in str(error)
+
+
+def state_of(parts: Sequence[Path]) -> tuple[tuple[int, int], ...]:
+    """Size and time of change of files."""
+    with contextlib.suppress(OSError):
+        return tuple((part.stat().st_size, part.stat().st_mtime_ns) for part in parts)
+    return ()

@@ -11,7 +11,7 @@ from typing import Any, cast
 
 from ellipsis_local.errors import ArgumentError
 from ellipsis_local.ids import from_text
-from ellipsis_local.types import Extent, PathRecord, PathType, RasterFile, StoredFile, VectorFile
+from ellipsis_local.types import PathRecord, PathType, RasterFile, StoredFile, VectorFile
 
 __all__ = ["SCHEMA", "FileRow", "as_json", "checked_name", "detail_of", "path_record", "stored_file"]
 
@@ -103,17 +103,11 @@ def stored_file(row: sqlite3.Row, layers: Path) -> StoredFile:
 
 
 def detail_of(values: dict[str, Any], folder: Path | None) -> RasterFile | VectorFile:
-    """The record that `asdict` and JSON turned into `values`; its location as it is where `folder` is None."""
+    """The record that `to_json` made; its location as it is where `folder` is None."""
     if folder is not None:
         # Once: what follows may be the name of an entry of an archive.
         values["location"] = values["location"].replace("{folder}", str(folder), 1)
-    if "transform" in values:
-        for name in ("transform", "block", "descriptions"):
-            values[name] = tuple(values[name])
-        return RasterFile(**values)
-    values["fields"] = tuple(values["fields"])
-    values["extent"] = None if values["extent"] is None else Extent(*values["extent"])
-    return VectorFile(**values)
+    return RasterFile.from_json(values) if "transform" in values else VectorFile.from_json(values)
 
 
 def path_record(row: sqlite3.Row) -> PathRecord:

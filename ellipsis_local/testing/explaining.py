@@ -117,15 +117,10 @@ def _returned(run: Run, reference: Run) -> Iterator[str]:
 
 def _cells(found: Disagreement, reference: Run) -> Run:
     """The partitions of a run that failed, without its results."""
-    cut = reference.emulator.partitions
-    settings = reference.emulator.settings
-    layers = [reference.emulator.store.timestamp(*layer) for layer in reference.layers]
-    how = found.planning
-    request = cut.plan(
-        layers, found.nodes, crs=settings.crs, features=how.features, overlap=settings.overlap, cut=how.cut,
-        seed=how.seed, tree=how.tree,
-    )  # fmt: skip
-    return replace(reference, nodes=found.nodes, planning=how, results=[], cut=request)
+    emulator, how = reference.emulator, found.planning
+    layers = [emulator.store.timestamp(*layer) for layer in reference.layers]
+    cut = how.plan(emulator.partitions, layers, found.nodes, emulator.settings)
+    return replace(reference, nodes=found.nodes, planning=how, results=[], cut=cut)
 
 
 def _seams(

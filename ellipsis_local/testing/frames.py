@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from ellipsis_local.errors import ArgumentError
-from ellipsis_local.gdal_errors import quiet
 from ellipsis_local.testing.matching import compare_frames
 from ellipsis_local.testing.rasters import bytes_of
 
@@ -105,8 +104,7 @@ def _read(source: bytes | Path, name: str) -> Any:
     try:
         if isinstance(source, bytes) and source[:4] == b"PAR1":
             return gpd.read_parquet(io.BytesIO(source))
-        with quiet():  # of the name that bytes do not have
-            return gpd.read_file(io.BytesIO(source) if isinstance(source, bytes) else source, engine="pyogrio")
+        return gpd.read_file(io.BytesIO(source) if isinstance(source, bytes) else source, engine="pyogrio")
     except Exception as error:
         shown = f"{len(source)} bytes" if isinstance(source, bytes) else str(source)
         raise ArgumentError(f"{name} cannot be read as features ({shown}): {error}", argument=name) from error

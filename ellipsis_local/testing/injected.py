@@ -82,20 +82,7 @@ def faults(
     >>> with faults(killed=[1], slow={0: 0.5}), pytest.raises(NodeDiedError):
     ...     execute(computeId, f, token)
     """
-    given = {
-        "requirements": requirements,
-        "starting_polls": starting_polls,
-        "killed": killed,
-        "slow": slow,
-        "out_of_memory": out_of_memory,
-        "raising": raising,
-        "oversized": oversized,
-        "terminated_after": terminated_after,
-        "no_nodes": no_nodes,
-        "vanished": vanished,
-        "dropped": dropped,
-        "dropped_after": dropped_after,
-    }
+    given = {name: value for name, value in locals().items() if name != "unknown"}
     plan = room.Plan(given | unknown)
     with room.active(current_emulator().home.root, plan):
         yield plan

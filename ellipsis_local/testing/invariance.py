@@ -8,12 +8,12 @@ if not ──> where and why        explaining, seams, picture
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from os import PathLike
 from typing import Any, Literal, get_args
 
 from ellipsis_local import arguments
-from ellipsis_local.computes.requests import compute_request
+from ellipsis_local.computes.parse_arguments import compute_request
 from ellipsis_local.computes.specification import Planning
 from ellipsis_local.environments import DEFAULT_INTERPRETER
 from ellipsis_local.errors import ArgumentError, NodeError
@@ -21,7 +21,7 @@ from ellipsis_local.notices import held_back
 from ellipsis_local.partitions import Cut
 from ellipsis_local.testing.explaining import Disagreement, explain
 from ellipsis_local.testing.rasters import check_tolerance
-from ellipsis_local.testing.runs import Job, Run, on_emulator
+from ellipsis_local.testing.runs import Job, on_emulator
 from ellipsis_local.testing.values import Finding, joined
 from ellipsis_local.testing.values import compare as compare_values
 
@@ -134,7 +134,7 @@ def check_partition_invariance(
         raise ArgumentError("layers must hold at least one {'pathId', 'timestampId'}", argument="layers", value=layers)
     with on_emulator(inline) as emulator:
         job = Job(emulator, token or OWN_TOKEN, f, request)
-        check = _Check(job, reduce or joined, compare, rtol, atol)
+        check = _Check(job, reduce or joined, compare, (rtol, atol))
         vectors = any(emulator.store.timestamp(*layer).type == "vector" for layer in request.layers)
         for assignment in assignments if vectors else FEATURES[:1]:
             for count in counts:
@@ -168,28 +168,23 @@ def _chosen(name: str, given: Iterable[Any], allowed: Sequence[Any]) -> list[Any
     return list(dict.fromkeys(chosen))
 
 
+@dataclass
 class _Check:
     """The reference, and what was found against it so far."""
 
-    def __init__(
-        self,
-        job: Job,
-        reduce: Callable[[list[Any]], Any],
-        compare: Callable[[Any, Any], Any] | None,
-        rtol: float,
-        atol: float,
-    ) -> None:
-        self.job = job
-        self._reduce = reduce
-        self._compare = compare
-        self._tolerances = rtol, atol
-        self.tried: list[str] = []
-        self.same: list[str] = []
-        self.impossible: list[str] = []
-        self.wrong: list[Disagreement] = []
-        self._seen: set[str] = set()
-        self.reference: Run = job.run(1, Planning())
-        self.value = reduce(self.reference.results)
+    job: Job
+    reduce: Callable[[list[Any]], Any]
+    compare: Callable[[Any, Any], Any] | None
+    tolerances: tuple[float, float]
+    tried: list[str] = field(default_factory=list)
+    same: list[str] = field(default_factory=list)
+    impossible: list[str] = field(default_factory=list)
+    wrong: list[Disagreement] = field(default_factory=list)
+    seen: set[str] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        self.reference = self.job.run(1, Planning())
+        self.value = self.reduce(self.reference.results)
 
     def look(self, nodes: int, planning: Planning) -> None:
         """Try one way of cutting, unless its partitions were tried before."""
@@ -201,10 +196,10 @@ class _Check:
                 raise
             self.impossible.append(name)
             return
-        if key in self._seen:
+        if key in self.seen:
             self.same.append(name)
             return
-        self._seen.add(key)
+        self.seen.add(key)
         found = self.differs(nodes, planning)
         if found is None:
             self.tried.append(name)
@@ -213,25 +208,25 @@ class _Check:
 
     def differs(self, nodes: int, planning: Planning) -> Disagreement | None:
         """How the job differs under this way of cutting, None where it does not."""
-        # What is told of the function was told at the first run.
+        # The first run gave the warnings about the function.
         with held_back():
             try:
                 run = self.job.run(nodes, planning, keep=not self.wrong)
             except NodeError as error:
                 return Disagreement(nodes, planning, None, None, (), error)
             try:
-                value = self._reduce(run.results)
+                value = self.reduce(run.results)
             except Exception as error:  # noqa: BLE001 - of the caller's own function, which took one node's result
                 return Disagreement(nodes, planning, run, None, (), error)
         findings = tuple(self._findings(value))
         return Disagreement(nodes, planning, run, value, findings, None) if findings else None
 
     def _findings(self, value: Any) -> Iterator[Finding]:
-        if self._compare is None:
-            yield from compare_values(value, self.value, *self._tolerances)
+        if self.compare is None:
+            yield from compare_values(value, self.value, *self.tolerances)
             return
         try:
-            if self._compare(value, self.value) is False:
+            if self.compare(value, self.value) is False:
                 yield Finding((f"compare says that {value!r:.200} is not {self.value!r:.200}",))
         except AssertionError as error:
             yield Finding((f"compare says: {str(error) or 'they differ'}",))

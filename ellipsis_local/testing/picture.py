@@ -77,12 +77,12 @@ def _draw_rasters(axes: Any, reference: Run) -> None:
     import numpy as np
 
     for part in reference.partitioning.parts[0]:
-        if part["type"] == "raster" and 0 not in part["shape"]:
-            step = max(1, *(-(-size // MOST_PIXELS) for size in part["shape"][1:]))
-            band = np.load(part["path"], mmap_mode="r")[0, ::step, ::step]
+        if part.type == "raster" and 0 not in part.shape:
+            step = max(1, *(-(-size // MOST_PIXELS) for size in part.shape[1:]))
+            band = np.load(part.path, mmap_mode="r")[0, ::step, ::step]
             if band.dtype.kind == "c":
                 band = np.abs(band)
-            extent = part["extent"]
+            extent = part.extent
             axes.imshow(
                 np.asarray(band, float), cmap="Greys", alpha=0.6, interpolation="nearest",
                 extent=(extent["xMin"], extent["xMax"], extent["yMin"], extent["yMax"]),

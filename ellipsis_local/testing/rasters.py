@@ -12,8 +12,7 @@ import numpy as np
 from affine import Affine
 from numpy.typing import NDArray
 
-from ellipsis_local.errors import ArgumentError
-from ellipsis_local.gdal_errors import quiet
+from ellipsis_local.errors import ArgumentError, LayerError
 from ellipsis_local.types import Extent
 
 __all__ = [
@@ -143,9 +142,7 @@ def bytes_of(value: Any) -> bytes | None:
 
 def as_raster(value: Any, name: str) -> Raster:
     """Any raster as `Raster`; ArgumentError where it is none."""
-    import rasterio
-    from rasterio.errors import RasterioError
-    from rasterio.io import DatasetReader, DatasetWriter, MemoryFile
+    from ellipsis_local.raster.opening import any_raster, is_dataset
 
     if isinstance(value, Raster):
         return value
@@ -153,15 +150,12 @@ def as_raster(value: Any, name: str) -> Raster:
         return _of_dict(value, name)
     data = bytes_of(value)
     try:
-        if data is not None:
-            with quiet(), MemoryFile(data) as memory, memory.open() as source:
-                return _of_dataset(source, name)
-        if isinstance(value, str | os.PathLike):
-            with quiet(), rasterio.open(value) as source:
-                return _of_dataset(source, name)
-        if isinstance(value, DatasetReader) and not isinstance(value, DatasetWriter):
+        if is_dataset(value):
             return _of_dataset(value, name)
-    except RasterioError as error:
+        if data is not None or _is_path(value):
+            with any_raster(value if data is None else data) as source:
+                return _of_dataset(source, name)
+    except LayerError as error:
         shown = f"{len(data)} bytes" if data is not None else repr(os.fspath(value)) if _is_path(value) else repr(value)
         raise ArgumentError(f"{name} cannot be read as a raster ({shown}): {error}", argument=name) from error
     raise ArgumentError(
@@ -180,8 +174,7 @@ def _of_dataset(source: Any, name: str) -> Raster:
 
 
 def _of_dict(value: Mapping[str, Any], name: str) -> Raster:
-    from rasterio.crs import CRS
-    from rasterio.errors import CRSError
+    from ellipsis_local.raster.opening import crs_of
 
     array = np.asarray(value["raster"])
     array = array[np.newaxis] if array.ndim == 2 else array
@@ -197,12 +190,14 @@ def _of_dict(value: Mapping[str, Any], name: str) -> Raster:
     valid = np.ones(array.shape, bool)
     if nodata is not None:
         valid = ~np.isnan(array) if nodata != nodata else array != nodata  # NaN is not itself
-    crs = value.get("crs")
+    mask = value.get("mask")
+    if mask is not None:
+        valid = valid & mask
     try:
-        found = None if crs is None else CRS.from_user_input(crs if isinstance(crs, str | int | dict) else crs.to_wkt())
-    except (CRSError, AttributeError):
-        raise ArgumentError(f"{name}['crs'] must be a CRS, not {crs!r}", argument=name) from None
-    return Raster(name, array, valid, transform, found)
+        crs = None if value.get("crs") is None else crs_of(value["crs"])
+    except LayerError:
+        raise ArgumentError(f"{name}['crs'] must be a CRS, not {value['crs']!r}", argument=name) from None
+    return Raster(name, array, valid, transform, crs)
 
 
 def at(transform: Affine, col: float, row: float) -> tuple[float, float]:

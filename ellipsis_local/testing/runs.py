@@ -63,12 +63,9 @@ class Job:
         ArgumentError
             As createCompute would, for more nodes than pixels, say.
         """
-        emulator, settings = self.emulator, self.emulator.settings
+        emulator = self.emulator
         timestamps = [emulator.store.timestamp(path, timestamp) for path, timestamp in self.request.layers]
-        return emulator.partitions.plan(
-            timestamps, nodes, crs=settings.crs, features=planning.features, overlap=settings.overlap,
-            cut=planning.cut, seed=planning.seed, tree=planning.tree,
-        ).key  # fmt: skip
+        return planning.plan(emulator.partitions, timestamps, nodes, emulator.settings).key
 
     def run(self, nodes: int, planning: Planning, *, keep: bool = True) -> Run:
         """Run it; nothing is left of the compute.
@@ -83,7 +80,7 @@ class Job:
             results = emulator.execute_compute(compute_id, self.function, user, wait=True) or []
             if request.large_result:
                 results = [self._fetched(str(url), user.id) for url in results]
-            spec = emulator.computes.records.get(compute_id).spec
+            cut = emulator.computes.records.get(compute_id).spec.cut
         except NodeError:
             emulator.computes.terminate(compute_id, user.id, wait=True)
             if not keep:
@@ -93,7 +90,8 @@ class Job:
             self._end(compute_id, user.id)
             raise
         self._end(compute_id, user.id)
-        return Run(nodes, planning, results, CutRequest.from_json(spec["cut"]), request.layers, emulator)
+        assert cut is not None  # noqa: S101 - a job has layers
+        return Run(nodes, planning, results, cut, request.layers, emulator)
 
     def _end(self, compute_id: str, owner: str) -> None:
         self.emulator.computes.terminate(compute_id, owner, wait=True)

@@ -85,8 +85,8 @@ def features_of(run: Run) -> dict[str, Any]:
     found: dict[str, list[Any]] = {}
     for node in run.partitioning.parts:
         for part in node:
-            if part["type"] == "vector":
-                found.setdefault(part["id"], []).append(gpd.read_parquet(part["path"]))
+            if part.type == "vector":
+                found.setdefault(part.id, []).append(gpd.read_parquet(part.path))
     return {layer: pd.concat(frames, ignore_index=True) for layer, frames in found.items()}
 
 
@@ -108,10 +108,10 @@ def holdings(run: Run) -> Iterator[str]:
     for node, extent in enumerate(run.extents):
         held = []
         for part in run.partitioning.parts[node]:
-            if part["type"] == "raster":
-                held.append(f"{part['shape'][1]} x {part['shape'][2]} pixels")
+            if part.type == "raster":
+                held.append(f"{part.shape[1]} x {part.shape[2]} pixels")
             else:
-                held.append(f"{part['rows']} features")
+                held.append(f"{part.rows} features")
         yield (
             f"node {node}: x {extent.x_min:.10g} to {extent.x_max:.10g}, y {extent.y_min:.10g} to {extent.y_max:.10g}, "
             f"{', '.join(held)}"
@@ -123,7 +123,7 @@ def empty_nodes(run: Run) -> list[int]:
     return [
         node
         for node, parts in enumerate(run.partitioning.parts)
-        if any(0 in part["shape"] if part["type"] == "raster" else part["rows"] == 0 for part in parts)
+        if any(0 in part.shape if part.type == "raster" else part.rows == 0 for part in parts)
     ]
 
 

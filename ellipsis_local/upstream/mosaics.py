@@ -6,7 +6,6 @@ three occur, a mask says what is missing. (Our choice: functions see `nodata`, a
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -16,16 +15,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ellipsis_local.errors import UpstreamError
-from ellipsis_local.formats.tiff import missing_bytes
-from ellipsis_local.gdal_errors import quiet, writing
-from ellipsis_local.raster.files import creation_options
+from ellipsis_local.crs import WEB_MERCATOR
+from ellipsis_local.errors import LayerError, UpstreamError
+from ellipsis_local.raster.grid import TargetGrid
+from ellipsis_local.raster.opening import read_pages
+from ellipsis_local.raster.write import Looks, geotiff, windows, write_window
 from ellipsis_local.upstream.grids import TILE, TileGrid, place
 from ellipsis_local.upstream.told import real_name
 
 __all__ = ["write"]
 
-WINDOW = 1024
 KEPT = 64
 """Decoded tiles: more than lie under one window."""
 
@@ -43,32 +42,14 @@ class _Kind:
 
 def decode(data: bytes, what: str) -> Tile:
     """Pixels (bands, 256, 256), and where they are valid (256, 256); UpstreamError where it is no tile."""
-    import rasterio
-    from rasterio.errors import RasterioError
-    from rasterio.io import MemoryFile
-
-    def wrong(text: str) -> UpstreamError:
-        return UpstreamError(f"{what} is not as it should be: {text}")
-
     try:
-        # No other driver: what is no TIFF must not be read as something that refers to other files.
-        with quiet(), MemoryFile(data, ext=".tif") as memory, memory.open(driver="GTiff") as dataset:
-            if dataset.shape != (TILE, TILE):
-                raise wrong(f"{dataset.height} × {dataset.width} pixels instead of {TILE} × {TILE}")
-            pages = [name for name in dataset.subdatasets if name.startswith("GTIFF_DIR:")]
-            if pages and dataset.count == 1:
-                # Some writers make a page of every band.
-                with contextlib.ExitStack() as stack:
-                    opened = [stack.enter_context(rasterio.open(name)) for name in pages]
-                    if any(page.shape != (TILE, TILE) or page.count != 1 for page in opened):
-                        raise wrong("its pages differ in size")
-                    values = np.stack([page.read(1) for page in opened])
-            else:
-                values = dataset.read()
-    except RasterioError as error:
-        raise wrong(f"it cannot be read as a TIFF ({error})") from error
+        values = read_pages(data, (TILE, TILE))
+    except LayerError as error:
+        raise UpstreamError(f"{what} is not as it should be: {error}") from error
     if len(values) < 2 or values.dtype.kind not in "iufc":
-        raise wrong(f"{len(values)} bands of {values.dtype}; the last one should be the mask")
+        raise UpstreamError(
+            f"{what} is not as it should be: {len(values)} bands of {values.dtype}; the last one should be the mask"
+        )
     return values[:-1], values[-1].real > 0
 
 
@@ -125,12 +106,6 @@ class _Tiles:
                 yield where, (tile[0][:, *inside], tile[1][inside])
 
 
-def windows(grid: TileGrid) -> Iterator[tuple[int, int, int, int]]:
-    for row in range(0, grid.height, WINDOW):
-        for column in range(0, grid.width, WINDOW):
-            yield column, row, min(WINDOW, grid.width - column), min(WINDOW, grid.height - row)
-
-
 def survey(tiles: _Tiles, grid: TileGrid, dtype: np.dtype[Any]) -> tuple[bool, float | int | None]:
     """Whether anything is missing, and the nodata value that can say so; None where only a mask can."""
     missing = False
@@ -138,7 +113,7 @@ def survey(tiles: _Tiles, grid: TileGrid, dtype: np.dtype[Any]) -> tuple[bool, f
     if dtype.kind in "iu":
         limits = np.iinfo(dtype)
         candidates = list(dict.fromkeys([0, int(limits.max), int(limits.min)]))
-    for window in windows(grid):
+    for window in windows(grid.width, grid.height):
         covered = 0
         for _, (values, valid) in tiles.parts(grid, *window):
             covered += int(valid.sum())
@@ -164,9 +139,6 @@ def write(target: Path, folder: Path, grid: TileGrid, *, bands: Sequence[str | N
     UpstreamError
         Where no tile holds anything, or they have another number of bands than the service tells.
     """
-    import rasterio
-    from rasterio.windows import Window
-
     tiles = _Tiles(folder, known_dtype(dtype))
     kind = tiles.kind(grid)
     if kind is None:
@@ -176,33 +148,17 @@ def write(target: Path, folder: Path, grid: TileGrid, *, bands: Sequence[str | N
             f"the tiles have {kind.bands} bands and a mask, and the service tells of {len(bands)} bands"
         )
     missing, nodata = survey(tiles, grid, kind.dtype)
-    name = kind.dtype.name
-    options = {
-        "driver": "GTiff", "width": grid.width, "height": grid.height, "count": kind.bands, "dtype": name,
-        "crs": "EPSG:3857", "transform": grid.transform, "nodata": nodata,
-        **creation_options(name, grid.width, grid.height),
-    }  # fmt: skip
-    with (
-        writing(target),
-        rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True, GDAL_PAM_ENABLED=False),
-        rasterio.open(target, "w", **options) as output,
-    ):
-        for number, text in enumerate(bands[: kind.bands], start=1):
-            if (name_ := real_name(text)) is not None:
-                output.set_band_description(number, name_)
-        for column, row, width, height in windows(grid):
+    looks = Looks([real_name(text) for text in bands[: kind.bands]])
+    place = TargetGrid(WEB_MERCATOR, tuple(grid.transform)[:6], grid.width, grid.height)
+    with geotiff(target, place, kind.bands, kind.dtype.name, nodata, looks) as output:
+        for column, row, width, height in windows(grid.width, grid.height):
             pixels = np.full((kind.bands, height, width), 0 if nodata is None else nodata, kind.dtype)
             covered = np.zeros((height, width), bool)
             for where, (values, valid) in tiles.parts(grid, column, row, width, height):
                 pixels[:, *where][:, valid] = values[:, valid]
                 covered[where] = valid
-            window = Window(column, row, width, height)
-            output.write(pixels, window=window)
-            if missing and nodata is None:
-                output.write_mask(covered, window=window)
-    if missing_bytes(target):
-        with writing(target):
-            raise OSError("the file was not written to its end: no space left on device")
+            mask = covered if missing and nodata is None else None
+            write_window(output, column, row, pixels, mask)
 
 
 def known_dtype(name: str | None) -> np.dtype[Any] | None:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from ellipsis_local.errors import EllipsisLocalError, UpstreamError
+from ellipsis_local.raster.clip import clip
+from ellipsis_local.raster.files import own_facts
+from ellipsis_local.raster.validity import is_same
+from ellipsis_local.store.formats import detect
 from ellipsis_local.store.parcels import Overrides
 from ellipsis_local.types import Extent
 from ellipsis_local.upstream.areas import overlaps
 from ellipsis_local.upstream.client import Client
-from ellipsis_local.upstream.clipping import clip
 from ellipsis_local.upstream.downloads import download
 from ellipsis_local.upstream.drafts import safe_suffix
 from ellipsis_local.upstream.progress import Teller
@@ -69,7 +71,8 @@ def fetch_files(
         teller.say(f"clipping {what}")
         part = target.with_name(f"{file.id}.clipped.tif")
         part.unlink(missing_ok=True)
-        if clip(target, part, area, epsg=overrides.epsg, nodata=overrides.nodata, layer=overrides.layer):
+        member = detect(target, "raster", overrides.layer, contained=True).member
+        if clip(target, part, area, member=member, epsg=overrides.epsg, nodata=overrides.nodata, layer=overrides.layer):
             fetched.append(Fetched(part, f"{Path(file.name).stem}.tif"))
     if not fetched:
         raise UpstreamError(f"nothing of timestamp {timestamp.id} of {path.name!r} lies within the extent")
@@ -84,22 +87,14 @@ def raster_overrides(path: Path, file: ToldFile) -> Overrides:
     own = own_raster(path)
     if own is not None:
         epsg = None if own[0] == epsg else epsg
-        nodata = None if same_value(own[1], nodata) else nodata
+        nodata = None if is_same(own[1], nodata) else nodata
     return Overrides(epsg, nodata)
-
-
-def same_value(a: float | None, b: float | None) -> bool:
-    return a == b or (a is not None and b is not None and math.isnan(a) and math.isnan(b))
 
 
 def own_raster(path: Path) -> tuple[int | None, float | None] | None:
     """EPSG code and nodata value that a raster has itself; None where it cannot be read, which the store will tell."""
-    from ellipsis_local.gdal_errors import reading
-    from ellipsis_local.raster.files import opened
-
     try:
-        with reading(path), opened(path, contained=True) as dataset:
-            return (None if dataset.crs is None else dataset.crs.to_epsg()), dataset.nodata
+        return own_facts(path)
     except EllipsisLocalError:
         return None
 
@@ -115,7 +110,6 @@ def has_crs(path: Path) -> bool:
     import pyogrio
 
     from ellipsis_local.gdal_errors import reading
-    from ellipsis_local.store.formats import detect
 
     try:
         # Not before it is known to be something that refers to nothing else.

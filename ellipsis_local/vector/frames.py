@@ -8,7 +8,7 @@ from typing import Any
 
 from ellipsis_local.crs import crs_text, epsg_text
 from ellipsis_local.errors import ArgumentError, LayerError, LayerWarning
-from ellipsis_local.gdal_errors import quiet, reading, writing
+from ellipsis_local.gdal_errors import reading, writing
 from ellipsis_local.notices import warn
 
 __all__ = ["checked_frame", "frame_content", "write_ogr", "write_parquet"]
@@ -42,8 +42,7 @@ def checked_frame(frame: Any, *, epsg: int | None = None) -> Any:
     crs_text(frame.crs, "the GeoDataFrame")
     index = frame.index
     plain = index.nlevels == 1 and index.name is None and pandas.api.types.is_integer_dtype(index.dtype)
-    with quiet():
-        frame = frame.reset_index(drop=plain)
+    frame = frame.reset_index(drop=plain)
     for name in frame.columns:
         if not isinstance(name, str):
             raise error(f"has a column named {name!r}, of {type(name).__name__}; the names must be text")
@@ -58,8 +57,7 @@ def arrow_table(frame: Any) -> Any:
     import pyarrow
 
     try:
-        with quiet():
-            return pyarrow.table(frame.to_arrow(index=False, geometry_encoding="WKB"))
+        return pyarrow.table(frame.to_arrow(index=False, geometry_encoding="WKB"))
     except (pyarrow.ArrowException, TypeError, ValueError, OverflowError, NotImplementedError) as error:
         raise LayerError(culprit(frame) or f"the GeoDataFrame cannot be kept as Arrow: {error}") from error
 

@@ -11,7 +11,7 @@ import rasterio
 from affine import Affine
 from rasterio.enums import Resampling
 
-from ellipsis_local.raster.mosaic import at
+from ellipsis_local.raster.grid import apply as at
 from ellipsis_local.types import Extent
 
 WORLD = 2 * math.pi * 6378137

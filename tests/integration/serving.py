@@ -15,7 +15,7 @@ import sys
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -25,9 +25,9 @@ import rasterio
 import requests
 from affine import Affine
 
-from ellipsis_local.computes.requests import compute_request
+from ellipsis_local.computes.parse_arguments import compute_request
 from ellipsis_local.computes.specification import provisional
-from ellipsis_local.inside.ellipsis_node.values import encode
+from ellipsis_local.node_program.ellipsis_node.values import encode
 from ellipsis_local.nodes import NodeOutcome
 from ellipsis_local.server import Server
 
@@ -195,7 +195,7 @@ class World:
         records = self.emulator.computes.records
         layer = {"pathId": ids["raster"], "timestampId": ids["raster timestamp"]}
         request = compute_request([layer], [ids["file"]], 1, "python3.12", [], True, False)
-        spec = provisional(request, self.emulator.settings) | {"python": list(sys.version_info[:2])}
+        spec = replace(provisional(request, self.emulator.settings), python=sys.version_info[:2])
         compute_id = records.create(owner, spec)
         records.change(compute_id, {"queued"}, "available")
         records.begin(compute_id)

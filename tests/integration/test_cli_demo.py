@@ -30,7 +30,7 @@ def run(home, folder, *arguments):
 
 @pytest.mark.parametrize("function", [demo_functions.summary, demo_functions.ndvi_picture])
 def test_the_functions_keep_the_rules_of_the_service(function):
-    assert describe_function(function, (3, 12), strict=True)["kind"] == "source"
+    assert describe_function(function, (3, 12), strict=True).kind == "source"
 
 
 def test_the_fixtures_are_found():

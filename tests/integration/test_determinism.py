@@ -26,7 +26,7 @@ from ellipsis_local.emulator import SCHEMA, Emulator
 from ellipsis_local.errors import AccountError, LayerWarning
 from ellipsis_local.home import Home
 from ellipsis_local.identity import Identity
-from ellipsis_local.partitions import Partitioning, Partitions, tasks
+from ellipsis_local.partitions import Part, Partitioning, Partitions, tasks
 from ellipsis_local.settings import Settings
 from ellipsis_local.store import LayerStore
 from ellipsis_local.types import Timestamp
@@ -288,12 +288,12 @@ def told(layers: list[Timestamp], made: Partitioning) -> dict[str, Any]:
     }
 
 
-def content(layer: Timestamp, part: dict[str, Any]) -> list[Any]:
+def content(layer: Timestamp, part: Part) -> list[Any]:
     """The size of a part, what is in it, and whether that is the same with every release of GDAL and PROJ."""
-    if part["type"] == "raster":
-        data = np.load(part["path"])
+    if part.type == "raster":
+        data = np.load(part.path)
         return [list(data.shape), digest(data.tobytes()), layer.rasters[0].crs == "EPSG:3857"]
-    frame = gpd.read_parquet(part["path"])
+    frame = gpd.read_parquet(part.path)
     plain = frame[sorted(set(frame.columns) - {frame.geometry.name})].itertuples(index=False, name=None)
     values = [[str(value) for value in row if isinstance(value, int | str)] for row in plain]
     return [len(frame), digest(json.dumps(values).encode()), True]

@@ -12,7 +12,7 @@ import rasterio
 from affine import Affine
 
 from ellipsis_local.imagery import zoom
-from ellipsis_local.raster import sampling as sampling_module
+from ellipsis_local.raster import layer as layer_module
 from ellipsis_local.types import Extent
 from tests.integration.imagery_tools import (
     DTYPES,
@@ -216,7 +216,9 @@ def test_dtypes(store, imagery, dtype):
 # ----- many pixels shown as few --------------------------------------------------------------------------------------
 
 
-def test_overviews_are_shown_below_the_native_zoom(store, imagery, tmp_path):
+def test_overviews_are_shown_below_the_native_zoom(store, imagery, tmp_path, monkeypatch):
+    # So that nothing is small enough to be read as it is.
+    monkeypatch.setattr(layer_module, "FEW", 0)
     path, values = big(tmp_path, overviews=[2, 4, 8])
     timestamp = stamp(store, path)
     assert zoom(timestamp) == 14
@@ -238,7 +240,8 @@ def test_overviews_are_shown_below_the_native_zoom(store, imagery, tmp_path):
 @pytest.mark.parametrize("overviews", [None, [2, 4, 8, 16]])
 def test_any_part_of_a_decimated_file_is_that_of_the_whole(store, imagery, tmp_path, overviews, monkeypatch):
     # So that nothing is small enough to be read whole.
-    monkeypatch.setattr(sampling_module, "BUDGET", 1)
+    monkeypatch.setattr(layer_module, "BUDGET", 1)
+    monkeypatch.setattr(layer_module, "FEW", 0)
     mask = np.full((1296, 1504), 255, "uint8")
     mask[:, 700:] = 0
     path, _ = big(tmp_path, overviews, mask, bands=1)
@@ -261,13 +264,14 @@ def test_any_part_of_a_decimated_file_is_that_of_the_whole(store, imagery, tmp_p
 def test_a_grid_that_needs_more_than_the_budget_is_read_in_pieces(store, imagery, tmp_path, monkeypatch):
     path, _ = big(tmp_path)
     timestamp = stamp(store, path)
-    monkeypatch.setattr(sampling_module, "BUDGET", 50_000)
+    monkeypatch.setattr(layer_module, "BUDGET", 50_000)
     assert check_tiles(imagery, timestamp, 14) >= 2
 
 
 @pytest.mark.parametrize("overviews", [None, [2]])
 def test_a_tile_far_below_what_overviews_there_are(store, imagery, tmp_path, monkeypatch, overviews):
-    monkeypatch.setattr(sampling_module, "BUDGET", 100_000)
+    monkeypatch.setattr(layer_module, "BUDGET", 100_000)
+    monkeypatch.setattr(layer_module, "FEW", 0)
     path, values = big(tmp_path, overviews)
     if overviews:
         with rasterio.open(path, overview_level=0) as dataset:

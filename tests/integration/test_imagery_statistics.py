@@ -11,8 +11,8 @@ import rasterio
 from affine import Affine
 
 from ellipsis_local.errors import ArgumentError, LayerError, LimitError
-from ellipsis_local.imagery import tally, zonal
-from ellipsis_local.raster.mosaic import at
+from ellipsis_local.imagery import statistics, zonal_statistics
+from ellipsis_local.raster.grid import apply as at
 from tests.integration.imagery_tools import DTYPES, GRIDS, RNG, WORLD, big, box, lonlat, raster, stamp
 
 # ----- statistics ----------------------------------------------------------------------------------------------------
@@ -173,7 +173,7 @@ def test_statistics_up_to_the_poles(store, imagery):
 
 
 def test_large_polygons_are_estimated_where_that_is_enough(store, imagery, tmp_path, monkeypatch):
-    monkeypatch.setattr(zonal, "APPROXIMATE_ABOVE", 100_000)
+    monkeypatch.setattr(zonal_statistics, "APPROXIMATE_ABOVE", 100_000)
     path, values = big(tmp_path, overviews=[2, 4], bands=1)
     timestamp = stamp(store, path)
     (exact,) = imagery.analyse([timestamp], around(timestamp), approximate=False)
@@ -189,14 +189,14 @@ def test_large_polygons_are_estimated_where_that_is_enough(store, imagery, tmp_p
     middle = (south + north) / 2
     thin = box(west, middle, east, middle + 0.001)
     assert imagery.analyse([timestamp], thin) == imagery.analyse([timestamp], thin, approximate=False)
-    monkeypatch.setattr(zonal, "MOST_PIXELS", 1000)
+    monkeypatch.setattr(zonal_statistics, "MOST_PIXELS", 1000)
     with pytest.raises(LimitError, match="at most 1,000 are read"):
         imagery.analyse([timestamp], around(timestamp), False)
     assert imagery.analyse([timestamp], around(timestamp))[0]["approximate"]
 
 
 def test_more_values_than_are_kept(store, imagery, monkeypatch):
-    monkeypatch.setattr(tally, "MOST_KEPT", 1000)
+    monkeypatch.setattr(statistics, "MOST_KEPT", 1000)
     values = RNG.normal(0, 1, (1, 600, 700)).astype("float32")
     timestamp = stamp(store, raster(values))
     found = imagery.analyse([timestamp], around(timestamp))[0]["result"][0]["statistics"]

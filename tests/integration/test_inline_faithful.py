@@ -21,7 +21,7 @@ from ellipsis_local.computes.specification import ComputeRequest
 from ellipsis_local.emulator import Emulator
 from ellipsis_local.environments import Environments
 from ellipsis_local.errors import EllipsisLocalError, EnvironmentWarning, FidelityError, FidelityWarning, SettingsError
-from ellipsis_local.inside.ellipsis_node.values import decode
+from ellipsis_local.node_program.ellipsis_node.values import decode
 from ellipsis_local.nodes import InlineEngine, LocalEngine, Sent
 from ellipsis_local.settings import Settings
 

@@ -51,7 +51,7 @@ def test_requests_survive_json(partitions, raster, tmp_path):
             assert hash(again) == hash(request)
             assert again.key == request.key
             assert partitions.ensure(again) == partitions.ensure(request)
-    json.dumps(partitions.ensure(request).parts, allow_nan=False)
+    json.dumps([[part.to_json() for part in node] for node in partitions.ensure(request).parts], allow_nan=False)
 
 
 def test_a_cut_is_made_once(partitions, raster, tmp_path):
@@ -73,9 +73,9 @@ def test_a_cut_is_made_once(partitions, raster, tmp_path):
 def test_a_lost_file_is_made_again(partitions, raster):
     request = partitions.plan([raster], 2)
     first = partitions.ensure(request)
-    Path(first.parts[1][0]["path"]).unlink()
+    Path(first.parts[1][0].path).unlink()
     assert partitions.ensure(request) == first
-    assert Path(first.parts[1][0]["path"]).exists()
+    assert Path(first.parts[1][0].path).exists()
 
 
 def test_prune_takes_the_least_recently_used(tmp_path, raster):
@@ -83,10 +83,10 @@ def test_prune_takes_the_least_recently_used(tmp_path, raster):
     requests = [partitions.plan([raster], nodes) for nodes in (1, 2, 3, 4)]
     results = [partitions.ensure(request) for request in requests]
     for age, result in enumerate(results):
-        os.utime(Path(result.parts[0][0]["path"]).parent, (1000 + age, 1000 + age))
+        os.utime(Path(result.parts[0][0].path).parent, (1000 + age, 1000 + age))
     partitions.ensure(requests[0])  # used again
-    freed = partitions.prune(keep=[requests[1].key, results[1].parts[0][0]["path"]])
-    there = [Path(result.parts[0][0]["path"]).exists() for result in results]
+    freed = partitions.prune(keep=[requests[1].key, results[1].parts[0][0].path])
+    there = [Path(result.parts[0][0].path).exists() for result in results]
     assert there == [True, True, False, False]
     assert freed > 40_000
     assert not [name for name in cuts(tmp_path) if name.startswith(".")]

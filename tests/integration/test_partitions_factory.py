@@ -105,14 +105,14 @@ def make_partitions(root, cores=2, cache_size=10**12, here="never"):
 
 def pixels(part):
     """The array of a raster part, read as the program that runs the node does."""
-    array = np.load(part["path"])
-    assert list(array.shape) == part["shape"]
-    assert array.dtype.str == part["dtype"]
-    with Path(part["path"]).open("rb") as file:
-        file.seek(part["offset"])
+    array = np.load(part.path)
+    assert array.shape == part.shape
+    assert array.dtype.str == part.dtype
+    with Path(part.path).open("rb") as file:
+        file.seek(part.offset)
         assert file.read() == array.tobytes()
-    a, b, c, d, e, f = part["transform"]
-    extent = part["extent"]
+    a, b, c, d, e, f = part.transform
+    extent = part.extent
     assert (b, d) == (0, 0)
     assert (extent["xMin"], extent["yMax"]) == (c, f)
     assert math.isclose(extent["xMax"], c + a * array.shape[2], rel_tol=1e-12)
@@ -121,24 +121,24 @@ def pixels(part):
 
 
 def frame(part):
-    result = gpd.read_parquet(part["path"])
-    assert len(result) == part["rows"]
+    result = gpd.read_parquet(part.path)
+    assert len(result) == part.rows
     return result
 
 
 def assemble(partitioning: Partitioning, layer=0):
     """The whole raster from its parts, and how often each pixel was in one: (array, counts, transform)."""
     parts = [node[layer] for node in partitioning.parts]
-    a, _, _, _, e, _ = parts[0]["transform"]
-    filled = [p for p in parts if math.prod(p["shape"])]
-    left, top = min(p["extent"]["xMin"] for p in filled), max(p["extent"]["yMax"] for p in filled)
-    right, bottom = max(p["extent"]["xMax"] for p in filled), min(p["extent"]["yMin"] for p in filled)
+    a, _, _, _, e, _ = parts[0].transform
+    filled = [p for p in parts if math.prod(p.shape)]
+    left, top = min(p.extent["xMin"] for p in filled), max(p.extent["yMax"] for p in filled)
+    right, bottom = max(p.extent["xMax"] for p in filled), min(p.extent["yMin"] for p in filled)
     shape = round((bottom - top) / e), round((right - left) / a)
-    whole = np.zeros((parts[0]["shape"][0], *shape), parts[0]["dtype"])
+    whole = np.zeros((parts[0].shape[0], *shape), parts[0].dtype)
     counts = np.zeros(shape, int)
     for part in parts:
         array = pixels(part)
-        row, col = round((part["transform"][5] - top) / e), round((part["transform"][2] - left) / a)
+        row, col = round((part.transform[5] - top) / e), round((part.transform[2] - left) / a)
         if array.size:
             h, w = array.shape[1:]
             whole[:, row : row + h, col : col + w] = array

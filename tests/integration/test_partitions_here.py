@@ -12,7 +12,7 @@ import pytest
 
 from ellipsis_local.errors import PartitionError
 from ellipsis_local.home import Home
-from ellipsis_local.partitions import Partitions, cutting, frames, here, pixels, tasks
+from ellipsis_local.partitions import Part, Partitions, cutting, frames, here, pixels, tasks
 from tests.integration.test_partitions_factory import raster_layer, vector_layer
 from tests.integration.test_partitions_vectors import squares
 
@@ -49,7 +49,7 @@ def vector(tmp_path: Path):
     return vector_layer(tmp_path / "a.gpkg", squares(100))
 
 
-def made(home: Home, place: here.Place, *layers) -> list[list[dict]]:
+def made(home: Home, place: here.Place, *layers) -> list[list[Part]]:
     home.prepare()
     partitions = Partitions(home, cores=2, cache_size=10**9, here=place)
     return [list(node) for node in partitions.ensure(partitions.plan(layers, 2)).parts]
@@ -106,7 +106,7 @@ def test_threads_take_turns(home: Home, helpers: list[int], raster, vector) -> N
     def work(nodes: int) -> None:
         partitions = Partitions(home, cores=2, cache_size=10**9, here="all")
         parts = partitions.ensure(partitions.plan([vector, raster], nodes)).parts
-        found[nodes] = sum(node[0]["rows"] for node in parts)
+        found[nodes] = sum(node[0].rows for node in parts)
 
     threads = [threading.Thread(target=work, args=(nodes,)) for nodes in (1, 2, 3, 4)]
     for thread in threads:

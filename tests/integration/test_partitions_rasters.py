@@ -70,7 +70,7 @@ def test_exact_windows(partitions, tmp_path, nodes, profile):
     assert np.allclose(transform, (10, 0, 1000.5, 0, -2.5, 5000))
     assert result.crs == "EPSG:3857"
     assert result.warnings == ()
-    assert {part["id"] for node in result.parts for part in node} == {layer.id}
+    assert {part.id for node in result.parts for part in node} == {layer.id}
 
 
 @pytest.mark.parametrize(
@@ -83,7 +83,7 @@ def test_dtypes_keep_their_values(partitions, tmp_path, dtype, crs):
     array = noise(2, 40, 50, dtype=dtype)
     layer = raster_layer(tmp_path / "a.tif", array, (100, 0, 500000, 0, -100, 5000000), crs)
     whole, _, result = cut(partitions, layer, 3)
-    assert result.parts[0][0]["dtype"] == np.dtype(dtype).str
+    assert result.parts[0][0].dtype == np.dtype(dtype).str
     if crs == "EPSG:3857":
         assert same(whole, array)
     else:
@@ -166,7 +166,7 @@ def test_warping_leaves_classes_alone(partitions, tmp_path, nodata):
     whole, _, result = cut(partitions, layer, 4)
     fill = nodata or 0
     assert set(whole.ravel()) <= set(array.ravel()) | {fill}
-    assert result.parts[0][0]["nodata"] == nodata
+    assert result.parts[0][0].nodata == nodata
     # at the equator, the pixels stay square and nearly one to one
     before, after = np.bincount(array.ravel(), minlength=256), np.bincount(whole.ravel(), minlength=256)
     assert abs(after[3] / whole.size - before[3] / array.size) < 0.01
@@ -220,7 +220,7 @@ def test_mosaic_promotes_and_knows_nan(partitions, tmp_path):
     whole, _, result = cut(partitions, layer, 4)
     assert whole.dtype == np.float32
     assert same(whole, np.where(np.isnan(two), one.astype("f4"), two))
-    assert result.parts[0][0]["nodata"] == "nan"
+    assert result.parts[0][0].nodata == "nan"
 
 
 def test_mosaic_with_masks(partitions, tmp_path):
@@ -298,10 +298,24 @@ def warning_of(result):
     return result.warnings[0].partition(": ")[2]
 
 
-def test_longitudes_to_360_lose_the_second_half(partitions, tmp_path):
-    layer = raster_layer(tmp_path / "a.tif", noise(1, 10, 360), (1, 0, 0, 0, -1, 5), "EPSG:4326")
-    _, _, result = cut(partitions, layer, 2)
-    assert "180 columns" in result.warnings[0]
+def test_longitudes_to_360_lie_on_both_sides(partitions, tmp_path):
+    values = np.arange(3600).reshape(1, 10, 360).astype("uint16")
+    layer = raster_layer(tmp_path / "a.tif", values, (1, 0, 0, 0, -1, 5), "EPSG:4326")
+    whole, (_, _, left, _, _, _), result = cut(partitions, layer, 2)
+    assert set(np.unique(values)) == set(np.unique(whole))
+    assert left == pytest.approx(-20037508.342789244)
+    assert (whole[0, 0, :180] == whole[0, 0, 180:] + 180).all()
+    assert result.warnings == ()
+
+
+def test_over_the_antimeridian_a_raster_keeps_together(partitions, tmp_path):
+    values = np.arange(1, 401).reshape(1, 20, 20).astype("uint16")
+    layer = raster_layer(tmp_path / "a.tif", values, (1, 0, 170, 0, -1, 10), "EPSG:4326")
+    whole, (dx, _, left, _, _, _), result = cut(partitions, layer, 3)
+    assert whole.shape[2] == 20
+    assert left + dx * whole.shape[2] > 20037508.4
+    assert set(np.unique(values)) == set(np.unique(whole))
+    assert result.warnings == ()
 
 
 def test_nothing_of_web_mercator(partitions, tmp_path):
@@ -350,7 +364,7 @@ def test_partly_overlapping_and_disjoint_layers(partitions, tmp_path):
             assert (counts == 1).all()
             assert same(whole, array)
         if nodes == 16:
-            empty = [part for node in result.parts for part in node if 0 in part["shape"]]
+            empty = [part for node in result.parts for part in node if 0 in part.shape]
             assert empty
             assert all(pixels(part).size == 0 for part in empty)
 
@@ -362,11 +376,11 @@ def test_overlap_adds_a_halo(partitions, tmp_path):
     halo = partitions.ensure(partitions.plan([layer], 4, overlap=30))
     assert plain.extents == halo.extents
     for (before,), (after,) in zip(plain.parts, halo.parts, strict=True):
-        assert after["shape"] == [2, 35, 35]
-        row = round((5000 - after["extent"]["yMax"]) / 10)
-        col = round((after["extent"]["xMin"] - 1000) / 10)
+        assert after.shape == (2, 35, 35)
+        row = round((5000 - after.extent["yMax"]) / 10)
+        col = round((after.extent["xMin"] - 1000) / 10)
         assert same(pixels(after), array[:, row : row + 35, col : col + 35])
-        assert before["shape"] == [2, 32, 32]
+        assert before.shape == (2, 32, 32)
 
 
 def test_more_nodes_than_pixels(partitions, tmp_path):

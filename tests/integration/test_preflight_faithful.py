@@ -219,7 +219,7 @@ def test_the_mended_one_is_the_same_and_is_silent(rule: str, folder: Path) -> No
     assert rules_in_script(PAIRS[rule].right, folder) == set()
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        assert describe_function(module.f, HERE, strict=True, around=AROUND)["kind"] == "source"
+        assert describe_function(module.f, HERE, strict=True, around=AROUND).kind == "source"
 
 
 # --- pairs that no script shows -------------------------------------------------------------------------------------
@@ -245,7 +245,7 @@ def test_wrapped(folder: Path) -> None:
     with pytest.raises(FidelityError, match=r"\[wrapped\]"):
         describe_function(module.g, HERE, strict=True)
     assert on_the_service(module.f) == module.f({})
-    assert describe_function(module.f, HERE, strict=True)["kind"] == "source"
+    assert describe_function(module.f, HERE, strict=True).kind == "source"
 
 
 def test_syntax_of_a_newer_python(folder: Path, tmp_path: Path) -> None:
@@ -264,7 +264,7 @@ def test_syntax_of_a_newer_python(folder: Path, tmp_path: Path) -> None:
         describe_function(module.f, old.version, strict=True)
     right = load(folder, "def f(params):\n    if len(params) == 1:\n        return 1\n")
     assert there(right.f).stdout == "1\n"
-    assert describe_function(right.f, old.version, strict=True)["kind"] == "source"
+    assert describe_function(right.f, old.version, strict=True).kind == "source"
 
 
 def test_a_module_that_left_the_standard_library(folder: Path) -> None:

@@ -27,7 +27,7 @@ from typer.testing import CliRunner
 
 import ellipsis_local
 from ellipsis_local.cli.app import app
-from ellipsis_local.computes.kept import replay_command
+from ellipsis_local.computes.replay_inputs import replay_command
 from ellipsis_local.errors import (
     ArgumentError,
     ComputeStateError,
@@ -147,7 +147,7 @@ def test_links_that_cannot_be_made_are_copies_up_to_a_limit(
     with pytest.raises(NodeError):
         el.compute.execute(compute_id, fails_in_a_library, token)
     assert (home / "computes" / compute_id / "kept" / "1" / "0.npy").stat().st_nlink == 1
-    monkeypatch.setattr("ellipsis_local.computes.kept.COPIED_BYTES", 10)
+    monkeypatch.setattr("ellipsis_local.computes.replay_inputs.COPIED_BYTES", 10)
     with pytest.raises(NodeError):
         el.compute.execute(compute_id, fails_in_a_library, token)
     assert kept(home, compute_id) == []

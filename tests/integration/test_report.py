@@ -11,6 +11,7 @@ from affine import Affine
 from typer.testing import CliRunner
 
 from ellipsis_local.cli.app import app
+from ellipsis_local.computes.specification import ComputeRequest, Specification
 from ellipsis_local.errors import ArgumentError, NodeError, NotFoundError
 
 
@@ -99,11 +100,7 @@ def test_whose_it_is(el, token, new_id):
         {"raster": np.ones((1, 4, 4), "uint8"), "transform": Affine(1, 0, 0, 0, -1, 0), "crs": "EPSG:3857"}
     )
     records = el.emulator.current_emulator().computes.records
-    spec = {
-        "layers": [path], "files": [], "nodes": 2, "interpreter": "python3.12", "python": [3, 12, 0],
-        "requirements": [], "environment": "", "executable": "", "cut": None, "gpus": None, "largeResult": False,
-        "enableGpu": False,
-    }  # fmt: skip
+    spec = Specification(ComputeRequest(((path["pathId"], path["timestampId"]),)), 2, (3, 12, 0))
     owner = el.emulator.current_emulator().user(token).id
     compute_id = records.create(owner, spec)
     assert el.report(compute_id).facts.id == compute_id

@@ -350,8 +350,7 @@ def wait(*arguments, **named):
     where.write_text("here")
     time.sleep(60)
 if sys.argv[5:] == ["copying"]:
-    original = parcels.rasters.inspect
-    parcels.rasters.inspect = wait
+    parcels.hashed_copy = wait
 else:
     adding.Adding._commit = wait
 print("ready\"""",
@@ -431,9 +430,9 @@ home = Home(root / "home")
 home.prepare()
 store = LayerStore(home, Database(home.database, SCHEMA))
 rng = numpy.random.default_rng(1)
-array = {"raster": rng.random((2, 1000, 1000)), "transform": from_origin(0, 0, 1, 1), "crs": 3857}
+array = {"raster": rng.random((2, 1000, 1000)), "transform": from_origin(0, 0, 2, 2), "crs": 3857}
 frame = geopandas.GeoDataFrame({"a": rng.random(200_000)}, geometry=shapely.points(rng.random((200_000, 2))), crs=4326)
-small = {"raster": numpy.zeros((1, 3000, 3000)), "transform": from_origin(0, 0, 1, 1), "crs": 3857}
+small = {"raster": numpy.zeros((1, 3000, 3000)), "transform": from_origin(0, 0, 2, 2), "crs": 3857}
 kept = store.add({**small, "raster": rng.random((1, 900, 900))})
 points = store.add(frame)
 (root / "target").mkdir()

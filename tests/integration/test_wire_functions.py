@@ -21,8 +21,8 @@ import pytest
 
 from ellipsis_local import emulator as emulator_module
 from ellipsis_local.computes import lifecycle, specification
+from ellipsis_local.computes.compute_json import WireAnswers
 from ellipsis_local.computes.specification import ComputeRequest
-from ellipsis_local.computes.wire import WireAnswers
 from ellipsis_local.emulator import Emulator, current_emulator
 from ellipsis_local.environments import find_interpreters
 from ellipsis_local.errors import ArgumentError, EnvironmentWarning, NodeDiedError, NodeError

@@ -12,7 +12,7 @@ import pytest
 from rich.console import Console
 
 from ellipsis_local.cli import lookup, output
-from ellipsis_local.cli.logs import read_lines
+from ellipsis_local.cli.computes import read_lines
 from ellipsis_local.errors import ArgumentError, NotFoundError
 from ellipsis_local.reports.texts import extent_text
 

@@ -12,7 +12,8 @@ import pytest
 from ellipsis_local import faults
 from ellipsis_local.errors import ArgumentError, EnvironmentBuildError
 from ellipsis_local.faults import Plan
-from ellipsis_local.inside.ellipsis_node.faults import NodeEndedError, faulty
+from ellipsis_local.node_program.ellipsis_node.faults import NodeEndedError, faulty
+from ellipsis_local.node_program.ellipsis_node.records import NodeFunction
 
 ROOT, OTHER = Path("/a/home"), Path("/another/home")
 ID = "1c857a9c-2876-4dd6-894b-33b136ee3835"
@@ -149,7 +150,8 @@ class ForeignError(Exception):
     ],
 )
 def test_an_exception_comes_as_it_was_given(what: Any, text: str) -> None:
-    function = {"faults": {"1": Plan({"raising": {1: what}}).nodes[1]}, "line": 7, "filename": "/x/script.py"}
+    faults = {"1": Plan({"raising": {1: what}}).nodes[1]}
+    function = NodeFunction("source", "key", line=7, filename="/x/script.py", faults=faults)
     assert faulty(len, function, 0, 10, own_process=True) is len
     with pytest.raises(Exception) as caught:  # noqa: PT011 - any of them
         faulty(len, function, 1, 10, own_process=True)({})
@@ -159,7 +161,7 @@ def test_an_exception_comes_as_it_was_given(what: Any, text: str) -> None:
 
 
 def test_a_node_in_the_callers_process_is_not_killed() -> None:
-    function = {"faults": {"0": [{"do": "kill"}], "1": [{"do": "oversize"}]}}
+    function = NodeFunction("source", "key", faults={"0": [{"do": "kill"}], "1": [{"do": "oversize"}]})
     with pytest.raises(NodeEndedError, match="SIGKILL"):
         faulty(len, function, 0, 10, own_process=False)({})
     assert len(faulty(len, function, 1, 10, own_process=False)({})) == 11

@@ -21,16 +21,18 @@ import pytest
 from ellipsis_local.environments import DEFAULT_INTERPRETER, OwnEnvironments
 from ellipsis_local.errors import EngineError, FidelityError, FidelityWarning
 from ellipsis_local.home import Home
-from ellipsis_local.inside.ellipsis_node.params import answer_vector
-from ellipsis_local.inside.ellipsis_node.values import decode
+from ellipsis_local.node_program.ellipsis_node.params import answer_vector
+from ellipsis_local.node_program.ellipsis_node.records import NodeConfig
+from ellipsis_local.node_program.ellipsis_node.values import decode
 from ellipsis_local.nodes import InlineEngine, NodeOutcome, Program, describe_function
 
 RUNNING = f"python3.{sys.version_info[1]}"
 
 
 def program(folder: Path, nodes: int = 1, **given) -> Program:
-    plain = {"vectors": False, "files": (), "gpus": None, "timeout": None, "memory": None}
-    return Program(python=Path(sys.executable), folder=folder / "compute", nodes=nodes, cores=1, **plain | given)
+    of_the_engine = {name: given.pop(name) for name in ("vectors", "timeout") if name in given}
+    config = NodeConfig("compute", str(folder / "compute"), nodes, **given)
+    return Program(Path(sys.executable), 1, config=config, **{"vectors": False, "timeout": None} | of_the_engine)
 
 
 @pytest.fixture

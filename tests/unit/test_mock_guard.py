@@ -18,7 +18,7 @@ import urllib3
 
 from ellipsis_local import mock
 from ellipsis_local.errors import RealServiceError
-from ellipsis_local.inside.ellipsis_node import offline
+from ellipsis_local.node_program.ellipsis_node import block_hosts
 
 API = "api.ellipsis-drive.com"
 URL = f"https://{API}/v3/path?token=secret"
@@ -138,7 +138,7 @@ def test_connections_that_were_open_before_are_not_used() -> None:
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "notellipsis-drive.com", "ellipsis-drive.com.example", ""])
 def test_other_hosts_are_not_touched(host: str) -> None:
     with mock():
-        assert not offline.is_closed(host)
+        assert not block_hosts.is_closed(host)
     with mock(), socket.create_server(("127.0.0.1", 0)) as listening:
         with socket.create_connection(listening.getsockname()) as sent, listening.accept()[0] as taken:
             sent.sendall(f"GET /x HTTP/1.1\r\nHost: {host}\r\n\r\n".encode())
@@ -165,7 +165,7 @@ def test_all_is_as_before() -> None:
         assert hooks() == inside
     assert hooks() == before
     assert inside != before
-    assert offline.closed_hosts() == ()
+    assert block_hosts.closed_hosts() == ()
     # No network is needed to see that the name is let through: no flag allows this one to ask for it.
     with pytest.raises(OSError, match=r".+"):
         socket.getaddrinfo(API, 443, flags=socket.AI_NUMERICHOST)

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from ellipsis_local.errors import ArgumentError
 from ellipsis_local.partitions.bisect import bisect_rasters
-from ellipsis_local.partitions.grid import EVERYWHERE, Grid, Window, cells, count_leaves, pad, pieces
+from ellipsis_local.partitions.tree import EVERYWHERE, cells, count_leaves, pad
+from ellipsis_local.raster.grid import Grid, Window, pieces
 from ellipsis_local.types import Extent
 
 TEN = Grid(left=100.0, top=200.0, dx=10.0, dy=5.0, width=4, height=6)

@@ -8,12 +8,13 @@ from pathlib import Path
 import pytest
 
 from ellipsis_local.computes.records import SCHEMA, Records
+from ellipsis_local.computes.specification import ComputeRequest, Specification
 from ellipsis_local.database import Database
 from ellipsis_local.errors import NotFoundError
 from ellipsis_local.nodes import NodeOutcome
 from ellipsis_local.processes import ProcessMark, own_mark
 
-SPEC = {"nodes": 2, "environment": "e"}
+SPEC = Specification(ComputeRequest(layers=()), nodes=2, environment="e")
 DEAD = ProcessMark(2**22 + 1, 1.0)
 
 

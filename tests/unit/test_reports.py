@@ -12,10 +12,10 @@ from xml.etree import ElementTree
 import pytest
 
 from ellipsis_local.errors import ArgumentError, StoreError
-from ellipsis_local.inside.ellipsis_node import peak
+from ellipsis_local.node_program.ellipsis_node import memory
 from ellipsis_local.reports import Report
 from ellipsis_local.reports.facts import Facts, Machine, NodeFacts, imbalance
-from ellipsis_local.reports.map import RAMP, _luminance, _ramp
+from ellipsis_local.reports.page import RAMP, _luminance, _ramp
 
 GB = 10**9
 SVG = "{http://www.w3.org/2000/svg}"
@@ -279,13 +279,13 @@ def test_the_table_has_a_line_per_node():
 
 def test_where_the_mark_cannot_be_set_back(monkeypatch):
     lifetime = iter([100, 100, 100, 250])
-    monkeypatch.setattr(peak, "_set_back", lambda: False)
-    monkeypatch.setattr(peak, "_life", lambda: next(lifetime))
-    assert peak.watch_peak()() is None  # an earlier node went higher
-    assert peak.watch_peak()() == 250
+    monkeypatch.setattr(memory, "_set_back", lambda: False)
+    monkeypatch.setattr(memory, "_life", lambda: next(lifetime))
+    assert memory.watch_peak()() is None  # an earlier node went higher
+    assert memory.watch_peak()() == 250
 
 
 def test_the_mark_of_a_process_without_a_file_for_it(monkeypatch):
-    assert peak._life() > 10**6
-    monkeypatch.setattr(peak.sys, "platform", "darwin")
-    assert peak._set_back() is False
+    assert memory._life() > 10**6
+    monkeypatch.setattr(memory.sys, "platform", "darwin")
+    assert memory._set_back() is False

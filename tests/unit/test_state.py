@@ -24,6 +24,7 @@ from typer.testing import CliRunner
 import ellipsis_local
 from ellipsis_local.cli.app import app
 from ellipsis_local.computes import Records
+from ellipsis_local.computes.specification import ComputeRequest, Specification
 from ellipsis_local.database import Database
 from ellipsis_local.emulator import SCHEMA, Emulator
 from ellipsis_local.errors import ArgumentError, EllipsisLocalError, StoreError
@@ -33,10 +34,7 @@ from ellipsis_local.restore import PREFIX
 from ellipsis_local.settings import Settings
 from ellipsis_local.state import exporting
 
-SPEC = {
-    "layers": [], "files": [], "nodes": 2, "interpreter": "python3.12", "python": [3, 12, 0], "requirements": [],
-    "environment": "env-1", "executable": "", "cut": None, "gpus": None, "largeResult": False, "enableGpu": False,
-}  # fmt: skip
+SPEC = Specification(ComputeRequest(layers=()), nodes=2, python=(3, 12, 0), environment="env-1")
 OLD = Path(__file__).parents[1] / "integration" / "data" / "home-format-1.zip"
 
 

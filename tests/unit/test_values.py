@@ -19,7 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from shapely.geometry import Point, Polygon
 
-from ellipsis_local.inside.ellipsis_node.values import NotCarriableError, decode, encode
+from ellipsis_local.node_program.ellipsis_node.values import NotCarriableError, decode, encode
 
 PLAIN = [
     None, True, 0, -1, 2**70, 1.5, float("inf"), "", "é\ud800", b"ab", bytearray(b"x"), 1 + 2j,

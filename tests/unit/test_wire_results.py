@@ -8,24 +8,23 @@ import math
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from ellipsis_local.computes.compute_json import NotJsonError, WireAnswers, json_text, wire_answer
 from ellipsis_local.computes.records import SCHEMA, NodeRecord, Records
-from ellipsis_local.computes.wire import NotJsonError, WireAnswers, json_text, wire_answer
+from ellipsis_local.computes.specification import ComputeRequest, Specification
 from ellipsis_local.database import Database
 from ellipsis_local.errors import NotFoundError
-from ellipsis_local.inside.ellipsis_node.values import encode
+from ellipsis_local.node_program.ellipsis_node.values import encode
 from ellipsis_local.nodes import NodeOutcome
 
 ROOT = Path(__file__).parents[2]
-SPEC = {
-    "nodes": 2, "environment": "e", "cut": None, "layers": [], "files": [], "interpreter": "python3.12",
-    "requirements": [], "largeResult": False, "enableGpu": False,
-}  # fmt: skip
+SPEC = Specification(ComputeRequest(layers=()), nodes=2, environment="e")
 
 
 @pytest.fixture
@@ -50,7 +49,7 @@ def failed(node: int, text: str = "ValueError: no") -> NodeOutcome:
 
 def executed(records: Records, *outcomes: NodeOutcome, sent: str = "source", uploads: tuple[str, ...] = ()) -> str:
     """A compute whose execution ended so."""
-    compute_id = records.create("me", SPEC | {"nodes": len(outcomes)})
+    compute_id = records.create("me", replace(SPEC, nodes=len(outcomes)))
     records.change(compute_id, {"queued"}, "available")
     assert records.begin(compute_id, sent) == 1
     assert records.finish(compute_id, outcomes, uploads=uploads)
@@ -164,7 +163,7 @@ def test_telling_so_does_not_import_pandas() -> None:
     payloads = [encode(value).hex() for value, _ in frames()] + [encode([1, "a", 2.5, {"b": (None,)}]).hex()]
     code = f"""
 import sys
-from ellipsis_local.computes.wire import NotJsonError, json_text
+from ellipsis_local.computes.compute_json import NotJsonError, json_text
 for payload in {payloads!r}:
     try:
         print(json_text(bytes.fromhex(payload)))
@@ -249,10 +248,10 @@ def test_an_exception_with_half_a_surrogate_pair_arrives(records: Records) -> No
 
 def test_a_record_of_before_has_a_function_of_text(records: Records, database: Database) -> None:
     compute_id = executed(records, outcome(0))
-    assert "sent" in records.get(compute_id).spec
+    text = {name: value for name, value in replace(SPEC, nodes=1).to_json().items() if name != "sent"}
     with database.transaction() as connection:
-        connection.execute("UPDATE computes SET spec = ?", (json.dumps(SPEC | {"nodes": 1}),))
-    assert records.get(compute_id).sent == "source"
+        connection.execute("UPDATE computes SET spec = ?", (json.dumps(text),))
+    assert records.get(compute_id).spec.sent == "source"
     assert read_by_new(answer(records, compute_id)["result"]) == [{"type": "object", "value": 1}]
 
 
@@ -268,7 +267,7 @@ def test_an_old_client_gets_the_values_themselves(records: Records) -> None:
     compute_id = executed(
         records, *(outcome(i, v) for i, v in enumerate(values)), outcome(3, file="f"), failed(4), sent="dill"
     )
-    assert records.get(compute_id).sent == "dill"
+    assert records.get(compute_id).spec.sent == "dill"
     read = read_by_old(answer(records, compute_id)["result"])
     assert [entry["type"] for entry in read] == ["object", "object", "object", "file", "exception"]
     assert read[0]["value"].equals(frame)
@@ -356,7 +355,7 @@ def test_an_execution_that_begins_between_two_reads_is_not_told_as_completed(dat
 
 
 def test_outcomes_that_come_after_the_end_are_told(records: Records) -> None:
-    compute_id = records.create("me", SPEC | {"nodes": 1})
+    compute_id = records.create("me", replace(SPEC, nodes=1))
     records.change(compute_id, {"queued"}, "available")
     records.begin(compute_id)
     records.change(compute_id, {"executing"}, "stopped")

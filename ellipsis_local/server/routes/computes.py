@@ -9,7 +9,7 @@ from fastapi import APIRouter, Path
 from pydantic import Field
 
 from ellipsis_local import faults
-from ellipsis_local.computes.requests import compute_request, write_target
+from ellipsis_local.computes.parse_arguments import compute_request, write_target
 from ellipsis_local.computes.results import result_path
 from ellipsis_local.environments import DEFAULT_INTERPRETER
 from ellipsis_local.errors import AccessError, NotFoundError
@@ -34,7 +34,7 @@ PATIENCE_SECONDS = 15
 """So long a GET may wait on purpose (`faults.polled`): the client gives up after 20 s (seen in the client)."""
 
 
-def settle(asker: Caller, compute_id: str, until: float) -> None:
+def wait_briefly(asker: Caller, compute_id: str, until: float) -> None:
     """Let what is done in a moment be done before the answer.
 
     The client looks at once, and then sleeps for a second between two looks (seen in the client): what it sees at its
@@ -74,8 +74,8 @@ class NewExecution(Body):
 def check_reach(asker: Caller, compute_id: str) -> None:
     """An access token reaches those of its user's computes whose layers and files it may view (our choice)."""
     if asker.user.grants is not None:
-        spec = asker.emulator.computes.records.get(compute_id, asker.user.id).spec
-        asker.drive.readable([*(layer["pathId"] for layer in spec["layers"]), *spec["files"]])
+        request = asker.emulator.computes.records.get(compute_id, asker.user.id).spec.request
+        asker.drive.readable([*(path_id for path_id, _ in request.layers), *request.files])
 
 
 def reaches(asker: Caller, compute: dict[str, Any]) -> bool:
@@ -101,7 +101,7 @@ def create(asker: Asker, body: NewCompute) -> dict[str, Any]:
         body.enableGpu,
     )
     compute_id = asker.emulator.create_compute(request, user, wait=False)
-    settle(asker, compute_id, until)
+    wait_briefly(asker, compute_id, until)
     return {"id": compute_id}
 
 
@@ -120,7 +120,7 @@ def execute(asker: Asker, compute_id: ComputeId, body: NewExecution) -> dict[str
     check_reach(asker, compute_id)
     target = write_target(body.writeToLayer)
     asker.emulator.execute_compute(compute_id, Sent(body.file), asker.user, wait=False, target=target)
-    settle(asker, compute_id, until)
+    wait_briefly(asker, compute_id, until)
     return {}
 
 
@@ -129,7 +129,7 @@ def terminate(asker: Asker, compute_id: ComputeId) -> dict[str, Any]:
     until = time.monotonic() + SECONDS
     check_reach(asker, compute_id)
     asker.emulator.computes.terminate(compute_id, asker.user.id, wait=False)
-    settle(asker, compute_id, until)
+    wait_briefly(asker, compute_id, until)
     return {}
 
 

@@ -8,7 +8,7 @@ import rasterio
 from affine import Affine
 
 from ellipsis_local.errors import LayerWarning, UpstreamError
-from ellipsis_local.upstream import mosaics
+from ellipsis_local.raster import write
 from tests.integration.upstream.hosted import WORLD, Hosted, Tiles, tiff
 from tests.integration.upstream.layers import (
     HERE,
@@ -45,7 +45,7 @@ def world_grid(tiles: Tiles) -> Affine:
     ],
 )
 def test_tiles_become_the_raster(hosted: Hosted, pull, monkeypatch, dtype: str, change, nodata) -> None:
-    monkeypatch.setattr(mosaics, "WINDOW", 256)
+    monkeypatch.setattr(write, "WINDOW", 256)
     hosted.level = 100
     path_id = hosted.add_raster(bands=["near", "band 2"], dtype=dtype)
     tiles = tiled(dtype)

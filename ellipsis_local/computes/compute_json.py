@@ -1,0 +1,300 @@
+"""Computes as JSON: the answers of getComputeInfo, and those of the HTTP interface to clients new and old.
+
+Clients poll every compute of a user every second. So what a compute at rest answers is kept, and payloads are read and
+encoded once. The tagged JSON of a payload is turned into the wire's JSON as it is: of a frame that has no place there,
+neither is pandas imported nor a row read to say so.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import json
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Any
+
+from ellipsis_local.computes.records import NodeRecord, Record, Records
+from ellipsis_local.errors import NotFoundError
+from ellipsis_local.node_program.ellipsis_node.values import decode, open_value
+from ellipsis_local.nodes import node_error
+from ellipsis_local.preflight.results import ADVICE, BY_FILE
+
+__all__ = ["WireAnswers", "describe", "json_text", "json_value", "wire_answer"]
+
+KEPT_BYTES = 64_000_000
+TOO_DEEP = "the result is nested too deeply for JSON; return less nesting"
+AS_VALUE = "which the server here writes as a number and json.dumps refuses: return `{}(…)` instead"
+AS_KEY = "which json.dumps refuses: use texts as keys"
+AT_REST = ("available", "completed", "stopped", "errored")
+
+Stamp = tuple[int, str, float]
+Tell = Callable[[str, bool], None]
+
+
+class NotJsonError(ValueError):
+    """A result, or something inside it, that JSON does not hold; the text says what, where, and the way out."""
+
+
+def describe(record: Record, nodes: list[NodeRecord]) -> dict[str, Any]:
+    """The answer of getComputeInfo: see there."""
+    answer = outline(record) | {"nodes": [_node(node) for node in nodes]}
+    if record.executions and any(node.outcome for node in nodes):
+        answer["result"] = [_result(record.id, node) for node in nodes if node.outcome is not None]
+    return answer
+
+
+def outline(record: Record) -> dict[str, Any]:
+    """A compute without its nodes."""
+    answer = {
+        "id": record.id,
+        "status": record.status,
+        "message": record.message,
+        "createdAt": datetime.fromtimestamp(record.created, UTC).isoformat(),
+        "executions": record.executions,
+    }
+    return answer | record.spec.request.to_json()
+
+
+def _node(node: NodeRecord) -> dict[str, Any]:
+    outcome = node.outcome
+    return {
+        "node": node.node,
+        "state": node.state,
+        "extent": node.extent,
+        "seconds": outcome.seconds if outcome else None,
+        "resultSize": outcome.size if outcome else None,
+        "peakMemory": outcome.peak_memory if outcome else None,
+    }
+
+
+def _result(compute_id: str, node: NodeRecord) -> dict[str, Any]:
+    outcome = node.outcome
+    if outcome is not None and outcome.state == "failed":
+        return {"node": node.node, "type": "exception", "value": outcome.text}
+    return {"node": node.node, **_entry(compute_id, node, None)}
+
+
+class WireAnswers:
+    """The answers for the computes of one home; may be used by several threads.
+
+    Parameters
+    ----------
+    records : Records
+    kept_bytes : int
+        How much of encoded results is kept, in bytes.
+    """
+
+    def __init__(self, records: Records, kept_bytes: int = KEPT_BYTES) -> None:
+        self._records = records
+        self._most = kept_bytes
+        self._size = 0
+        self._kept: OrderedDict[str, tuple[Stamp, dict[str, Any], int]] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def of(self, record: Record) -> dict[str, Any]:
+        """`wire_answer` of a compute as it is now, which may be later than `record`; do not change what is in it."""
+        while True:
+            stamp = (record.executions, record.status, record.changed)
+            kept = self._find(record.id, stamp)
+            if kept is not None:
+                return kept
+            nodes = self._records.nodes(record.id, results=_is_finished(record))
+            # What was read of the nodes may belong to the next execution already.
+            latest = self._records.get(record.id)
+            if (latest.executions, latest.status, latest.changed) == stamp:
+                break
+            record = latest
+        answer = wire_answer(record, nodes)
+        if record.status in AT_REST:
+            self._keep(record.id, stamp, answer)
+        return answer
+
+    def page(self, owner: str | None, start: str | None) -> tuple[list[dict[str, Any]], str | None]:
+        """The answers for a page of computes, newest first, and the id that the next page starts with.
+
+        A compute that is deleted meanwhile is left out. Raises as `Records.page`.
+        """
+        records, following = self._records.page(owner, start)
+        answers = []
+        for record in records:
+            with contextlib.suppress(NotFoundError):
+                answers.append(self.of(record))
+        return answers, following
+
+    def _find(self, compute_id: str, stamp: Stamp) -> dict[str, Any] | None:
+        with self._lock:
+            kept = self._kept.get(compute_id)
+            if kept is None or kept[0] != stamp:
+                return None
+            self._kept.move_to_end(compute_id)
+            return kept[1]
+
+    def _keep(self, compute_id: str, stamp: Stamp, answer: dict[str, Any]) -> None:
+        size = 2000 + 500 * len(answer["nodes"]) + _size(answer.get("result", []))
+        with self._lock:
+            former = self._kept.pop(compute_id, None)
+            self._size += size - (former[2] if former else 0)
+            self._kept[compute_id] = stamp, answer, size
+            while self._size > self._most:
+                self._size -= self._kept.popitem(last=False)[1][2]
+
+
+def _size(result: list[Any]) -> int:
+    entries = [[{"value": node}] if isinstance(node, str) else node for node in result]
+    return sum(len(entry["value"]) for node in entries for entry in node)
+
+
+def wire_answer(record: Record, nodes: Sequence[NodeRecord]) -> dict[str, Any]:
+    """One compute in the answer of GET /compute (seen in clients 3.3.12 and 3.2.9).
+
+    Parameters
+    ----------
+    record : Record
+    nodes : sequence of NodeRecord
+        Read with their results where the compute is `completed` or `stopped`.
+
+    Returns
+    -------
+    dict
+        JSON; as `getComputeInfo` answers, but for `result`. That is there only where an execution ended: per node a
+        list of ``{'type', 'value'}``, where the value of an 'exception' is a text, of an 'upload' the file's id, and of
+        a 'file' (its id) or 'object' a JSON text. Where the function came as a dill pickle, it is per node a dill
+        pickle of such a list in base64, with the values themselves and exceptions as ValueErrors, and is left out from
+        a stopped compute, because one such answer breaks the lists of newer clients (our choice).
+    """
+    answer = outline(record) | {"nodes": [_node(node) for node in nodes]}
+    if _is_finished(record) and all(node.outcome is not None for node in nodes):
+        if record.spec.sent != "dill":
+            answer["result"] = [[_entry(record.id, node, json_text)] for node in nodes]
+        elif record.status == "completed":
+            answer["result"] = [_pickled(_entry(record.id, node, None)) for node in nodes]
+    return answer
+
+
+def _is_finished(record: Record) -> bool:
+    return record.executions > 0 and record.status in ("completed", "stopped")
+
+
+def _entry(compute_id: str, node: NodeRecord, write: Callable[[bytes], str] | None) -> dict[str, Any]:
+    """One node's result; with `write`, values are texts."""
+    outcome = node.outcome
+    assert outcome is not None  # noqa: S101
+    if outcome.state == "completed" and node.upload is not None:
+        return {"type": "upload", "value": node.upload}
+    if outcome.state == "completed" and outcome.file is not None:
+        return {"type": "file", "value": outcome.file if write is None else json.dumps(outcome.file)}
+    if outcome.state == "completed":
+        try:
+            return {"type": "object", "value": decode(outcome.payload) if write is None else write(outcome.payload)}
+        except NotJsonError as error:
+            outcome = replace(outcome, state="failed", kind="result", text=str(error))
+    # A function may raise with any text, half a surrogate pair, too.
+    text = str(node_error(compute_id, outcome)).encode("utf-8", "backslashreplace").decode()
+    return {"type": "exception", "value": text if write is not None else ValueError(text)}
+
+
+def _pickled(entry: dict[str, Any]) -> str:
+    import dill
+
+    # Python reads protocol 4 from 3.4 on.
+    return base64.b64encode(dill.dumps([entry], protocol=4)).decode()
+
+
+# --- JSON -----------------------------------------------------------------------------------------------------------
+
+
+def json_text(payload: bytes) -> str:
+    """A small result as JSON, out of its payload: what `json.dumps` takes, and numpy's scalars.
+
+    Tuples become lists, NaN and infinities are written as Python writes them (our choice; clients read them with
+    Python's json). NotJsonError for anything else, with its place in the result and the way out.
+    """
+    try:
+        return json.dumps(json_value(payload))
+    except RecursionError:
+        raise NotJsonError(TOO_DEEP) from None
+
+
+def json_value(payload: bytes, tell: Tell | None = None) -> Any:
+    """What `json_text` writes.
+
+    `tell` is called with what arrives changed, or only because of this server: a text, and whether the first or the
+    second.
+    """
+    tree, read = open_value(payload)
+    try:
+        return _JsonWriter(read, tell or _tell_nobody).value(tree, "result")
+    except RecursionError:
+        raise NotJsonError(TOO_DEEP) from None
+
+
+def _tell_nobody(text: str, changed: bool) -> None:
+    pass
+
+
+@dataclass
+class _JsonWriter:
+    """From the tagged JSON of a payload to plain JSON."""
+
+    read: Callable[[Any], Any]
+    tell: Tell
+
+    def value(self, tree: Any, place: str) -> Any:
+        if isinstance(tree, list):
+            return [self.value(x, f"{place}[{i}]") if isinstance(x, list | dict) else x for i, x in enumerate(tree)]
+        if not isinstance(tree, dict):
+            return tree
+        tag = tree["t"]
+        if tag in ("list", "tuple"):
+            return self.value(tree["v"], place)
+        if tag in ("dict", "odict"):
+            return {self.key(k, place): self.value(v, f"{place}[{_shown(k)}]") for k, v in tree["v"]}
+        if tag in ("int", "float"):
+            return self.read(tree)
+        if tag == "affine":
+            # A named tuple of nine.
+            return [*tree["v"], 0.0, 0.0, 1.0]
+        if tag == "scalar":
+            return self.scalar(tree, place, AS_VALUE)
+        raise _refusal(place, *ADVICE.get(tag, (f"of a type that JSON does not have ({tag})", "a text or number")))
+
+    def key(self, tree: Any, place: str) -> Any:
+        if isinstance(tree, str):
+            return tree
+        key, kind = tree, "list"
+        if isinstance(tree, dict):
+            kind = tree["t"]
+            if kind in ("int", "float"):
+                key = self.read(tree)
+            elif kind == "scalar":
+                return self.scalar(tree, f"a key of {place}", AS_KEY)
+        if isinstance(key, dict | list):
+            raise _refusal(f"a key of {place}", f"of type {kind}, and JSON has texts and numbers as keys", "`str(…)`")
+        (text,) = json.loads(json.dumps({key: None}))
+        self.tell(f"{place} has the key {key!r}, which arrives at the client as {text!r}: use texts as keys", True)
+        return key
+
+    def scalar(self, tree: Any, place: str, way: str) -> Any:
+        value = self.read(tree)
+        kind = value.dtype.kind
+        if kind not in "biufU":
+            other = "`str(…)`" if kind in "mM" else "numbers or texts"
+            raise _refusal(place, f"a numpy scalar of dtype {value.dtype}", other)
+        if kind != "U" and value.dtype != "float64":
+            plain = {"b": "bool", "f": "float"}.get(kind, "int")
+            self.tell(f"{place} is a numpy scalar ({value.dtype}), {way.format(plain)}", False)
+        return float(value) if kind == "f" else value.item()
+
+
+def _shown(tree: Any) -> str:
+    return repr(tree) if not isinstance(tree, dict) else str(tree.get("v", "…"))
+
+
+def _refusal(place: str, what: str, way: str) -> NotJsonError:
+    return NotJsonError(
+        f"{place} is {what}; small results travel to the client as JSON: return {way} instead, {BY_FILE}"
+    )

@@ -1,0 +1,311 @@
+"""What the calling process and the node program hand each other: records, and how they go over a pipe.
+
+Each record has one `to_json` and one `from_json`. JSON of an earlier release lacks the newer fields and can be read.
+Nothing here needs more than the standard library, so that the caller need not import numpy for it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import struct
+from dataclasses import dataclass, field, replace
+from typing import Any, BinaryIO, Callable, Dict, List, Literal, Mapping, Tuple, Union
+
+__all__ = [
+    "SMALL_RESULT_BYTES",
+    "Command",
+    "NodeConfig",
+    "NodeFile",
+    "NodeFunction",
+    "NodeOutcome",
+    "Part",
+    "RasterPart",
+    "ReplayPlan",
+    "VectorPart",
+    "files_of",
+    "moved",
+    "part_from_json",
+    "read_message",
+    "write_message",
+]
+
+SMALL_RESULT_BYTES = 2_000_000
+"""What one node may return without largeResult: "2mb" in the documentation, of our encoding (our choice)."""
+
+
+@dataclass(frozen=True)
+class RasterPart:
+    """A node's part of a raster layer: one array in a file, which is mapped."""
+
+    path: str
+    """Of an ``.npy`` file."""
+    dtype: str
+    """As numpy writes it, such as ``<u2``."""
+    shape: Tuple[int, ...]
+    """Bands, height, width."""
+    offset: int
+    """Bytes before the pixels, which lie in C order."""
+    transform: Tuple[float, ...]
+    """The six numbers of an `affine.Affine`, from pixels to units of the CRS."""
+    extent: Mapping[str, Any]
+    """``xMin``, ``xMax``, ``yMin``, ``yMax`` in units of the CRS."""
+    crs: str
+    nodata: float | str | None
+    """NaN is ``'nan'``: JSON has no NaN, and it would not equal itself."""
+    id: str = ""
+    """The key under which the function finds it; empty where the part is of no layer yet."""
+    mask: str | None = None
+    """Path of an ``.npy`` file of bool with the same offset, True where the pixel is valid; None: there is no mask."""
+    mask_shape: Tuple[int, ...] | None = None
+    """Height and width, or bands, height and width."""
+    scales: Tuple[float, ...] = ()
+    """Per band what its values are to be multiplied with; empty where that is 1, as the two below where they say nothing."""
+    offsets: Tuple[float, ...] = ()
+    units: Tuple[str | None, ...] = ()
+    type: Literal["raster"] = "raster"
+
+    def to_json(self) -> dict[str, Any]:
+        return dict(vars(self))
+
+
+@dataclass(frozen=True)
+class VectorPart:
+    """A node's part of a vector layer: a GeoParquet file."""
+
+    path: str
+    rows: int
+    crs: str | None = None
+    """The one that the function sees; None where the part is of no layer yet."""
+    id: str = ""
+    type: Literal["vector"] = "vector"
+
+    def to_json(self) -> dict[str, Any]:
+        return dict(vars(self))
+
+
+Part = Union[RasterPart, VectorPart]
+
+
+def part_from_json(data: Mapping[str, Any]) -> Part:
+    """The part that `to_json` wrote."""
+    values: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in data.items()}
+    return RasterPart(**values) if data["type"] == "raster" else VectorPart(**values)
+
+
+def files_of(part: Part) -> list[str]:
+    """The paths of a part's files."""
+    return [part.path] if part.type == "vector" or part.mask is None else [part.path, part.mask]
+
+
+def moved(part: Part, place: Callable[[str], str], **changes: Any) -> Part:
+    """The part with its files elsewhere: `place` makes the new path of each from the old one."""
+    if part.type == "raster" and part.mask is not None:
+        return replace(part, path=place(part.path), mask=place(part.mask), **changes)
+    return replace(part, path=place(part.path), **changes)
+
+
+@dataclass(frozen=True)
+class NodeFile:
+    """A file that every node receives."""
+
+    id: str
+    """The path id, the key under which the function finds it."""
+    location: str
+
+    def to_json(self) -> list[str]:
+        return [self.id, self.location]
+
+    @classmethod
+    def from_json(cls, data: list[str]) -> NodeFile:
+        return cls(*data)
+
+
+@dataclass(frozen=True)
+class NodeConfig:
+    """What the nodes of one compute are told when they start."""
+
+    compute: str
+    folder: str
+    """Holds ``results`` and ``scratch``, and ``log.jsonl``."""
+    nodes: int
+    parts: Tuple[Tuple[Part, ...], ...] = ()
+    """Per node one part per layer; empty without layers."""
+    files: Tuple[NodeFile, ...] = ()
+    workers: int = 1
+    """How many processes the nodes share."""
+    gpus: Tuple[str, ...] = ()
+    """Ids of the GPUs that are handed out; without any, nodes see none."""
+    memory: int | None = None
+    """Bytes that a node may take besides what it starts with."""
+    seed: int | None = None
+    """`random` and numpy.random of a node, and the names of its result files, follow from it."""
+    clock: float | None = None
+    """The time of all lines of the log, in seconds since 1970."""
+    closed: Tuple[str, ...] = ()
+    """Hosts that the function must not reach; see `block_hosts`."""
+    inline: bool = False
+    """Whether the nodes run in the caller's own process."""
+
+    @property
+    def results(self) -> str:
+        return os.path.join(self.folder, "results")
+
+    @property
+    def scratch(self) -> str:
+        return os.path.join(self.folder, "scratch")
+
+    @property
+    def log(self) -> str:
+        return os.path.join(self.folder, "log.jsonl")
+
+    def make_folders(self) -> None:
+        for folder in (self.results, self.scratch):
+            os.makedirs(folder, exist_ok=True)
+
+    @property
+    def vectors(self) -> bool:
+        """Whether a node receives a frame."""
+        return any(part.type == "vector" for node in self.parts for part in node)
+
+    def to_json(self) -> dict[str, Any]:
+        parts = [[part.to_json() for part in node] for node in self.parts]
+        return {**vars(self), "parts": parts, "files": [file.to_json() for file in self.files]}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> NodeConfig:
+        lists = {name: tuple(data[name]) for name in ("gpus", "closed")}
+        parts = tuple(tuple(map(part_from_json, node)) for node in data["parts"])
+        return cls(**{**data, **lists, "parts": parts, "files": tuple(map(NodeFile.from_json, data["files"]))})
+
+
+@dataclass(frozen=True)
+class NodeFunction:
+    """A function as nodes get it: as text, or pickled."""
+
+    kind: str
+    """``source``; ``pickle``: by cloudpickle here; ``dill``: by a client of before 3.3."""
+    key: str
+    """Equal for equal functions, which are made once."""
+    pickle: str = ""
+    """In base64."""
+    text: str = ""
+    """What the client sends: the source in a def of the name ``userFunction``."""
+    source: str = ""
+    """The function's own lines, which tracebacks show."""
+    filename: str | None = None
+    """The file that the function was written in."""
+    line: int = 1
+    """Where in that file its source begins."""
+    wrapped: bool = True
+    """Whether a line of the text, and not of the source, calls the function."""
+    faults: Dict[str, List[Dict[str, Any]]] = field(default_factory=dict)
+    """Per node what goes wrong on purpose; see `faults`."""
+
+    @property
+    def outer_frames(self) -> int:
+        """How many frames of a traceback stand before the function's own: ours, and the line that wraps the text."""
+        return 2 if self.kind == "source" and self.wrapped else 1
+
+    def to_json(self) -> dict[str, Any]:
+        return dict(vars(self))
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> NodeFunction:
+        return cls(**data)
+
+
+@dataclass(frozen=True)
+class Command:
+    """One execution."""
+
+    execution: int
+    function: NodeFunction
+    large: bool
+    """Whether each node returns a memory file."""
+    timeout: float | None = None
+    """Seconds that a node may take."""
+
+    def to_json(self) -> dict[str, Any]:
+        return {**vars(self), "function": self.function.to_json()}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Command:
+        return cls(**{**data, "function": NodeFunction.from_json(data["function"])})
+
+
+@dataclass(frozen=True)
+class ReplayPlan:
+    """One node of an execution again; the outcome goes to the file `outcome` in the folder of `config`."""
+
+    config: NodeConfig
+    command: Command
+    node: int
+    pdb: bool
+
+    @property
+    def outcome(self) -> str:
+        return os.path.join(self.config.folder, "outcome")
+
+    def to_json(self) -> dict[str, Any]:
+        return {**vars(self), "config": self.config.to_json(), "command": self.command.to_json()}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> ReplayPlan:
+        config, command = NodeConfig.from_json(data["config"]), Command.from_json(data["command"])
+        return cls(config, command, data["node"], data["pdb"])
+
+
+@dataclass(frozen=True)
+class NodeOutcome:
+    """How one node's run ended."""
+
+    node: int
+    state: str
+    """``completed`` or ``failed``."""
+    seconds: float | None
+    size: int = 0
+    """Bytes of the result."""
+    payload: bytes = b""
+    """A small result, encoded; it goes beside the JSON."""
+    file: str | None = None
+    """A large result: the name of its file in the compute's `results`."""
+    kind: str | None = None
+    """Of a failure: exception, result, memory, storage, timeout, died or engine."""
+    text: str = ""
+    peak_memory: int | None = None
+    """The most bytes of physical memory that the node's process held while it ran: see `memory`. None where the node
+    did not answer, runs in the calling process, or its system does not tell."""
+
+    def to_json(self) -> dict[str, Any]:
+        return {name: value for name, value in vars(self).items() if name != "payload"}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any], payload: bytes = b"") -> NodeOutcome:
+        return cls(**data, payload=payload)
+
+
+# --- messages on a pipe ---------------------------------------------------------------------------------------------
+
+LENGTHS = struct.Struct("<II")
+
+
+def write_message(stream: BinaryIO, header: dict[str, Any], payload: bytes = b"") -> None:
+    """Write one message, a JSON header and a binary payload, and flush it."""
+    text = json.dumps(header, separators=(",", ":")).encode()
+    stream.write(LENGTHS.pack(len(text), len(payload)) + text + payload)
+    stream.flush()
+
+
+def _exactly(stream: BinaryIO, length: int) -> bytes:
+    data = stream.read(length)
+    if len(data) < length:
+        raise EOFError("the other end of the pipe is gone")
+    return data
+
+
+def read_message(stream: BinaryIO) -> tuple[dict[str, Any], bytes]:
+    """Read one message; EOFError where the other end is gone."""
+    text, payload = LENGTHS.unpack(_exactly(stream, LENGTHS.size))
+    header: dict[str, Any] = json.loads(_exactly(stream, text))
+    return header, _exactly(stream, payload) if payload else b""

@@ -1,0 +1,163 @@
+"""One node's run of the function, in whatever process: what it receives, and what becomes of what it does."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import io
+import os
+import random
+import time
+import uuid
+from dataclasses import replace
+from typing import Any, Callable, ContextManager
+
+from .faults import NodeEndedError, faulty
+from .functions import FunctionError, load_function, user_traceback
+from .memory import memory_limit
+from .params import make_params
+from .pickles import HINT
+from .records import SMALL_RESULT_BYTES, Command, NodeConfig, NodeOutcome
+from .values import NotCarriableError, encode
+
+__all__ = ["NODE_MARK", "run_function", "seed_node"]
+
+NODE_MARK = b"\0node "
+"""Before a node's output in the stream that `output` reads; execution and node follow, and a line break."""
+
+
+_NOTHING = contextlib.nullcontext()
+
+
+def _never() -> bool:
+    return False
+
+
+def run_function(
+    config: NodeConfig,
+    command: Command,
+    node: int,
+    *,
+    frames: dict[str, Any] | None = None,
+    interrupted: Callable[[], bool] = _never,
+    around: ContextManager[Any] | None = None,
+) -> NodeOutcome:
+    """Run the function on one partition.
+
+    `frames` keeps the frames that were read; `interrupted` tells whether an exception is meant for this process and
+    not the function's own: it is raised then. `around` is entered for the call alone.
+    """
+    started, failed = time.perf_counter(), NodeOutcome(node, "failed", None)
+    try:
+        with memory_limit(config.memory):
+            outcome = _run(config, command, node, frames, interrupted, around or _NOTHING)
+    except MemoryError:
+        outcome = replace(failed, kind="memory", text=user_traceback(3))
+    except NodeEndedError as error:
+        outcome = replace(failed, kind="died", text=str(error))
+    except NotCarriableError as error:
+        outcome = replace(failed, kind="result", text=str(error))
+    except OSError as error:
+        outcome = replace(failed, kind="storage", text=f"{type(error).__name__}: {error}")
+    except FunctionError as error:
+        outcome = replace(failed, kind="exception", text=error.args[0])
+    return replace(outcome, seconds=time.perf_counter() - started)
+
+
+def _run(
+    config: NodeConfig,
+    command: Command,
+    node: int,
+    frames: dict[str, Any] | None,
+    interrupted: Callable[[], bool],
+    around: ContextManager[Any],
+) -> NodeOutcome:
+    if config.seed is not None:
+        seed_node(config.seed, node)
+    function, limit = command.function, None if command.large else SMALL_RESULT_BYTES
+    call = faulty(load_function(function), function, node, limit, not config.inline)
+    params = make_params(config.parts[node] if config.parts else (), config.files, frames)
+    os.chdir(config.scratch)
+    try:
+        with around:
+            value = call(params)
+    except (MemoryError, NodeEndedError):
+        raise
+    except SystemExit as error:
+        raise FunctionError(f"the function ended its interpreter with sys.exit({error.code!r})") from None
+    except BaseException as error:
+        if isinstance(error, KeyboardInterrupt) and interrupted():
+            raise
+        text = user_traceback(function.outer_frames)
+        if function.kind == "dill" and isinstance(error, SystemError):
+            text += "\n" + HINT
+        raise FunctionError(text) from None
+    if command.large:
+        return _keep_file(value, config, command.execution, node)
+    if _memory_file(value) is not None and not isinstance(value, (bytes, bytearray)):
+        raise NotCarriableError(
+            f"the function returned a memory file ({type(value).__name__}); create the compute with largeResult=True"
+        )
+    data = encode(value)
+    if len(data) > SMALL_RESULT_BYTES:
+        raise NotCarriableError(
+            f"the result takes {len(data):,} bytes, and a small result may take {SMALL_RESULT_BYTES:,}; create the "
+            "compute with largeResult=True and return a memory file (BytesIO), or return less"
+        )
+    return NodeOutcome(node, "completed", None, size=len(data), payload=data)
+
+
+# --- the setting `seed` ---------------------------------------------------------------------------------------------
+
+
+def _derived(*parts: Any) -> bytes:
+    """The same bytes for the same parts, in every process."""
+    return hashlib.sha256("\n".join(map(str, parts)).encode()).digest()
+
+
+def seed_node(seed: int, node: int) -> None:
+    """Let `random` and `numpy.random` begin where they do for this node, whichever worker it runs on."""
+    import numpy.random
+
+    derived = _derived("node", seed, node)
+    random.seed(derived)
+    numpy.random.seed(list(derived))
+
+
+# --- large results --------------------------------------------------------------------------------------------------
+
+
+def _memory_file(value: Any) -> Any:
+    """The bytes of a memory file, wherever its position is; None for anything else."""
+    if isinstance(value, (bytes, bytearray, memoryview)):
+        return value
+    if isinstance(value, io.BytesIO):
+        return value.getbuffer()
+    if type(value).__name__ in ("MemoryFile", "ZipMemoryFile") and type(value).__module__ == "rasterio.io":
+        value.seek(0)
+        return value.read()
+    return None
+
+
+def _keep_file(value: Any, config: NodeConfig, execution: int, node: int) -> NodeOutcome:
+    data = _memory_file(value)
+    if data is None:
+        raise NotCarriableError(
+            "with largeResult=True the function must return a memory file (BytesIO, bytes, rasterio's MemoryFile), "
+            f"and it returned {type(value).__module__}.{type(value).__qualname__}; largeResult=False takes small values"
+        )
+    if config.seed is None:
+        name = str(uuid.uuid4())
+    else:
+        name = str(uuid.UUID(bytes=_derived("file", config.seed, config.compute, execution, node)[:16], version=4))
+    target = os.path.join(config.results, name)
+    draft = target + ".new"
+    try:
+        with open(draft, "wb") as file:
+            file.write(data)
+        os.replace(draft, target)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(draft)
+        raise
+    return NodeOutcome(node, "completed", None, size=len(data), file=name)

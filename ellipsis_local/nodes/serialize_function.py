@@ -1,0 +1,226 @@
+"""How a function is sent: as source, the way the service gets it, or by cloudpickle where the service would fail.
+
+Whatever the text that the client sends does not carry (names of the module, closures, decorators) is a failure on the
+service, which `ellipsis_local.preflight` finds in the text.
+"""
+
+from __future__ import annotations
+
+import base64
+import builtins
+import hashlib
+import inspect
+import sys
+import textwrap
+import types
+from collections.abc import Callable
+from dataclasses import replace
+from functools import lru_cache
+from typing import Any
+
+from ellipsis_local.errors import ArgumentError, FidelityError, FidelityWarning
+from ellipsis_local.node_program.ellipsis_node.records import NodeFunction
+from ellipsis_local.notices import warn
+from ellipsis_local.preflight import (
+    Finding,
+    Origin,
+    Source,
+    Surroundings,
+    check_function,
+    lambda_finding,
+    no_source_finding,
+    outer_names,
+    parse,
+    read_source,
+    service_text,
+    wrapped_finding,
+)
+
+__all__ = ["describe_function", "service_text"]
+
+GENERAL = "import or define it inside the function"
+PLAIN = (int, float, complex, str, bytes, bool, type(None))
+
+
+def describe_function(
+    f: Any, python: tuple[int, ...], *, strict: bool, around: Surroundings | None = None
+) -> NodeFunction:
+    """The record, for the node program, of a function of this process.
+
+    Parameters
+    ----------
+    f : function
+        Takes one argument, the dictionary of layers and files.
+    python : tuple of int
+        The version of the environment's interpreter: a pickled function needs the same one.
+    strict : bool
+        Refuse what the service would not run, or would run to another result.
+    around : Surroundings, optional
+        What else is known of the compute; rules that depend on it are silent without.
+
+    Raises
+    ------
+    ArgumentError
+        Where `f` is no function or does not take one argument.
+    FidelityError
+        Where the service would fail and it cannot run here either, or with `strict`.
+
+    Warns
+    -----
+    FidelityWarning
+        One for each thing that fails, or may differ, on the service and runs here.
+    """
+    if not isinstance(f, types.FunctionType):
+        raise ArgumentError(
+            f"parameter f must be a function, not {type(f).__name__}; write a def that calls it",
+            argument="f", value=f,
+        )  # fmt: skip
+    _check_signature(f)
+    source = _source(f)
+    look = _look(f)
+    findings = _findings(f, source, look, replace(around or Surroundings(), python=python))
+    reasons = "; ".join(finding.text for finding in findings)
+    if findings and strict:
+        raise FidelityError(f"the service would not run {f.__name__}: {reasons} (strict=True)")
+    text = None
+    if source is not None and not source.node.decorator_list and not outer_names(source, look, python):
+        text = _text(source)
+    description = _as_pickle(f, python, reasons) if source is None or text is None else _as_source(source, text)
+    for finding in findings:
+        warn(str(finding), FidelityWarning)
+    return description
+
+
+def _check_signature(f: types.FunctionType) -> None:
+    try:
+        inspect.signature(f).bind({})
+    except TypeError as error:
+        raise ArgumentError(
+            f"parameter f must take one argument, the layers; {f.__name__}{inspect.signature(f)}: {error}",
+            argument="f", value=f,
+        ) from None  # fmt: skip
+    for test, kind in (
+        (inspect.iscoroutinefunction, "an async function"),
+        (inspect.isgeneratorfunction, "a generator"),
+        (inspect.isasyncgenfunction, "an async generator"),
+    ):
+        if test(f):
+            raise ArgumentError(
+                f"parameter f must return its result, and {f.__name__} is {kind}, whose call returns before it has "
+                "run; write a plain def that returns", argument="f", value=f,
+            )  # fmt: skip
+
+
+def _source(f: types.FunctionType) -> Source | None:
+    """The function's own def; None where it has none.
+
+    What is found for a function made by exec can be another text of the same file name, such as that of ``python -c``.
+    """
+    if f.__name__ == "<lambda>":
+        return None
+    try:
+        lines, first = inspect.getsourcelines(f)
+        # inspect unwraps, too
+        source = _read("".join(lines), inspect.unwrap(f).__code__.co_filename, first)
+    except (OSError, TypeError, SyntaxError, IndexError, ValueError):
+        return None
+    return source if source.name in (f.__name__, f.__code__.co_name) else None
+
+
+@lru_cache(maxsize=64)
+def _read(text: str, file: str, first: int) -> Source:
+    """Read once: the same function is executed again and again."""
+    return read_source(text, file, first)
+
+
+def _look(f: types.FunctionType) -> Callable[[str], Origin | None]:
+    """What defines a name outside of the function: an enclosing one, or its module."""
+    # Where it wraps another, that is whose text is sent.
+    own = inspect.unwrap(f)
+    enclosing = dict(zip(own.__code__.co_freevars, own.__closure__ or (), strict=True))
+
+    def look(name: str) -> Origin | None:
+        if name in enclosing:
+            try:
+                return Origin("closure", _way_out(name, enclosing[name].cell_contents, f))
+            except ValueError:
+                # it is not bound yet
+                return Origin("closure", GENERAL)
+        if name not in own.__globals__:
+            return None
+        value = own.__globals__[name]
+        return None if value is getattr(builtins, name, f) else Origin("global", _way_out(name, value, f))
+
+    return look
+
+
+def _way_out(name: str, value: Any, f: types.FunctionType) -> str:
+    """How to bring a value into the body."""
+    if isinstance(value, types.ModuleType):
+        plain = value.__name__ == name
+        return f"write 'import {value.__name__}{'' if plain else f' as {name}'}' in its body"
+    if isinstance(value, types.FunctionType | type):
+        if value.__module__ in (f.__module__, "__main__"):
+            return "move its definition into the body"
+        if getattr(sys.modules.get(value.__module__), name, None) is value:
+            return f"write 'from {value.__module__} import {name}' in its body"
+    return "write its value in the body" if isinstance(value, PLAIN) else GENERAL
+
+
+def _findings(
+    f: types.FunctionType, source: Source | None, look: Callable[[str], Origin | None], around: Surroundings
+) -> list[Finding]:
+    """What the service would do to it."""
+    code = inspect.unwrap(f).__code__
+    if source is None:
+        found = [lambda_finding if f.__name__ == "<lambda>" else no_source_finding]
+        return [replace(make(code.co_firstlineno, None), function=f.__name__, file=code.co_filename) for make in found]
+    holder = f.__qualname__.split(".")[-2:-1]
+    findings = check_function(source, look, around, method=holder not in ([], ["<locals>"]))
+    if hasattr(f, "__wrapped__") and not source.node.decorator_list:
+        findings.insert(0, wrapped_finding(source))
+    return [replace(finding, function=f.__name__, file=source.file) for finding in findings]
+
+
+def _text(source: Source) -> str | None:
+    """The text that is sent, put right where the service could not read it; None where that cannot be done."""
+    if source.calls_itself and source.sent_error is None:
+        return source.sent
+    text = service_text(textwrap.dedent(source.text))[0].rpartition("\n")[0] + f"\n return {source.name}(params)"
+    try:
+        parse(text)
+    except SyntaxError:
+        return None
+    return text
+
+
+def _as_source(source: Source, text: str) -> NodeFunction:
+    key = hashlib.sha256(f"{source.file}\0{source.first}\0{text}".encode()).hexdigest()
+    return NodeFunction("source", key, text=text, source=source.text, filename=source.file, line=source.first)
+
+
+def _as_pickle(f: types.FunctionType, python: tuple[int, ...], reasons: str) -> NodeFunction:
+    import cloudpickle
+
+    if tuple(python[:2]) != sys.version_info[:2]:
+        raise FidelityError(
+            f"{f.__name__} cannot be sent: {reasons}. It could run here only with interpreter="
+            f"'python{sys.version_info[0]}.{sys.version_info[1]}', this Python's own version"
+        )
+    try:
+        data = _pickle_by_value(cloudpickle, f)
+    except Exception as error:
+        raise FidelityError(f"{f.__name__} cannot be sent: {reasons}. Nor can it be pickled: {error}") from error
+    return NodeFunction("pickle", hashlib.sha256(data).hexdigest(), pickle=base64.b64encode(data).decode())
+
+
+def _pickle_by_value(cloudpickle: Any, f: Callable[..., Any]) -> bytes:
+    """Pickle with the function's own module by value: the environment does not have it."""
+    module = sys.modules.get(f.__module__ or "")
+    if module is None or module.__name__ == "__main__":
+        return bytes(cloudpickle.dumps(f))
+    cloudpickle.register_pickle_by_value(module)
+    try:
+        return bytes(cloudpickle.dumps(f))
+    finally:
+        cloudpickle.unregister_pickle_by_value(module)

@@ -1,0 +1,61 @@
+"""The tree of straight cuts that makes cells: arithmetic only, the same on every machine.
+
+Both neighbours of a cut ask one monotone function of a coordinate (`raster.Grid.window`) with the same number, so that
+no rounding can lose or double a pixel.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Literal, TypeAlias
+
+from ellipsis_local.types import Extent
+
+__all__ = ["EVERYWHERE", "Axis", "Cut", "Tree", "cells", "count_leaves", "pad"]
+
+Axis = Literal["x", "y"]
+
+Cut = Literal["balanced", "rows", "columns", "blocks", "medians", "random"]
+"""Ways to cut; see `patterns`, and for `balanced` `bisect` and `points`."""
+
+Tree: TypeAlias = "tuple[Axis, float, Tree, Tree] | None"
+"""A cell that stays whole (None), or a cut: axis, coordinate, first half, second half.
+
+An `x` cut has the west first, and a point on the cut belongs to the east; a `y` cut has the north first, and a point on
+the cut belongs to the south. (A raster's pixels are counted from the north-west, hence.)
+"""
+
+THIN = 1e-9
+"""An extent thinner than this share of its coordinates is widened by it: a point, a line along an axis."""
+
+EVERYWHERE = Extent(-math.inf, -math.inf, math.inf, math.inf)
+
+
+def cells(tree: Tree, root: Extent) -> Iterator[Extent]:
+    """The cells into which `tree` cuts `root`, in node order (depth first)."""
+    if tree is None:
+        yield root
+        return
+    axis, position, first, second = tree
+    if axis == "x":
+        yield from cells(first, root._replace(x_max=position))
+        yield from cells(second, root._replace(x_min=position))
+    else:
+        yield from cells(first, root._replace(y_min=position))
+        yield from cells(second, root._replace(y_max=position))
+
+
+def count_leaves(tree: Tree) -> int:
+    """How many cells a tree makes."""
+    return 1 if tree is None else count_leaves(tree[2]) + count_leaves(tree[3])
+
+
+def pad(extent: Extent | None) -> Extent:
+    """An extent with an area: `extent` itself, widened where it is a line or a point; around the origin where None."""
+    if extent is None:
+        extent = Extent(0.0, 0.0, 0.0, 0.0)
+    amount = THIN * max(1.0, *(abs(value) for value in extent))
+    x = amount if extent.width < amount else 0.0
+    y = amount if extent.height < amount else 0.0
+    return Extent(extent.x_min - x, extent.y_min - y, extent.x_max + x, extent.y_max + y)
