@@ -4,6 +4,7 @@ raster-SIZE.tif     SIZE × SIZE, 4 bands, uint16, EPSG:3857, tiles of 512, defl
 raster-SIZE-half.tif  its northern half
 scene-SIZE.tif      the same pixels in EPSG:32631, with overviews; made when `scene` is called
 polygons-N.gpkg     N squares of several sizes and directions, EPSG:3857
+polygons-N.parquet  the same as GeoParquet, as geopandas writes it; made when `parquet` is called
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["FULL", "QUICK", "Layers", "Sizes", "folder", "prepare", "scene"]
+__all__ = ["FULL", "QUICK", "Layers", "Sizes", "folder", "parquet", "prepare", "scene"]
 
 SEED = 7
 BLOCK = 512
@@ -90,6 +91,19 @@ def scene(layers: Layers) -> Path:
     path = layers.raster.with_name(layers.raster.name.replace("raster", "scene"))
     _once(path, lambda draft: _scene(draft, layers.raster))
     return path
+
+
+def parquet(layers: Layers) -> Path:
+    """The polygons as GeoParquet."""
+    path = layers.polygons.with_suffix(".parquet")
+    _once(path, lambda draft: _parquet(draft, layers.polygons))
+    return path
+
+
+def _parquet(path: Path, polygons: Path) -> None:
+    import pyogrio
+
+    pyogrio.read_dataframe(polygons, use_arrow=True).to_parquet(path)
 
 
 def _scene(path: Path, raster: Path) -> None:

@@ -13,7 +13,7 @@ import data
 import ellipsis_local as el
 from ellipsis_local.emulator import current_emulator
 
-__all__ = ["INTERPRETER", "Ours", "clean_environ"]
+__all__ = ["INTERPRETER", "Ours", "caller_environ", "clean_environ"]
 
 INTERPRETER = f"python3.{sys.version_info[1]}"
 NAMES = uuid.UUID("6d9b0c5e-0f5f-4d0e-9a53-0d7a2f4f6f11")
@@ -88,6 +88,13 @@ class Ours:
             height, width = extent["yMax"] - extent["yMin"], extent["xMax"] - extent["xMin"]
             windows.append((round(row), round(col), round(height / data.PIXEL), round(width / data.PIXEL)))
         return windows
+
+
+def caller_environ() -> dict[str, str]:
+    """Variables for programs in this interpreter that use the package: they find the one that is measured here."""
+    checkout, root = Path(__file__).resolve().parents[1], Path(el.__file__).resolve().parents[1]
+    # What is installed, they find by themselves; a folder of packages must not be put before another interpreter's.
+    return {**os.environ, "PYTHONPATH": str(root)} if root == checkout else dict(os.environ)
 
 
 def clean_environ() -> dict[str, str]:

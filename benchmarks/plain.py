@@ -44,12 +44,42 @@ def frame(task: dict[str, Any]) -> int:
     return len(held["frame"])
 
 
+def frames(task: dict[str, Any]) -> int:
+    """Read all features of a file."""
+    import pyogrio
+
+    return len(pyogrio.read_dataframe(task["path"], use_arrow=True))
+
+
+def parquet(task: dict[str, Any]) -> int:
+    """Read all features of a GeoParquet file."""
+    import geopandas
+
+    return len(geopandas.read_parquet(task["path"]))
+
+
+def warp(task: dict[str, Any]) -> int:
+    """Warp the task's share of a raster, all bands, onto the grid that GDAL suggests."""
+    import rasterio
+    from rasterio.enums import Resampling
+    from rasterio.vrt import WarpedVRT
+    from rasterio.windows import Window
+
+    number, count = task["share"]
+    with (
+        rasterio.open(task["path"]) as file,
+        WarpedVRT(file, crs=task["crs"], resampling=Resampling.nearest) as warped,
+    ):
+        first, end = (warped.height * n // count for n in (number, number + 1))
+        return int(warped.read(window=Window(0, first, warped.width, end - first)).nbytes)
+
+
 def area(_: dict[str, Any]) -> list[float]:
     return [float(held["frame"].geometry.area.sum()), len(held["frame"])]
 
 
 held: dict[str, Any] = {}
-JOBS = {job.__name__: job for job in (read, load, ndvi, frame, area)}
+JOBS = {job.__name__: job for job in (read, load, ndvi, frame, frames, parquet, warp, area)}
 
 
 def _read(task: dict[str, Any]) -> Any:

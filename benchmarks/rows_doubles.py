@@ -11,9 +11,9 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-import ellipsis_local
 from bench import Bench
 from measuring import Case, Row, interleave
+from ours import caller_environ, clean_environ
 
 __all__ = ["doubles"]
 
@@ -26,8 +26,9 @@ LINES = 500
 def doubles(bench: Bench) -> list[Row]:
     """Start and end of a fixture, a compute's life, a suite of 50 tests, and the preflight of a script."""
     home = str(bench.ours.home)
-    ours = _told(sys.executable, SCRIPTS / "life.py", bench.rounds * 4, FIXTURES / "dem.tif", home)
-    theirs = {"fixture": [], "life": []} if bench.moto is None else _told(bench.moto, SCRIPTS / "life_moto.py", 20)
+    script = [SCRIPTS / "life.py", bench.rounds * 4, FIXTURES / "dem.tif", home]
+    ours = _times(sys.executable, script, caller_environ())
+    theirs = {} if bench.moto is None else _times(bench.moto, [SCRIPTS / "life_moto.py", 20], clean_environ())
     name = "moto, mock_aws"
     return [
         Row("fixture, start and end", ours["fixture"], limit=FIXTURE_GOAL),
@@ -40,8 +41,9 @@ def doubles(bench: Bench) -> list[Row]:
     ]
 
 
-def _told(python: Path | str, *command: Any) -> dict[str, list[float]]:
-    done = subprocess.run([str(python), *map(str, command)], capture_output=True, text=True, check=True)
+def _times(python: Path | str, command: list[Any], environ: dict[str, str]) -> dict[str, list[float]]:
+    """What a script prints: seconds by name, a list of rounds each."""
+    done = subprocess.run([str(python), *map(str, command)], capture_output=True, text=True, check=True, env=environ)
     return json.loads(done.stdout)
 
 
@@ -59,11 +61,9 @@ def _suites(bench: Bench, home: str) -> list[Row]:
         (folder / "pytest.ini").write_text(f"[pytest]\nellipsis_layers = layers\nellipsis_environments = {home}\n")
         for script in ("suite", "suite_moto"):
             shutil.copy(SCRIPTS / f"{script}.py", folder / f"test_{script}.py")
-        root = str(Path(ellipsis_local.__file__).parents[1])
-        environ = {**os.environ, "PYTHONPATH": root}
-        cases = {"ours": Case(lambda: _pytest(sys.executable, folder, "suite", environ))}
+        cases = {"ours": Case(lambda: _pytest(sys.executable, folder, "suite", caller_environ()))}
         if bench.moto is not None:
-            cases["moto"] = Case(lambda: _pytest(bench.moto, folder, "suite_moto", dict(os.environ), "--noconftest"))
+            cases["moto"] = Case(lambda: _pytest(bench.moto, folder, "suite_moto", clean_environ(), "--noconftest"))
         times = interleave(cases, bench.rounds)
     finally:
         shutil.rmtree(folder)

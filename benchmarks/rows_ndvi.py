@@ -70,7 +70,7 @@ def ndvi(bench: Bench) -> list[Row]:
         ours.terminate(compute_id)
     assert math.isclose(values["ours"], values["plain"]), values
     return [
-        compare("NDVI, createCompute + first execution", firsts, "first", WARM, 1.6),
+        compare("NDVI, createCompute + first execution", firsts, "first", WARM, 1.25),
         compare("NDVI, the same, against fresh processes", firsts, "first", FRESH),
         Row(
             "NDVI, of that createCompute", firsts["created"], baseline=WARM, baseline_values=firsts[WARM],

@@ -10,7 +10,7 @@ from measuring import Case, Row, compare, interleave, settle
 
 __all__ = ["scaling"]
 
-LIMIT = 2.2
+LIMIT = 2.1
 Layer = dict[str, str]
 
 

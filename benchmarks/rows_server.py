@@ -23,7 +23,7 @@ from functions import empty
 from measuring import Row
 from ours import INTERPRETER
 
-__all__ = ["server"]
+__all__ = ["percentiles", "places", "server", "tile_zooms", "without_http"]
 
 MB = 1e6
 RATE, CONNECTIONS = 200, 8
@@ -139,10 +139,9 @@ def percentiles(rounds: Iterable[list[float]], share: int) -> list[float]:
 def tiles(bench: Bench, token: str, layer: dict[str, str]) -> list[Row]:
     """Tiles in random places of a scene whose blocks nobody has decoded yet, at its own zoom and at lower ones."""
     timestamp = current_emulator().store.timestamp(layer["pathId"], layer["timestampId"])
-    native = current_emulator().imagery.zoom(timestamp)
     prefix = f"/path/{layer['pathId']}/raster/timestamp/{layer['timestampId']}/tile"
     rows = []
-    for name, zooms in (("its own zoom", (native,)), ("lower zooms", range(native - LOWER, native))):
+    for name, zooms in tile_zooms(timestamp).items():
         http, call, plain = [], [], []
         for number in range(bench.rounds):
             wanted = places(timestamp, zooms, number)
@@ -157,6 +156,12 @@ def tiles(bench: Bench, token: str, layer: dict[str, str]) -> list[Row]:
             rows.append(Row(row, ours, limit=MOST_TILE, note=note))
             rows.append(Row(f"{row}, against", ours, baseline="Imagery.tile, no HTTP", baseline_values=alone))
     return rows
+
+
+def tile_zooms(timestamp: Any) -> dict[str, range]:
+    """The zooms at which tiles of a scene are asked for, by name."""
+    native = current_emulator().imagery.zoom(timestamp)
+    return {"its own zoom": range(native, native + 1), "lower zooms": range(native - LOWER, native)}
 
 
 def over_http(bench: Bench, token: str, targets: list[str]) -> list[float]:
@@ -188,7 +193,7 @@ def from_plain(token: str, size: int, count: int) -> list[float]:
         return served.load(there, ["/file"], token, connections=1, seconds=600, most=count)["took"]
 
 
-def places(timestamp: Any, zooms: range | tuple[int, ...], seed: int) -> list[tuple[int, int, int]]:
+def places(timestamp: Any, zooms: range, seed: int) -> list[tuple[int, int, int]]:
     """Tiles in which a scene lies, chosen at random; the same for the same seed."""
     west, south, east, north = mercator(timestamp)
     chosen = random.Random(seed)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
+import shutil
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,7 +13,6 @@ ROOT = Path(__file__).absolute().parent.parent
 sys.path.append(str(ROOT))  # a checkout is measured where nothing is installed
 
 import data  # noqa: E402
-import ellipsis_local  # noqa: E402
 from bench import Bench  # noqa: E402
 from ours import Ours  # noqa: E402
 from rows_calls import calls  # noqa: E402
@@ -25,6 +24,7 @@ from rows_rivals import rivals  # noqa: E402
 from rows_scaling import scaling  # noqa: E402
 from rows_server import server  # noqa: E402
 from rows_start import build, start  # noqa: E402
+from rows_warp import warp  # noqa: E402
 from table import machine, render  # noqa: E402
 
 GROUPS = {
@@ -32,6 +32,7 @@ GROUPS = {
     "calls": calls,
     "ndvi": ndvi,
     "polygons": polygons,
+    "warp": warp,
     "memory": memory,
     "scaling": scaling,
     "server": server,
@@ -46,7 +47,6 @@ SLOW = {"build"}
 def main() -> None:
     options = _options()
     facts = machine()
-    os.environ["PYTHONPATH"] = str(Path(ellipsis_local.__file__).parents[1])  # of the callers that we start
     sizes = data.QUICK if options.quick else data.FULL
     small = data.prepare(data.QUICK)
     layers = data.prepare(sizes)
@@ -68,16 +68,24 @@ def main() -> None:
     print(f"\n{', '.join(f'{name} {value}' for name, value in facts.items())}\n{target.name}")
 
 
+def _interpreter(text: str) -> Path:
+    """The interpreter at a path, or of a name on PATH. Not resolved: a virtual environment is known by its link."""
+    found = shutil.which(text)
+    if found is None:
+        raise argparse.ArgumentTypeError(f"{text!r} is no program")
+    return Path(found).absolute()
+
+
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Measure ellipsis_local; a missed goal is no failure.")
     parser.add_argument("--quick", action="store_true", help="small layers, fewer rounds")
     parser.add_argument("--only", action="append", choices=GROUPS, help="one group of rows; may be given several times")
     parser.add_argument(
-        "--rivals", action="append", type=Path, default=[], metavar="PYTHON",
+        "--rivals", action="append", type=_interpreter, default=[], metavar="PYTHON",
         help="an interpreter with joblib, dask, ray, rasterio, geopandas; may be given several times",
     )  # fmt: skip
-    parser.add_argument("--client", type=Path, metavar="PYTHON", help="an interpreter with the real client, `ellipsis`")
-    parser.add_argument("--moto", type=Path, metavar="PYTHON", help="an interpreter with moto[s3] and pytest")
+    parser.add_argument("--client", type=_interpreter, metavar="PYTHON", help="one with the real client, `ellipsis`")
+    parser.add_argument("--moto", type=_interpreter, metavar="PYTHON", help="an interpreter with moto[s3] and pytest")
     parser.add_argument("--rounds", type=int, help="of the slow rows; 5, or 3 with --quick")
     parser.add_argument("--json", type=Path, metavar="FILE", help="where the figures go; benchmarks/results/ otherwise")
     return parser.parse_args()

@@ -15,6 +15,8 @@ from urllib.parse import urlsplit
 
 import psutil
 
+from ours import caller_environ, clean_environ
+
 __all__ = ["Process", "ask", "load", "ours", "plain"]
 
 HERE = Path(__file__).parent
@@ -87,7 +89,9 @@ def plain(folder: Path) -> Iterator[Process]:
 
 @contextlib.contextmanager
 def started(command: list[str]) -> Iterator[subprocess.Popen[str]]:
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=caller_environ()
+    ) as process:
         try:
             yield process
         finally:
@@ -122,6 +126,7 @@ def ask(client: Path, job: str, url: str, **given: Any) -> dict[str, Any]:
 
 def run(python: Path | str, script: str, given: dict[str, Any]) -> dict[str, Any]:
     done = subprocess.run(
-        [python, str(HERE / script)], input=json.dumps(given), stdout=subprocess.PIPE, text=True, check=True
-    )
+        [python, str(HERE / script)], input=json.dumps(given), stdout=subprocess.PIPE, text=True, check=True,
+        env=clean_environ(),
+    )  # fmt: skip
     return json.loads(done.stdout)

@@ -54,12 +54,7 @@ HOMES = {
 def __getattr__(name: str) -> Any:
     """Import a public name at its first use: helper processes of ours import single rooms, and start faster."""
     if name == "__version__":
-        from importlib.metadata import PackageNotFoundError, version
-
-        try:
-            return version("ellipsis-local")
-        except PackageNotFoundError:  # a checkout on the path, not installed
-            return "0+unknown"
+        return import_module(f"{__name__}.settings").package_version()
     if name in MODULES:
         return import_module(f"{__name__}.{name}")
     if name in __all__:

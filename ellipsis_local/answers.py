@@ -39,7 +39,7 @@ def path_answer(emulator: Emulator, record: PathRecord, drive: Drive | None = No
     if record.type == "raster":
         timestamps = store.catalogue.timestamps_of(record.id)
         files = [file for timestamp in timestamps for file in timestamp.rasters]
-        extras = emulator.extras.of(record.id)
+        extras = emulator.path_metadata.of(record.id)
         answer["raster"] = extras.get("raster", {}) | {
             "bands": _bands(files[-1], extras.get("bands", {})) if files else [],
             "format": files[-1].dtype if files else None,

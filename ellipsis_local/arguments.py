@@ -17,6 +17,7 @@ __all__ = [
     "date_range",
     "dict_list",
     "integer",
+    "invalid",
     "json_value",
     "number",
     "string",
@@ -26,8 +27,13 @@ __all__ = [
 ]
 
 
+def invalid(name: str, value: Any, text: str) -> ArgumentError:
+    """The error for an argument's value; its text begins with the argument's name."""
+    return ArgumentError(f"{name} {text}", argument=name, value=value)
+
+
 def _fail(name: str, value: Any, text: str) -> ArgumentError:
-    return ArgumentError(f"{name} {text}, not {_short(value)}", argument=name, value=value)
+    return invalid(name, value, f"{text}, not {_short(value)}")
 
 
 def _short(value: Any) -> str:

@@ -29,7 +29,7 @@ from ellipsis_local.computes import Computes, Records
 from ellipsis_local.computes.execution import WriteTarget
 from ellipsis_local.computes.specification import ComputeRequest
 from ellipsis_local.database import Database
-from ellipsis_local.drive import Drive, Extras
+from ellipsis_local.drive import Drive, PathMetadata
 from ellipsis_local.environments import Environments, OwnEnvironments
 from ellipsis_local.errors import EllipsisLocalError, MockError, NotFoundError
 from ellipsis_local.home import Home
@@ -100,12 +100,12 @@ class Emulator:
         self.accounts = Accounts(self.database, mocked=self._mocked)
         self.store = LayerStore(self.home, self.database)
         self.sharing = Sharing(self.database, self.store.catalogue, self.accounts)
-        self.extras = Extras(self.database)
+        self.path_metadata = PathMetadata(self.database)
         self.upstream = Upstream(
             self.home,
             self.store,
             self.database,
-            name_bands=lambda path_id, names: self.extras.update(path_id, "bands", names),
+            name_bands=lambda path_id, names: self.path_metadata.update(path_id, "bands", names),
         )
         self.environments = Environments(self.home, offline=self.settings.offline)
         engine = self._engine or (InlineEngine() if settings.inline else LocalEngine())
@@ -150,7 +150,7 @@ class Emulator:
 
     def drive(self, user: User | None) -> Drive:
         """The paths of the home as a user sees them; None is whoever has no token."""
-        return Drive(user, self.store, self.sharing, self.extras)
+        return Drive(user, self.store, self.sharing, self.path_metadata)
 
     def account(self, user: User) -> dict[str, Any]:
         """What the service tells of an account (seen in the client: `plan.maxComputeNodes`)."""
@@ -187,7 +187,7 @@ class Emulator:
                 None if timestamp_id is None else [timestamp_id],
                 url=settings.upstream,
                 token=settings.upstream_token,
-                tell=lambda progress: tell(str(progress), progress.passing),
+                progress=lambda step: tell(str(step), step.passing),
                 check=check,
             )
         except RefusedError as error:

@@ -195,7 +195,7 @@ def pull(
         epsg=arguments.integer("epsg", epsg),
         replace=arguments.boolean("replace", replace),
         insecure=arguments.boolean("insecure", insecure),
-        tell=progress or (lambda step: None if step.passing else emulator.report(str(step))),
+        progress=progress or (lambda step: None if step.passing else emulator.report(str(step))),
     )
     return pull_answer(done)
 

@@ -28,6 +28,7 @@ __all__ = [
     "Settings",
     "default_home",
     "is_loopback",
+    "package_version",
     "read_settings",
     "same_service",
     "service_token",
@@ -183,9 +184,19 @@ def _instant(value: Any) -> datetime:
 def is_loopback(host: str) -> bool:
     """Whether a host's name or address is this machine's own."""
     try:
-        return ipaddress.ip_address(host).is_loopback
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
     except ValueError:
-        return host == "localhost" or host.endswith(".localhost")
+        return f".{host.lower()}".endswith(".localhost")
+
+
+def package_version() -> str:
+    """The release of this package."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version("ellipsis-local")
+    except PackageNotFoundError:  # a checkout on the path, not installed
+        return "0+unknown"
 
 
 def service_url(value: Any, *, insecure: bool = False) -> str:

@@ -14,7 +14,9 @@ from collections.abc import Iterable
 from typing import Any
 
 from ellipsis_local.accounts import passwords
-from ellipsis_local.accounts.checks import (
+from ellipsis_local.accounts.tables import TokenRecord, User, UserRecord
+from ellipsis_local.accounts.tokens import LOG_IN, Tokens, checked_token, clean_token, digest_of, looks_hosted, utc
+from ellipsis_local.accounts.validation import (
     canonical,
     checked_access_list,
     checked_name,
@@ -22,12 +24,8 @@ from ellipsis_local.accounts.checks import (
     checked_text,
     checked_valid_for,
 )
-from ellipsis_local.accounts.tables import TokenRecord, User, UserRecord
-from ellipsis_local.accounts.tokens import LOG_IN, Tokens, checked_token, clean_token, digest_of, looks_hosted, utc
 from ellipsis_local.database import Database
 from ellipsis_local.errors import AccountError, ArgumentError, NotFoundError
-
-__all__ = ["Accounts"]
 
 USERS = uuid.UUID("3bd1a6f0-6f0e-5a3c-9a56-5f1d8f1d6f52")
 """Namespace of user ids: the same name has the same id in every home."""
@@ -55,23 +53,10 @@ class Accounts:
     # ----- logging in ------------------------------------------------------------------------------------------------
 
     def log_in(self, name: str, password: str, valid_for: int | None = None) -> str:
-        """A new token for the user, who is made at the first login.
+        """A new token for the user, who is made at the first login; it expires after `valid_for` seconds, or never.
 
-        Parameters
-        ----------
-        name : str
-            At most 254 characters, no control characters.
-        password : str
-            At most 1024 characters.
-        valid_for : int, optional
-            Seconds until the token expires; never where None.
-
-        Raises
-        ------
-        ArgumentError
-            For a name, password or time that cannot be taken.
-        AccountError
-            For a password other than the user's.
+        ArgumentError for a name, password or time that cannot be taken; AccountError for a password other than the
+        user's.
         """
         name, password, valid_for = checked_name(name), checked_password(password), checked_valid_for(valid_for)
         row = self._row_of(name)
@@ -117,10 +102,7 @@ class Accounts:
     def add_user(self, name: str, password: str, *, token: str | None = None) -> User:
         """Make a user, whose token the given text becomes as well.
 
-        Raises
-        ------
-        ArgumentError
-            For a name or password that cannot be taken, a name that is there, a token that is another user's.
+        ArgumentError for a name or password that cannot be taken, a name that is there, a token that is another user's.
         """
         name, password = checked_name(name), checked_password(password)
         digest = None if token is None else digest_of(checked_token(token))
@@ -164,7 +146,8 @@ class Accounts:
         row = self._row_of(checked_name(name))
         return None if row is None else User(row["id"], row["name"])
 
-    def _named(self, name: str) -> User:
+    def named(self, name: str) -> User:
+        """The user of this name; NotFoundError where there is none."""
         user = self.find_user(name)
         if user is None:
             raise NotFoundError(
@@ -202,7 +185,7 @@ class Accounts:
     def set_password(self, name: str, password: str) -> None:
         """Give a user another password; tokens stay valid. NotFoundError where there is no such user."""
         password = checked_password(password)
-        user = self._named(name)
+        user = self.named(name)
         made = self._hash(password)
         with self._database.transaction() as connection:
             connection.execute("UPDATE users SET salt = x'', password = ? WHERE id = ?", (made, user.id))
@@ -213,7 +196,7 @@ class Accounts:
         Paths and computes stay, with the user's id as their owner. The same name has the same id, so whoever is next
         made or logs in under it owns them again (our choice: a user removed by mistake loses nothing).
         """
-        user = self._named(name)
+        user = self.named(name)
         with self._database.transaction() as connection:
             connection.execute("DELETE FROM tokens WHERE user = ?", (user.id,))
             connection.execute("DELETE FROM users WHERE id = ?", (user.id,))
@@ -223,11 +206,8 @@ class Accounts:
     def user(self, token: str) -> User:
         """Whose token it is; a token that is not known here stands for a user of its own.
 
-        Raises
-        ------
-        AccountError
-            For a token of this home that has expired or was revoked, and, where such are not taken, for one that looks
-            like a token of the hosted service.
+        AccountError for a token of this home that has expired or was revoked, and, where such are not taken, for one
+        that looks like a token of the hosted service.
         """
         token = clean_token(token)
         if not token:
@@ -257,10 +237,7 @@ class Accounts:
     def known_user(self, token: str) -> User:
         """Whose token it is; for servers, which let nobody else in.
 
-        Raises
-        ------
-        AccountError
-            For a token that is not known here, has expired or was revoked.
+        AccountError for a token that is not known here, has expired or was revoked.
         """
         token = clean_token(token)
         found = self._tokens.find(token) if token else None
@@ -280,28 +257,10 @@ class Accounts:
     ) -> tuple[str, str]:
         """A token that opens only the paths of a list, up to an access level each, and never more than its user has.
 
-        Parameters
-        ----------
-        user_id : str
-        description : str
-            At most 1000 characters.
-        access_list : list of dict
-            ``{'pathId': uuid, 'access': {'accessLevel': int}}`` per path (seen in scripts), or
-            ``{'pathId': uuid, 'accessLevel': int}`` (documented), at most 1000; see `checked_access` for access. A
-            folder stands for what lies in it. Whether a path exists is not asked.
-        valid_for : int, optional
-            Seconds until it expires; never where None.
-        scope : str
-            'all', which is what the client sends; nothing else is known.
-
-        Returns
-        -------
-        tuple of str
-            The token's id, and the token, which is not kept as text.
-
-        Raises
-        ------
-        ArgumentError, NotFoundError
+        The list holds ``{'pathId': uuid, 'access': {'accessLevel': int}}`` per path (seen in scripts), or ``{'pathId':
+        uuid, 'accessLevel': int}`` (documented), at most 1000; a folder stands for what lies in it, and whether a path
+        exists is not asked. `scope` is 'all', which is what the client sends. Returns the token's id, and the token,
+        which is not kept as text. ArgumentError for what cannot be taken; NotFoundError for an unknown user.
         """
         description = checked_text("description", description)
         if scope != "all":
@@ -317,15 +276,11 @@ class Accounts:
         Nothing happens where it is the user's token already. In one process it stood for a user of its own before,
         whose paths and computes do not move along.
 
-        Raises
-        ------
-        NotFoundError
-            Where there is no such user.
-        ArgumentError
-            For an empty text, and one that is a token of another user or an access token.
+        NotFoundError where there is no such user; ArgumentError for an empty text, and one that is a token of another
+        user or an access token.
         """
         digest = digest_of(checked_token(token))
-        user = self._named(name)
+        user = self.named(name)
         with self._database.transaction() as connection:
             self._tokens.register(connection, user, digest)
 

@@ -10,8 +10,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from argon2 import PasswordHasher
 
-__all__ = ["hashed", "outdated", "verified"]
-
 TIME_COST, MEMORY_KIB, PARALLELISM = 2, 19 * 1024, 1
 """The least that OWASP's cheat sheet on password storage recommends of argon2id: some 20 ms and 19 MiB a hash."""
 

@@ -11,12 +11,10 @@ from datetime import UTC, datetime
 from typing import Any
 
 from ellipsis_local import arguments
-from ellipsis_local.accounts.checks import canonical, checked_name
 from ellipsis_local.accounts.tables import TokenRecord, User
+from ellipsis_local.accounts.validation import canonical, checked_name
 from ellipsis_local.database import Database
 from ellipsis_local.errors import AccountError, ArgumentError, NotFoundError
-
-__all__ = ["LOG_IN", "Tokens", "checked_token", "clean_token", "digest_of", "looks_hosted", "utc"]
 
 MOST_TOKEN = 1024
 KEEP_SECONDS = 30 * 86400

@@ -10,8 +10,6 @@ import typer
 from ellipsis_local.cli import check, computes, demo, doctor, environments, layers, replay, serve, state, users
 from ellipsis_local.cli.session import Front, Session
 
-__all__ = ["app"]
-
 HELP = """Run scripts written for Ellipsis Drive compute on this machine.
 
 Real environments, real partitions, no account.

@@ -8,14 +8,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ellipsis_local.cli.output import Json, console, counted, errors, print_json
+from ellipsis_local.cli.printing import Json, console, counted, errors, print_json
 from ellipsis_local.cli.session import Session, session_of
 from ellipsis_local.errors import ArgumentError, EllipsisLocalError
 
 if TYPE_CHECKING:
     from ellipsis_local.preflight import Finding, Installed, Report
-
-__all__ = ["check"]
 
 STYLES = {"error": "bold red", "warning": "yellow"}
 
@@ -60,7 +58,7 @@ def _look(session: Session, script: Path, functions: list[str]) -> Report:
         return _environment(session, python, requirements)
 
     report = check_script(text, str(script), installed=installed, functions=functions)
-    missing = [one.what for one in report.unseen if one.what in functions]
+    missing = [call.what for call in report.unseen if call.what in functions]
     if missing:
         raise ArgumentError(
             f"{script} defines no function {missing[0]}; give the name of a def of its module",
@@ -94,13 +92,15 @@ def _environment(session: Session, python: tuple[int, ...], requirements: tuple[
 def _answer(reports: list[Report]) -> dict[str, Any]:
     return {
         "functions": [
-            {"name": one.name, "file": one.file, "line": one.line} for report in reports for one in report.functions
+            {"name": function.name, "file": function.file, "line": function.line}
+            for report in reports
+            for function in report.functions
         ],
         "findings": [finding.to_dict() for report in reports for finding in report.findings],
         "unchecked": [
-            {"what": one.what, "why": one.why, "file": one.file, "line": one.line, "column": one.column}
+            {"what": call.what, "why": call.why, "file": call.file, "line": call.line, "column": call.column}
             for report in reports
-            for one in report.unseen
+            for call in report.unseen
         ],
     }
 
@@ -124,7 +124,9 @@ def _tell(reports: list[Report], findings: list[Finding]) -> None:
     )
     out.print(text, markup=False, soft_wrap=True)
     for report in reports:
-        for one in report.unseen:
-            errors().print(f"{one.file}:{one.line}:{one.column}: not looked at: {one.what}, {one.why}", markup=False)
+        for call in report.unseen:
+            errors().print(
+                f"{call.file}:{call.line}:{call.column}: not looked at: {call.what}, {call.why}", markup=False
+            )
         if not (report.functions or report.findings or report.unseen):
             errors().print(f"{report.file}: no function is passed to compute.execute", markup=False)

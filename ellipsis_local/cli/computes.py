@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 
-from ellipsis_local.cli.lookup import OVER, every_compute, find_compute
-from ellipsis_local.cli.output import Json, Yes, confirm, console, counted, moment, print_json, size, table
+from ellipsis_local.cli.printing import Json, Yes, confirm, console, counted, moment, print_json, size, table
+from ellipsis_local.cli.resolve_ids import OVER, every_compute, find_compute
 from ellipsis_local.cli.session import session_of
 
 if TYPE_CHECKING:

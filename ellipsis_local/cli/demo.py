@@ -12,13 +12,11 @@ import typer
 from rich.console import Console
 from rich.status import Status
 
-from ellipsis_local.cli.output import console, size, table
+from ellipsis_local.cli.printing import console, size, table
 from ellipsis_local.cli.session import session_of
 
 if TYPE_CHECKING:
     from ellipsis_local.cli.demo_job import Outcome
-
-__all__ = ["demo"]
 
 FOLDER = "ellipsis_local_demo"
 FULL_WIDTH = 100

@@ -6,8 +6,6 @@ body, and they know the layers by the ids that stand in it (those of the shipped
 
 from typing import Any
 
-__all__ = ["ndvi_picture", "summary"]
-
 
 def summary(params: "dict[str, Any]") -> "dict[str, Any]":
     """What one partition holds, in numbers that can be added up over the partitions."""

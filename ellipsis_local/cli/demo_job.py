@@ -10,16 +10,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import ellipsis_local
 from ellipsis_local import compute, layers, path
 from ellipsis_local.cli.demo_functions import ndvi_picture, summary
-from ellipsis_local.cli.fixtures import fixtures_folder
 from ellipsis_local.environments import DEFAULT_INTERPRETER
-from ellipsis_local.errors import LayerWarning
+from ellipsis_local.errors import LayerError, LayerWarning
 
 if TYPE_CHECKING:
     from ellipsis_local.emulator import Emulator
-
-__all__ = ["Outcome", "Row", "run_demo"]
 
 TOKEN = "ellipsis-local demo"  # noqa: S105 - any text is a token, of a user of its own
 USED = ("scene", "dem", "landcover", "buildings", "roads", "trees", "parcels")
@@ -51,6 +49,15 @@ class Outcome:
     rows: list[Row]
     total: dict[str, Any]
     files: dict[str, str] = field(default_factory=dict)
+
+
+def fixtures_folder() -> Path:
+    """The shipped layers: `_fixtures` of an installed package, the folder `fixtures` beside it in a checkout."""
+    package = Path(ellipsis_local.__file__).parent
+    for folder in (package / "_fixtures", package.parent / "fixtures"):
+        if (folder / "catalog.toml").is_file():
+            return folder
+    raise LayerError(f"the fixture layers are missing from {package}; install ellipsis-local again")
 
 
 def run_demo(emulator: Emulator, nodes: int, interpreter: str | None, output: Path, step: Step) -> Outcome:

@@ -12,8 +12,6 @@ from ellipsis_local.types import Extent
 if TYPE_CHECKING:
     from ellipsis_local.cli.demo_job import Row
 
-__all__ = ["draw"]
-
 MERCATOR = "EPSG:3857"
 NDVI_COLOURS = (
     (0.0, "#2b5d8a"), (0.16, "#9fb8c8"), (0.24, "#e6dccb"), (0.42, "#d9c27c"), (0.6, "#a8bf5e"), (0.8, "#4f9a4a"),
@@ -95,7 +93,9 @@ def draw_vectors(axes: Any, fixtures: Path) -> None:
         for name in ("roads.geojson", "buildings.gpkg", "trees.fgb")
     )
     roads.plot(
-        ax=axes, color="#ffd35c", linewidth=[1.6 if one in ("primary", "secondary") else 0.7 for one in roads["class"]]
+        ax=axes,
+        color="#ffd35c",
+        linewidth=[1.6 if kind in ("primary", "secondary") else 0.7 for kind in roads["class"]],
     )
     buildings.plot(ax=axes, facecolor="#e4572e", edgecolor="none")
     trees.plot(ax=axes, color="#b7f59a", markersize=2.2, linewidth=0)

@@ -7,13 +7,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ellipsis_local.cli.output import Json, console, print_json, table
+from ellipsis_local.cli.printing import Json, console, print_json, table
 from ellipsis_local.cli.session import session_of
 
 if TYPE_CHECKING:
-    from ellipsis_local.cli.checks import Finding
-
-__all__ = ["doctor"]
+    from ellipsis_local.cli.doctor_checks import Check
 
 MARKS = {
     "ok": "[green]ok[/]",
@@ -32,7 +30,7 @@ def doctor(
 
     Ends with code 1 where something essential is broken; warnings alone are code 0.
     """
-    from ellipsis_local.cli.checks import look
+    from ellipsis_local.cli.doctor_checks import look
 
     findings = look(session_of(ctx), offline=offline)
     broken = [finding.name for finding in findings if finding.state == "problem"]
@@ -44,7 +42,7 @@ def doctor(
         raise typer.Exit(1)
 
 
-def tell(findings: list[Finding]) -> None:
+def tell(findings: list[Check]) -> None:
     from rich.markup import escape
 
     rows = [

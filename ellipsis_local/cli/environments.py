@@ -8,14 +8,23 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.filesize import decimal
 
-from ellipsis_local.cli.output import Json, Yes, confirm, console, counted, errors, moment, print_json, size, table
+from ellipsis_local.cli.printing import (
+    Json,
+    Yes,
+    confirm,
+    console,
+    counted,
+    errors,
+    moment,
+    print_answer,
+    print_list,
+    size,
+)
 from ellipsis_local.cli.session import session_of
 from ellipsis_local.errors import NotFoundError
 
 if TYPE_CHECKING:
     from ellipsis_local.environments import EnvironmentInfo, Interpreter
-
-__all__ = ["app"]
 
 app = typer.Typer(
     help="Environments: a virtualenv per interpreter and requirements, made once, shared by all that ask for the same.",
@@ -46,20 +55,16 @@ def list_(ctx: typer.Context, as_json: Json = False) -> None:
     """List environments, the most recently used first."""
     with session_of(ctx).emulator() as emulator:
         found = emulator.environments.list()
-    if as_json:
-        print_json([answer_of(info) for info in found])
-    elif not found:
-        console().print("no environments; createCompute makes them, `env prefetch` beforehand")
-    else:
-        rows = [
+    print_list(
+        [answer_of(info) for info in found],
+        "key", "python", "size", "last used", "requirements", right=("size",), fold=("requirements",),
+        rows=[
             (i.key, version_of(i.interpreter), size(i.bytes), moment(i.last_used), ", ".join(i.requirements))
             for i in found
-        ]
-        console().print(
-            table(
-                "key", "python", "size", "last used", "requirements", rows=rows, right=("size",), fold=("requirements",)
-            )
-        )
+        ],
+        empty="no environments; createCompute makes them, `env prefetch` beforehand",
+        as_json=as_json,
+    )  # fmt: skip
 
 
 @app.command()
@@ -90,10 +95,8 @@ def prefetch(
         "requirements": list(environment.requirements),
         "packages": environment.packages,
     }
-    if as_json:
-        print_json(answer)
-    else:
-        console().print(f"ready: {environment.key}, Python {answer['python']}, {len(environment.packages)} packages")
+    ready = f"ready: {environment.key}, Python {answer['python']}, {len(environment.packages)} packages"
+    print_answer(answer, ready, as_json=as_json)
 
 
 @app.command()

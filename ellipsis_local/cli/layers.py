@@ -9,13 +9,22 @@ from typing import Annotated, Any
 
 import typer
 
-from ellipsis_local.cli.lookup import find_layer
-from ellipsis_local.cli.output import Json, Yes, confirm, console, moment, print_json, size, table
+from ellipsis_local.cli.printing import (
+    Json,
+    Yes,
+    confirm,
+    console,
+    moment,
+    print_answer,
+    print_json,
+    print_list,
+    size,
+    table,
+)
 from ellipsis_local.cli.pulls import pull
+from ellipsis_local.cli.resolve_ids import find_layer
 from ellipsis_local.cli.session import session_of
 from ellipsis_local.errors import ArgumentError
-
-__all__ = ["app"]
 
 app = typer.Typer(
     help="The layers of the home: add files under the ids that scripts have written in them, list, export, remove.",
@@ -90,10 +99,7 @@ def add(
                 source, path_id, timestamp_id, name=name, type=kind.value if kind else None, date=date_of(begin, end),
                 description=description, epsg=epsg, noDataValue=nodata, layer=layer, replace=replace,
             )  # fmt: skip
-    if as_json:
-        print_json(answer)
-    else:
-        console().print(f"added {source.name}; for createCompute:\n{answer}", markup=False)
+    print_answer(answer, f"added {source.name}; for createCompute:\n{answer}", as_json=as_json)
 
 
 def date_of(begin: datetime | None, end: datetime | None) -> dict[str, datetime] | None:
@@ -136,17 +142,13 @@ def list_(ctx: typer.Context, as_json: Json = False) -> None:
     with session_of(ctx).emulator() as emulator:
         answers = layers.list()
         home = emulator.home.root
-    if as_json:
-        print_json(answers)
-    elif not answers:
-        console().print(
-            f"no layers in {home}; add some with `layers add` or `layers load`, or run `demo`", markup=False
-        )
-    else:
-        rows = [(a["name"], a["type"], len(timestamps_of(a)) or None, a["id"]) for a in answers]
-        console().print(
-            table("name", "type", "timestamps", "path id", rows=rows, right=("timestamps",), fold=("name",))
-        )
+    print_list(
+        answers,
+        "name", "type", "timestamps", "path id", right=("timestamps",), fold=("name",),
+        rows=[(a["name"], a["type"], len(timestamps_of(a)) or None, a["id"]) for a in answers],
+        empty=f"no layers in {home}; add some with `layers add` or `layers load`, or run `demo`",
+        as_json=as_json,
+    )  # fmt: skip
 
 
 @app.command()

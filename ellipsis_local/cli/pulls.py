@@ -9,14 +9,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ellipsis_local.cli.output import Json, console, errors, print_json
+from ellipsis_local.cli.printing import Json, errors, print_answer
 from ellipsis_local.cli.session import session_of
 from ellipsis_local.errors import ArgumentError
 
 if TYPE_CHECKING:
     from ellipsis_local.upstream import Progress
-
-__all__ = ["pull"]
 
 
 def pull(
@@ -66,10 +64,7 @@ def pull(
             insecure=insecure,
             progress=tell,
         )
-    if as_json:
-        print_json(answer)
-    else:
-        console().print(summary(answer), markup=False)
+    print_answer(answer, summary(answer), as_json=as_json)
 
 
 def read_token(path: Path) -> str:
@@ -83,7 +78,7 @@ def summary(answer: dict[str, Any]) -> str:
     """One line on what came, one more for createCompute."""
     everything = list(below(answer))
     pulled, unchanged, skipped = (
-        sum(len(one[key]) for one in everything) for key in ("pulled", "unchanged", "skipped")
+        sum(len(path[key]) for path in everything) for key in ("pulled", "unchanged", "skipped")
     )
     if unchanged and not pulled:
         parts = ["all of it is here already, nothing was changed"]
@@ -99,8 +94,8 @@ def summary(answer: dict[str, Any]) -> str:
 
 def below(answer: dict[str, Any]) -> Iterator[dict[str, Any]]:
     yield answer
-    for one in answer.get("paths", ()):
-        yield from below(one)
+    for path in answer.get("paths", ()):
+        yield from below(path)
 
 
 @contextlib.contextmanager

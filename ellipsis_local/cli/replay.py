@@ -7,8 +7,8 @@ from typing import Annotated
 import typer
 
 from ellipsis_local.cli.computes import Compute
-from ellipsis_local.cli.lookup import find_compute
-from ellipsis_local.cli.output import console, errors, size
+from ellipsis_local.cli.printing import console, errors, size
+from ellipsis_local.cli.resolve_ids import find_compute
 from ellipsis_local.cli.session import session_of
 
 __all__ = ["replay"]

@@ -10,10 +10,8 @@ from typing import Annotated
 
 import typer
 
-from ellipsis_local.cli.output import Json, console, errors, print_json
+from ellipsis_local.cli.printing import Json, console, errors, print_json
 from ellipsis_local.cli.session import session_of
-
-__all__ = ["serve"]
 
 GIB = 1024**3
 
@@ -52,7 +50,7 @@ def serve(
         requests.setLevel(logging.INFO)
     stop = threading.Event()
     # Before anything is started, so that nothing is left of a start that is interrupted.
-    former = [(one, signal.signal(one, lambda *_: stop.set())) for one in (signal.SIGINT, signal.SIGTERM)]
+    former = [(number, signal.signal(number, lambda *_: stop.set())) for number in (signal.SIGINT, signal.SIGTERM)]
     try:
         with start(
             host=host,
@@ -73,6 +71,6 @@ def serve(
                 out.print(f'    import ellipsis; ellipsis.apiManager.baseUrl = "{server.url}"\n', markup=False)
             stop.wait()
     finally:
-        for one, handler in former:
-            signal.signal(one, handler)
+        for number, handler in former:
+            signal.signal(number, handler)
     errors().print("the server has ended", markup=False)

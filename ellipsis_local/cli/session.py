@@ -13,14 +13,12 @@ from typing import TYPE_CHECKING, Any, TextIO
 import typer
 from typer.core import TyperGroup
 
-from ellipsis_local.cli.output import errors
+from ellipsis_local.cli.printing import errors
 from ellipsis_local.errors import EllipsisLocalError, EnvironmentWarning, FidelityWarning, LayerWarning, OutputWarning
 
 if TYPE_CHECKING:
     from ellipsis_local.emulator import Emulator
     from ellipsis_local.settings import Settings
-
-__all__ = ["Front", "Session", "session_of"]
 
 INTERRUPTED = 130
 OUR_WARNINGS = (EnvironmentWarning, FidelityWarning, LayerWarning, OutputWarning)

@@ -7,10 +7,8 @@ from typing import Annotated
 
 import typer
 
-from ellipsis_local.cli.output import Json, Yes, confirm, console, counted, print_json, size
+from ellipsis_local.cli.printing import Json, Yes, confirm, console, counted, print_answer, size
 from ellipsis_local.cli.session import session_of
-
-__all__ = ["app"]
 
 app = typer.Typer(
     help="The home as one archive: layers, computes with results and logs, users, settings; no environments. It holds "
@@ -31,15 +29,8 @@ def export(
     from ellipsis_local.state import export_home
 
     made = export_home(file, overwrite=overwrite, home=session_of(ctx).settings().home)
-    if as_json:
-        print_json(vars(made))
-        return
-    console().print(
-        f"wrote {made.file} ({size(made.file.stat().st_size)}, {counted(made.files, 'file')}); it holds hashes of "
-        "passwords and tokens",
-        markup=False,
-        soft_wrap=True,
-    )
+    text = f"wrote {made.file} ({size(made.file.stat().st_size)}, {counted(made.files, 'file')})"
+    print_answer(vars(made), f"{text}; it holds hashes of passwords and tokens", as_json=as_json)
 
 
 @app.command("import")
@@ -59,12 +50,8 @@ def import_(
     if replace:
         confirm(f"Replace all layers, computes and users of {home}?", yes=yes)
     taken = import_home(file, replace=replace, home=home)
-    if as_json:
-        print_json(vars(taken))
-        return
-    console().print(
-        f"imported {counted(taken.files, 'file')}, {size(taken.size)}, into {home}", markup=False, soft_wrap=True
-    )
+    text = f"imported {counted(taken.files, 'file')}, {size(taken.size)}, into {home}"
+    print_answer(vars(taken), text, as_json=as_json)
 
 
 @app.command()

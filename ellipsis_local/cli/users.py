@@ -7,15 +7,14 @@ import sys
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.markup import escape
 
-from ellipsis_local.cli.output import Json, Yes, confirm, console, counted, moment, print_json, table
+from ellipsis_local.cli.printing import Json, Yes, confirm, console, counted, moment, print_answer, print_list
 from ellipsis_local.cli.session import session_of
 from ellipsis_local.errors import ArgumentError, NotFoundError
 
 if TYPE_CHECKING:
-    from ellipsis_local.accounts import Accounts, TokenRecord, User
-
-__all__ = ["app"]
+    from ellipsis_local.accounts import TokenRecord
 
 app = typer.Typer(
     help="The users of the home. Whoever logs in first under a name makes that user; make them here beforehand, or let "
@@ -46,15 +45,6 @@ def ask_password(given: str | None) -> str:
     return line
 
 
-def user_of(accounts: Accounts, name: str) -> User:
-    user = accounts.find_user(name)
-    if user is None:
-        raise NotFoundError(
-            f"there is no user {name!r} in this home; `users list` shows who there is", argument="username", value=name
-        )
-    return user
-
-
 @app.command()
 def add(
     ctx: typer.Context,
@@ -82,11 +72,9 @@ def add(
         else:
             secret = secrets.token_urlsafe(32) if token is not None and password is None else ask_password(password)
             user, made = accounts.add_user(name, secret, token=token), True
-    if as_json:
-        print_json({"id": user.id, "username": user.name, "made": made})
-    else:
-        done = "added user" if made else "added the token to user"
-        console().print(f"{done} {user.name}  {user.id}", markup=False)
+    done = "added user" if made else "added the token to user"
+    answer = {"id": user.id, "username": user.name, "made": made}
+    print_answer(answer, f"{done} {user.name}  {user.id}", as_json=as_json)
 
 
 @app.command("list")
@@ -95,22 +83,20 @@ def list_(ctx: typer.Context, as_json: Json = False) -> None:
     with session_of(ctx).emulator() as emulator:
         found = emulator.accounts.users()
         home = emulator.home.root
-    if as_json:
-        print_json([{"id": u.id, "username": u.name, "created": u.created, "tokens": u.tokens} for u in found])
-    elif not found:
-        console().print(f"no users in {home}; the first login makes one, and so does `users add`", markup=False)
-    else:
-        from rich.markup import escape
-
-        rows = [(escape(u.name), u.tokens, moment(u.created), u.id) for u in found]
-        console().print(table("name", "tokens", "created", "id", rows=rows, right=("tokens",), fold=("name",)))
+    print_list(
+        [{"id": u.id, "username": u.name, "created": u.created, "tokens": u.tokens} for u in found],
+        "name", "tokens", "created", "id", right=("tokens",), fold=("name",),
+        rows=[(escape(u.name), u.tokens, moment(u.created), u.id) for u in found],
+        empty=f"no users in {home}; the first login makes one, and so does `users add`",
+        as_json=as_json,
+    )  # fmt: skip
 
 
 @app.command()
 def password(ctx: typer.Context, name: Name, password: Password = None) -> None:
     """Set a user's password; tokens stay valid."""
     with session_of(ctx).emulator() as emulator:
-        user_of(emulator.accounts, name)
+        emulator.accounts.named(name)
         emulator.accounts.set_password(name, ask_password(password))
     console().print(f"set the password of user {name}", markup=False)
 
@@ -122,7 +108,7 @@ def remove(ctx: typer.Context, name: Name, yes: Yes = False) -> None:
     Layers and computes stay; whoever is next made or logs in under the same name owns them again.
     """
     with session_of(ctx).emulator() as emulator:
-        user = user_of(emulator.accounts, name)
+        user = emulator.accounts.named(name)
         number = len(emulator.accounts.tokens(user.id))
         confirm(f"Remove user {name} with {counted(number, 'token')} from {emulator.home.root}?", yes=yes)
         emulator.accounts.remove_user(name)
@@ -140,31 +126,24 @@ def token_answer(token: TokenRecord) -> dict[str, Any]:
     }
 
 
+def token_row(token: TokenRecord) -> tuple[Any, ...]:
+    expires = "never" if token.expires is None else moment(token.expires)
+    paths = None if token.access_list is None else len(token.access_list)
+    return token.id, token.scope, moment(token.created), expires, paths, escape(token.description)
+
+
 @app.command()
 def tokens(ctx: typer.Context, name: Name, as_json: Json = False) -> None:
     """List the valid tokens of a user; what they are is not known here, only hashes are kept."""
     with session_of(ctx).emulator() as emulator:
-        found = emulator.accounts.tokens(user_of(emulator.accounts, name).id)
-    if as_json:
-        print_json([token_answer(token) for token in found])
-    elif not found:
-        console().print("no tokens")
-    else:
-        from rich.markup import escape
-
-        rows = [
-            (
-                token.id,
-                token.scope,
-                moment(token.created),
-                "never" if token.expires is None else moment(token.expires),
-                None if token.access_list is None else len(token.access_list),
-                escape(token.description),
-            )
-            for token in found
-        ]
-        columns = ("id", "scope", "created", "expires", "paths", "description")
-        console().print(table(*columns, rows=rows, right=("paths",), fold=("description",)))
+        found = emulator.accounts.tokens(emulator.accounts.named(name).id)
+    print_list(
+        [token_answer(token) for token in found],
+        "id", "scope", "created", "expires", "paths", "description", right=("paths",), fold=("description",),
+        rows=map(token_row, found),
+        empty="no tokens",
+        as_json=as_json,
+    )  # fmt: skip
 
 
 @app.command()
@@ -180,7 +159,7 @@ def revoke(
 ) -> None:
     """Let a token be valid no longer."""
     with session_of(ctx).emulator() as emulator:
-        user = user_of(emulator.accounts, name)
+        user = emulator.accounts.named(name)
         text = token_id.lower()
         fitting = [token.id for token in emulator.accounts.tokens(user.id) if text and token.id.startswith(text)]
         if len(fitting) != 1:

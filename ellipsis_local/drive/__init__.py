@@ -1,7 +1,6 @@
 """Ellipsis Drive as one user sees it: the store, behind the access rights."""
 
 from ellipsis_local.drive.drive import Drive
-from ellipsis_local.drive.extras import SCHEMA, Extras
-from ellipsis_local.drive.pages import PAGE, page_of
+from ellipsis_local.drive.path_metadata import SCHEMA, PathMetadata
 
-__all__ = ["PAGE", "SCHEMA", "Drive", "Extras", "page_of"]
+__all__ = ["SCHEMA", "Drive", "PathMetadata"]

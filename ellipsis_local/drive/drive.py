@@ -10,13 +10,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
 
 from ellipsis_local.accounts import User, checked_access
-from ellipsis_local.drive.extras import Extras
+from ellipsis_local.arguments import invalid
+from ellipsis_local.drive.path_metadata import PathMetadata
 from ellipsis_local.errors import AccessError, AccountError, ArgumentError, NotFoundError
 from ellipsis_local.sharing import DOWNLOAD, EDIT, MANAGE, VIEW, Sharing
 from ellipsis_local.store import LayerStore
 from ellipsis_local.types import PathRecord, PathType, StoredFile, Timestamp
-
-__all__ = ["ROOTS", "Drive"]
 
 LayerType = Literal["raster", "vector"]
 ROOTS = ("myDrive", "sharedWithMe", "favorites", "public", "trash")
@@ -28,11 +27,11 @@ WORDS = {VIEW: "view", DOWNLOAD: "download", EDIT: "edit", MANAGE: "manage"}
 class Drive:
     """One user's view; `user` is None for whoever has no token."""
 
-    def __init__(self, user: User | None, store: LayerStore, sharing: Sharing, extras: Extras) -> None:
+    def __init__(self, user: User | None, store: LayerStore, sharing: Sharing, path_metadata: PathMetadata) -> None:
         self.user = user
         self.store = store
         self.sharing = sharing
-        self.extras = extras
+        self.path_metadata = path_metadata
 
     @property
     def owner(self) -> str:
@@ -48,12 +47,7 @@ class Drive:
         return self.sharing.level(self.user, record)
 
     def path(self, path_id: str, needed: int = VIEW, *, argument: str = "pathId") -> PathRecord:
-        """The path, if the user's level is `needed` or more.
-
-        Raises
-        ------
-        NotFoundError, AccessError
-        """
+        """The path, if the user's level is `needed` or more; else NotFoundError or AccessError."""
         record = self.store.catalogue.get_path(path_id, argument=argument)
         self._check(record, needed)
         return record
@@ -73,9 +67,7 @@ class Drive:
         """A path of one type; ArgumentError where it is of another."""
         record = self.path(path_id, needed)
         if record.type != type:
-            raise ArgumentError(
-                f"pathId {record.id} is a {record.type}, not a {type}", argument="pathId", value=path_id
-            )
+            raise invalid("pathId", path_id, f"{record.id} is a {record.type}, not a {type}")
         return record
 
     def timestamp(
@@ -106,12 +98,8 @@ class Drive:
     def readable(self, path_ids: Iterable[str], *, missing_ok: bool = False) -> None:
         """Check that the user may view all of these paths.
 
-        Raises
-        ------
-        AccessError
-            For the first that the user may not view.
-        NotFoundError
-            For the first that is not here, unless `missing_ok`.
+        AccessError for the first that the user may not view; NotFoundError for the first that is not here, unless
+        `missing_ok`.
         """
         for path_id in path_ids:
             try:
@@ -134,8 +122,7 @@ class Drive:
         if parent_id is None:
             if self.user is not None and self.user.grants is not None:
                 raise AccessError(
-                    "an access token reaches the paths of its access list only: give a parentId among them",
-                    needed=EDIT,
+                    "an access token reaches the paths of its access list only: give a parentId among them", needed=EDIT
                 )
             return None
         record = self.path(parent_id, EDIT, argument="parentId")
@@ -148,31 +135,19 @@ class Drive:
         type: PathType,
         name: str,
         *,
+        source: Any = None,
         parent_id: str | None = None,
         metadata: Mapping[str, Any] | None = None,
         public_access: Mapping[str, Any] | None = None,
     ) -> str:
-        """Make a folder or an empty layer, owned by the user; its id."""
-        public = None if public_access is None else checked_public(public_access)
-        return self.store.add_layer_path(
-            type, name, parent_id=self.parent(parent_id), metadata=metadata, public_access=public, owner=self.owner
-        )
-
-    def add_file(
-        self,
-        source: Any,
-        name: str,
-        *,
-        parent_id: str | None = None,
-        metadata: Mapping[str, Any] | None = None,
-        public_access: Mapping[str, Any] | None = None,
-    ) -> str:
-        """Add a plain file, owned by the user; its path id."""
-        public = None if public_access is None else checked_public(public_access)
-        return self.store.add_plain_file(
-            source, name=name, parent_id=self.parent(parent_id), metadata=metadata, public_access=public,
-            owner=self.owner,
-        )  # fmt: skip
+        """Make a folder, an empty layer or the plain file `source`, owned by the user; its id."""
+        given: dict[str, Any] = {
+            "parent_id": self.parent(parent_id), "metadata": metadata, "owner": self.owner,
+            "public_access": None if public_access is None else checked_public(public_access),
+        }  # fmt: skip
+        if type == "file":
+            return self.store.add_plain_file(source, name=name, **given)
+        return self.store.add_layer_path(type, name, **given)
 
     def set_domains(self, path_id: str, domains: Sequence[str]) -> None:
         self.sharing.set_domains(self.path(path_id, MANAGE).id, domains)
@@ -212,18 +187,16 @@ class Drive:
         """Name a band of a raster, the first being 1; ArgumentError where there is no such band."""
         record = self.layer(path_id, "raster", EDIT)
         bands = max(
-            (file.bands for one in self.store.catalogue.timestamps_of(record.id) for file in one.rasters), default=0
+            (file.bands for timestamp in self.store.catalogue.timestamps_of(record.id) for file in timestamp.rasters),
+            default=0,
         )
         if band > bands:
-            raise ArgumentError(
-                f"bandNumber must be from 1 to {bands}, the bands of raster {record.id}, not {band}",
-                argument="bandNumber", value=band,
-            )  # fmt: skip
-        self.extras.update(record.id, "bands", {str(band): name})
+            raise invalid("bandNumber", band, f"must be from 1 to {bands}, the bands of raster {record.id}, not {band}")
+        self.path_metadata.update(record.id, "bands", {str(band): name})
 
     def set_raster_options(self, path_id: str, options: Mapping[str, Any]) -> None:
         """Change how the service would show a raster: kept as data."""
-        self.extras.update(self.layer(path_id, "raster", EDIT).id, "raster", options)
+        self.path_metadata.update(self.layer(path_id, "raster", EDIT).id, "raster", options)
 
     # ----- lists -----------------------------------------------------------------------------------------------------
 
@@ -251,9 +224,7 @@ class Drive:
                 if record is not None and not record.trashed and (types is None or record.type in types)
             ]
         else:
-            raise ArgumentError(
-                f"rootName must be one of {', '.join(ROOTS)}, not {name!r}", argument="rootName", value=name
-            )
+            raise invalid("rootName", name, f"must be one of {', '.join(ROOTS)}, not {name!r}")
         return self.visible(found)
 
     def children(

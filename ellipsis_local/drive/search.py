@@ -14,8 +14,6 @@ from ellipsis_local.types import Extent, PathRecord, PathType, Timestamp
 if TYPE_CHECKING:
     from ellipsis_local.sharing import Sharing
 
-__all__ = ["Query", "search"]
-
 METRES_PER_DEGREE = math.pi * 6378137.0 / 180
 
 
@@ -70,16 +68,16 @@ def matches(drive: Drive, record: PathRecord, query: Query) -> bool:
     if record.type not in ("raster", "vector"):
         return query.active is False and query.extent is None and query.resolution is None and query.date is None
     timestamps = drive.store.catalogue.timestamps_of(record.id)
-    if query.active is not None and any(one.status == "active" for one in timestamps) != query.active:
+    if query.active is not None and any(timestamp.status == "active" for timestamp in timestamps) != query.active:
         return False
     if query.extent is None and query.resolution is None and query.date is None:
         return True
-    return any(timestamp_matches(drive, one, query) for one in timestamps)
+    return any(timestamp_matches(drive, timestamp, query) for timestamp in timestamps)
 
 
 def has_tag(sharing: Sharing, record: PathRecord, tag: str) -> bool:
     wanted = tag.casefold().lstrip("#")
-    return any(one.casefold() == wanted for one in sharing.hashtags(record.id))
+    return any(hashtag.casefold() == wanted for hashtag in sharing.hashtags(record.id))
 
 
 def timestamp_matches(drive: Drive, timestamp: Timestamp, query: Query) -> bool:

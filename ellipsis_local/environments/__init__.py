@@ -1,6 +1,7 @@
 """Environments: which Pythons are here, what may be installed, and virtualenvs made once per specification."""
 
 from ellipsis_local.environments.build import Environments
+from ellipsis_local.environments.current_environment import OwnEnvironments
 from ellipsis_local.environments.interpreters import (
     DEFAULT_INTERPRETER,
     Interpreter,
@@ -8,8 +9,7 @@ from ellipsis_local.environments.interpreters import (
     find_interpreters,
     parse_interpreter,
 )
-from ellipsis_local.environments.own import OwnEnvironments
-from ellipsis_local.environments.record import Environment, EnvironmentInfo
+from ellipsis_local.environments.manifest import Environment, EnvironmentInfo
 from ellipsis_local.environments.requirements import WORKER_REQUIREMENTS, check_requirements, normalise
 
 __all__ = [

@@ -19,28 +19,21 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from ellipsis_local.environments.bytecode import Compilations, compile_now
-from ellipsis_local.environments.filling import Request, fill
+from ellipsis_local.environments.environment_folder import EnvironmentFolders
+from ellipsis_local.environments.install_packages import Request, fill
 from ellipsis_local.environments.installer import child_environ
 from ellipsis_local.environments.interpreters import Interpreter, choose_interpreter
-from ellipsis_local.environments.record import (
+from ellipsis_local.environments.manifest import (
     Environment,
     EnvironmentInfo,
     describe,
-    read_record,
+    read_manifest,
     scan_packages,
-    write_record,
+    write_manifest,
 )
-from ellipsis_local.environments.requirements import (
-    WORKER_REQUIREMENTS,
-    check_requirements,
-    local_path,
-    normalise,
-)
-from ellipsis_local.environments.shelf import Shelf
+from ellipsis_local.environments.requirements import WORKER_REQUIREMENTS, check_requirements, local_path, normalise
 from ellipsis_local.errors import EnvironmentBuildError, InterpreterError
 from ellipsis_local.home import Home
-
-__all__ = ["Environments", "Report", "silent"]
 
 # A change in how environments are made must change their keys.
 FORMAT = 1
@@ -59,7 +52,7 @@ class Environments:
     """The environments of one home; several objects, threads and processes may use it at once."""
 
     own = False
-    """Whether they stand for the calling process; see `ellipsis_local.environments.own`."""
+    """Whether they stand for the calling process; see `ellipsis_local.environments.current_environment`."""
 
     def __init__(
         self,
@@ -69,19 +62,12 @@ class Environments:
         environ: Mapping[str, str] | None = None,
         background: bool = True,
     ) -> None:
-        """
-        Parameters
-        ----------
-        home : Home
-        offline : bool, optional
-            True never asks an index, False asks it at once, None tries the installer's cache first.
-        environ : mapping, optional
-            The environment variables; those of the process where None.
-        background : bool
-            Whether bytecode is compiled by a helper process after a build.
+        """With `offline` True no index is asked, with False at once, with None after the installer's cache.
+
+        `environ` replaces the environment variables; `background` compiles bytecode in a helper process after a build.
         """
         self._home = home
-        self._shelf = Shelf(home)
+        self._folders = EnvironmentFolders(home)
         self._offline = offline
         self._environ = os.environ if environ is None else environ
         self._background = background
@@ -109,7 +95,7 @@ class Environments:
 
     def get(self, key: str) -> Environment | None:
         """The ready environment; None where there is none, or its interpreter is gone from the machine."""
-        environment = read_record(self._shelf.folder(key))
+        environment = read_manifest(self._folders.folder(key))
         # `python` is a link to the interpreter, so that it exists only where that does.
         return environment if environment is not None and environment.python.exists() else None
 
@@ -120,16 +106,9 @@ class Environments:
 
         Concurrent calls for one specification, in threads or processes, build once. `report` gets a line per step.
 
-        Raises
-        ------
-        ArgumentError
-            As `check_requirements`.
-        InterpreterError
-            The interpreter is gone from the machine.
-        EnvironmentBuildError
-            The requirements cannot be installed, or the disk is full; nothing is left behind.
-        StoreError
-            The home cannot be written.
+        ArgumentError as `check_requirements`; InterpreterError where the interpreter is gone from the machine;
+        EnvironmentBuildError where the requirements cannot be installed, or the disk is full; nothing is left behind;
+        StoreError where the home cannot be written.
         """
         return self._ensure(interpreter, requirements, report, offline=self._offline)
 
@@ -145,14 +124,11 @@ class Environments:
 
     def list(self) -> Infos:
         """Every environment that is ready, the most recently used first."""
-        records = map(read_record, self._shelf.folders())
+        records = map(read_manifest, self._folders.folders())
         return sorted((describe(r) for r in records if r is not None), key=lambda info: info.last_used, reverse=True)
 
     def prune(
-        self,
-        keys: Collection[str] | None = None,
-        unused_for: timedelta | None = None,
-        in_use: Collection[str] = (),
+        self, keys: Collection[str] | None = None, unused_for: timedelta | None = None, in_use: Collection[str] = ()
     ) -> Infos:
         """Remove environments: those of `keys` (all where None) not used for that long; returns what was removed.
 
@@ -163,15 +139,15 @@ class Environments:
         for info in self.list():
             chosen = (keys is None or info.key in keys) and (unused_for is None or info.last_used <= before)
             if chosen and info.key not in in_use:
-                with contextlib.suppress(TimeoutError), self._shelf.locked(info.key, timeout=0):
-                    self._shelf.remove(info.folder)
+                with contextlib.suppress(TimeoutError), self._folders.locked(info.key, timeout=0):
+                    self._folders.remove(info.folder)
                     removed.append(info)
         self.sweep()
         return removed
 
     def sweep(self) -> tuple[str, ...]:
         """Remove the remains of killed builds and removals; returns their names. A build at work is left alone."""
-        return self._shelf.sweep()
+        return self._folders.sweep()
 
     def wait(self, timeout: float | None = None) -> None:
         """Until the bytecode that this object compiles in the background is there."""
@@ -195,7 +171,7 @@ class Environments:
         environment = self.get(key)
         if environment is None:
             self._home.prepare()
-            with _translated(self._home), self._shelf.turn(key, report) as lease:
+            with _translated(self._home), self._folders.turn(key, report) as lease:
                 # another process may have made it meanwhile
                 environment = self.get(key)
                 if environment is None:
@@ -211,9 +187,9 @@ class Environments:
             raise InterpreterError(
                 f"{request.interpreter} is gone from this machine; choose one that `find_interpreters` lists"
             )
-        folder = self._shelf.folder(key)
+        folder = self._folders.folder(key)
         try:
-            self._shelf.remove(folder)
+            self._folders.remove(folder)
             fill(folder, request, self._home.building.cache / "virtualenv", self._environ, report, lease)
             environment = Environment(
                 key=key,
@@ -225,9 +201,9 @@ class Environments:
                 created=datetime.now(UTC),
             )
             environment.note_use()
-            write_record(self._home, environment)
+            write_manifest(self._home, environment)
         except BaseException:
-            self._shelf.remove(folder)
+            self._folders.remove(folder)
             raise
         report(f"environment {key} is ready: {len(environment.packages)} packages")
         return environment

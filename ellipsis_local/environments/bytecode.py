@@ -13,9 +13,7 @@ import threading
 from collections.abc import Mapping
 from pathlib import Path
 
-from ellipsis_local.environments.record import RECORD, Environment
-
-__all__ = ["Compilations", "compile_now"]
+from ellipsis_local.environments.manifest import MANIFEST, Environment
 
 PROGRAM = Path(__file__).with_name("compile_program.py")
 
@@ -24,7 +22,7 @@ def _command(environment: Environment, *options: str) -> list[str] | None:
     site = next(iter(sorted(environment.folder.glob("lib/python3.*/site-packages"))), None)
     if site is None:
         return None
-    ready = environment.folder / RECORD
+    ready = environment.folder / MANIFEST
     return [str(environment.python), "-I", str(PROGRAM), *options, str(site), str(ready)]
 
 

@@ -16,18 +16,6 @@ from pathlib import Path
 from ellipsis_local.environments.interpreters import Interpreter
 from ellipsis_local.errors import EnvironmentBuildError
 
-__all__ = [
-    "Outcome",
-    "child_environ",
-    "explain",
-    "find_uv",
-    "install",
-    "is_offline",
-    "make_virtualenv",
-    "tail",
-    "without_passwords",
-]
-
 ANSI = re.compile(r"\x1b(\[[0-?]*[ -/]*[@-~]|\][^\x07]*\x07)")
 TAIL_LINES = 25
 LINE_ENDS = 150
@@ -78,12 +66,8 @@ def make_virtualenv(
 ) -> None:
     """An environment with nothing in it, or pip alone; no network, no user configuration.
 
-    Raises
-    ------
-    EnvironmentBuildError
-        virtualenv cannot make one from this interpreter.
-    OSError
-        The folder cannot be written.
+    EnvironmentBuildError where virtualenv cannot make one from this interpreter; OSError where the folder cannot be
+    written.
     """
     # virtualenv takes a quarter of a second to import, and is needed for a first build only
     from virtualenv import cli_run

@@ -13,13 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from ellipsis_local.environments.places import SUPPORTED_MINORS, candidates, running
+from ellipsis_local.arguments import invalid
+from ellipsis_local.environments.interpreter_locations import SUPPORTED_MINORS, candidates, running
 from ellipsis_local.environments.probe import Answer, Probe
 from ellipsis_local.errors import ArgumentError, EnvironmentWarning, InterpreterError
 from ellipsis_local.home import Home
 from ellipsis_local.notices import warn
-
-__all__ = ["DEFAULT_INTERPRETER", "Interpreter", "choose_interpreter", "find_interpreters", "parse_interpreter"]
 
 ACCEPTED = tuple(f"python3.{minor}" for minor in SUPPORTED_MINORS)
 
@@ -73,18 +72,14 @@ class Interpreter:
 def parse_interpreter(name: Any) -> tuple[int, int]:
     """(3, 12) of 'python3.12'.
 
-    Raises
-    ------
-    ArgumentError
-        For anything but `python3.9` to `python3.14`, naming those. The wording for what is no text is the client's.
+    ArgumentError for anything but `python3.9` to `python3.14`, naming those. The wording for what is no text is the
+    client's.
     """
     if not isinstance(name, str):
         raise ArgumentError("interpreter must be of type string", argument="interpreter", value=name)
     match = re.fullmatch(r"python3\.([0-9]{1,2})", name, re.ASCII)
     if match is None or name not in ACCEPTED:
-        raise ArgumentError(
-            f"interpreter must be one of {', '.join(ACCEPTED)}, not {name!r}", argument="interpreter", value=name
-        )
+        raise invalid("interpreter", name, f"must be one of {', '.join(ACCEPTED)}, not {name!r}")
     return 3, int(match[1])
 
 
@@ -105,18 +100,9 @@ def find_interpreters(home: Home, environ: Mapping[str, str] = os.environ) -> li
 def choose_interpreter(name: Any, home: Home, environ: Mapping[str, str] = os.environ) -> Interpreter:
     """The interpreter for `name`: the newest patch release of that minor version.
 
-    Warns
-    -----
-    EnvironmentWarning
-        The caller left the default (`name is DEFAULT_INTERPRETER`), it is not here, and the running interpreter is
-        used (our choice: the service has its default).
-
-    Raises
-    ------
-    ArgumentError
-        As `parse_interpreter`.
-    InterpreterError
-        It is not on this machine; `found` holds the names of those that are.
+    Where the caller left the default (`name is DEFAULT_INTERPRETER`) and it is not here, the running interpreter, with
+    an EnvironmentWarning (our choice: the service has its default). ArgumentError as `parse_interpreter`;
+    InterpreterError where it is not on this machine; `found` holds the names of those that are.
     """
     wanted = parse_interpreter(name)
     interpreters = find_interpreters(home, environ)

@@ -18,8 +18,6 @@ from typing import Any
 
 from ellipsis_local.home import Home
 
-__all__ = ["Probe"]
-
 TIMEOUT = 10.0
 FORMAT = 1
 

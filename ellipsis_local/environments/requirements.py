@@ -17,8 +17,6 @@ from packaging.utils import canonicalize_name
 
 from ellipsis_local.errors import ArgumentError
 
-__all__ = ["WORKER_REQUIREMENTS", "check_requirements", "local_path", "normalise"]
-
 WORKER_REQUIREMENTS = (
     "numpy",
     "geopandas",
@@ -45,11 +43,8 @@ PATH_LIKE = re.compile(
 def check_requirements(value: Any) -> tuple[str, ...]:
     """The requirements in the order given, without surrounding blanks and repetitions; () for None.
 
-    Raises
-    ------
-    ArgumentError
-        `value` is no list of strings (the wording is the client's), or an entry is not a PEP 508 requirement; the
-        text names the entry and the way out.
+    ArgumentError where `value` is no list of strings (the wording is the client's), or an entry is not a PEP 508
+    requirement; the text names the entry and the way out.
     """
     if value is None:
         return ()
@@ -74,11 +69,6 @@ def normalise(requirements: Iterable[str]) -> tuple[str, ...]:
     """The canonical, sorted form of checked requirements: equal for lists that ask for the same.
 
     Case and punctuation of names, blanks, and the order of entries, extras and specifiers do not matter.
-
-    Raises
-    ------
-    ArgumentError
-        For an entry that `check_requirements` refuses.
     """
     return tuple(sorted({_canonical(_parse(item)) for item in requirements}))
 

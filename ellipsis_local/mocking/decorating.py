@@ -11,9 +11,7 @@ from contextlib import AbstractContextManager
 from typing import Any, TypeVar
 
 from ellipsis_local.errors import ArgumentError
-from ellipsis_local.mocking.entries import Entry, Plan
-
-__all__ = ["decorated", "decorated_class"]
+from ellipsis_local.mocking.activation import Activation, Plan
 
 F = TypeVar("F", bound=Callable[..., Any])
 C = TypeVar("C", bound=type[Any])
@@ -28,10 +26,7 @@ HELD = "_ellipsis_local_mock"
 def decorated(function: F, plan: Plan) -> F:
     """The function, every call of which is in a mock of its own; its signature stays, for pytest's fixtures.
 
-    Raises
-    ------
-    ArgumentError
-        For what is no function, and for a generator, whose body would run after the mock was left.
+    ArgumentError for what is no function, and for a generator, whose body would run after the mock was left.
     """
     if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
         raise ArgumentError(
@@ -45,23 +40,23 @@ def decorated(function: F, plan: Plan) -> F:
             "by name: mock(home=…)",
             argument="function_or_class", value=function,
         )  # fmt: skip
-    return _within(function, lambda _: Entry(plan))
+    return _within(function, lambda _: Activation(plan))
 
 
-def _within(function: F, entry: Callable[[tuple[Any, ...]], AbstractContextManager[Any]]) -> F:
+def _within(function: F, activation: Callable[[tuple[Any, ...]], AbstractContextManager[Any]]) -> F:
     """The function inside what `entry` makes of its positional arguments."""
     if inspect.iscoroutinefunction(function):
 
         @functools.wraps(function)
         async def wait(*args: Any, **kwargs: Any) -> Any:
-            with entry(args):
+            with activation(args):
                 return await function(*args, **kwargs)
 
         return wait  # type: ignore[return-value]
 
     @functools.wraps(function)
     def call(*args: Any, **kwargs: Any) -> Any:
-        with entry(args):
+        with activation(args):
             return function(*args, **kwargs)
 
     return call  # type: ignore[return-value]
@@ -102,12 +97,12 @@ class _Test:
         self._held: dict[str, Any] = getattr(test, "__dict__", {})
         self._plan = plan
         self._owner = owner
-        self._own: Entry | None = None
+        self._own: Activation | None = None
 
     def __enter__(self) -> None:
         held = self._held.get(HELD)
         if held is None or held[0] is not self._plan:
-            self._own = Entry(self._plan)
+            self._own = Activation(self._plan)
             self._own.start()
             self._held[HELD] = (self._plan, self._owner, self._own)
 

@@ -7,16 +7,15 @@ from collections.abc import Callable, Iterable
 from datetime import datetime
 from os import PathLike
 from pathlib import Path
-from types import ModuleType, TracebackType
+from types import ModuleType
 from typing import Any, TypeVar, overload
 
 from ellipsis_local import arguments
+from ellipsis_local.arguments import invalid
 from ellipsis_local.errors import ArgumentError, MockError
+from ellipsis_local.mocking.activation import Activation, Plan
 from ellipsis_local.mocking.decorating import decorated, decorated_class
-from ellipsis_local.mocking.entries import Entry, Plan
 from ellipsis_local.settings import read_settings
-
-__all__ = ["Mock", "mock"]
 
 T = TypeVar("T", bound=Callable[..., Any])
 
@@ -33,14 +32,14 @@ class Mock:
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
         self._lock = threading.Lock()
-        self._entries: list[tuple[int, Entry]] = []
+        self._activations: list[tuple[int, Activation]] = []
 
     def start(self) -> ModuleType:
         """Enter; the mocked module `ellipsis`. Each call needs one of `stop`, at the latest the end of the process."""
-        entry = Entry(self._plan)
-        module = entry.start()
+        activation = Activation(self._plan)
+        module = activation.start()
         with self._lock:
-            self._entries.append((threading.get_ident(), entry))
+            self._activations.append((threading.get_ident(), activation))
         return module
 
     def stop(self) -> None:
@@ -49,36 +48,34 @@ class Mock:
             index = self._last()
             if index is None:
                 raise MockError("this ellipsis_local.mock is not active: stop needs a start before it, one for each")
-            _, entry = self._entries.pop(index)
-        entry.close()
+            _, activation = self._activations.pop(index)
+        activation.close()
 
     def _last(self) -> int | None:
-        own = [i for i, (thread, _) in enumerate(self._entries) if thread == threading.get_ident()]
-        return own[-1] if own else len(self._entries) - 1 if self._entries else None
+        own = [i for i, (thread, _) in enumerate(self._activations) if thread == threading.get_ident()]
+        return own[-1] if own else len(self._activations) - 1 if self._activations else None
 
-    def _entry(self) -> Entry:
+    def _active(self) -> Activation:
         with self._lock:
             index = self._last()
             if index is None:
                 raise MockError("this ellipsis_local.mock is not active: enter it first, with `with` or start")
-            return self._entries[index][1]
+            return self._activations[index][1]
 
     @property
     def home(self) -> Path:
         """The folder that holds all that is stored in the mock, while it is active."""
-        return self._entry().settings().home
+        return self._active().settings().home
 
     @property
     def layers(self) -> dict[str, Any]:
         """What `ellipsis_local.layers.load` answered for the folders of `layers`, while it is active."""
-        return dict(self._entry().loaded)
+        return dict(self._active().loaded)
 
     def __enter__(self) -> ModuleType:
         return self.start()
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.stop()
 
     def __call__(self, function_or_class: T, /) -> T:
@@ -185,17 +182,15 @@ def _folders(layers: Any) -> tuple[Path, ...]:
         return ()
     given = [layers] if isinstance(layers, str | PathLike) else layers
     if not isinstance(given, Iterable):
-        raise ArgumentError(
-            f"layers must be a folder or a list of folders, not {layers!r}", argument="layers", value=layers
-        )
+        raise invalid("layers", layers, f"must be a folder or a list of folders, not {layers!r}")
     folders = []
-    for one in given:
-        text = arguments.path_text("layers", one)
+    for path in given:
+        text = arguments.path_text("layers", path)
         folder = Path(text or "").expanduser().absolute()
         if text is None or not folder.is_dir():
             raise ArgumentError(
-                f"layers must name folders, and {one!r} is none; give the path of a folder with layer files in it",
-                argument="layers", value=one,
+                f"layers must name folders, and {path!r} is none; give the path of a folder with layer files in it",
+                argument="layers", value=path,
             )  # fmt: skip
         folders.append(folder)
     return tuple(folders)

@@ -10,11 +10,9 @@ import threading
 from types import ModuleType
 
 from ellipsis_local import scopes
-from ellipsis_local.mocking import client, standin
-from ellipsis_local.mocking.faces import CLIENT
-from ellipsis_local.mocking.guard import guard, host_of, unguard
-
-__all__ = ["acquire", "release"]
+from ellipsis_local.mocking import client_functions, fake_modules
+from ellipsis_local.mocking.local_functions import CLIENT
+from ellipsis_local.mocking.network_guard import guard, host_of, unguard
 
 _lock = threading.RLock()
 _users = 0
@@ -43,17 +41,17 @@ def release() -> None:
 
 
 def _install(stack: contextlib.ExitStack) -> None:
-    installed = client.is_installed()
-    module = client.import_client() if installed else None
-    manager = sys.modules.get(client.MANAGER) if installed else None
+    installed = client_functions.is_installed()
+    module = client_functions.import_client() if installed else None
+    manager = sys.modules.get(client_functions.MANAGER) if installed else None
     stack.callback(unguard)
     guard({host_of(getattr(manager, name, "")) for name in ("baseUrl", "appUrl")} if manager else ())
-    stack.callback(client.install(module, _current) if module else standin.install())
+    stack.callback(client_functions.install(module, _current) if module else fake_modules.install())
 
 
-def _current() -> client.Addressed:
+def _current() -> client_functions.Addressed:
     scope = scopes.current_scope()
-    assert isinstance(scope, client.Addressed)  # noqa: S101 - whoever is in no mock does not get here
+    assert isinstance(scope, client_functions.Addressed)  # noqa: S101 - whoever is in no mock does not get here
     return scope
 
 

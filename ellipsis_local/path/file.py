@@ -25,9 +25,10 @@ def add(
 ) -> dict[str, str]:
     """Add a file of any kind: ``{'id': pathId}``. A memory file needs a name (the client fails on memory files)."""
     source, name = given_file(filePath, memFile, name)
-    made = drive_of(token).add_file(
-        source,
+    made = drive_of(token).add(
+        "file",
         name,
+        source=source,
         parent_id=arguments.optional_uuid("parentId", parentId),
         metadata=arguments.json_value("metadata", metadata) or {},
         public_access=arguments.json_value("publicAccess", publicAccess) or {},

@@ -12,19 +12,6 @@ from ellipsis_local.emulator import current_emulator
 from ellipsis_local.errors import ArgumentError
 from ellipsis_local.sharing import DOWNLOAD, EDIT, VIEW
 
-__all__ = [
-    "Layer",
-    "add_file",
-    "add_path",
-    "add_timestamp",
-    "bounds",
-    "download",
-    "drive_of",
-    "given_file",
-    "list_files",
-    "set_active",
-]
-
 Layer = Literal["raster", "vector"]
 
 

@@ -8,12 +8,10 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from ellipsis_local.preflight.installed import Installed
-from ellipsis_local.preflight.names import called
+from ellipsis_local.preflight.names import arguments_of, called
 from ellipsis_local.preflight.source import Function
 from ellipsis_local.preflight.surroundings import Surroundings
-from ellipsis_local.preflight.values import UNKNOWN, Chain, Text, arguments_of, assigned
-
-__all__ = ["Execution", "Look", "computes_of", "executions"]
+from ellipsis_local.preflight.values import UNKNOWN, Chain, Text, assigned
 
 MOST_STEPS = 8
 PACKAGES = ("ellipsis", "ellipsis_local")
@@ -114,7 +112,7 @@ def _made_by(text: Text, node: ast.expr | None, chain: Chain, steps: int) -> Ite
         elif isinstance(node.func, ast.Name):
             # A def of the script that makes computes.
             makers = {id(bound.node) for bound in text.find(node.func.id, chain)}
-            yield from (made for made in _creations(text) if makers & {id(one) for one in made[1]})
+            yield from (made for made in _creations(text) if makers & {id(function) for function in made[1]})
     elif isinstance(node, ast.Name):
         for bound in text.find(node.id, chain, node):
             if isinstance(bound.node, Function) and node.id in arguments_of(bound.node):
@@ -154,7 +152,7 @@ def _texts(value: object) -> tuple[str, ...] | None:
         return ()
     if not isinstance(value, list):
         return None
-    texts = tuple(one for one in value if isinstance(one, str))
+    texts = tuple(item for item in value if isinstance(item, str))
     return texts if len(texts) == len(value) else None
 
 

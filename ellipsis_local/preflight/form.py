@@ -10,8 +10,6 @@ from contextlib import suppress
 from ellipsis_local.preflight.findings import Finding
 from ellipsis_local.preflight.source import Source, parse
 
-__all__ = ["check_form", "lambda_finding", "no_source_finding", "not_a_function", "wrapped_finding"]
-
 PLAIN = "write a plain def that returns its result"
 NEWER = {"Match": (3, 10), "TryStar": (3, 11), "TypeAlias": (3, 12), "TypeVar": (3, 12), "TemplateStr": (3, 14)}
 """Parts of the grammar by the first version of Python that has them."""
@@ -97,7 +95,7 @@ def _signature(source: Source) -> Iterator[Finding]:
     needed = len(positional) - len(arguments.defaults)
     missing = [one.arg for one, default in zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True) if not default]
     if needed > 1 or missing or not (positional or arguments.vararg):
-        wants = ", ".join([*(one.arg for one in positional[:needed]), *missing]) or "none"
+        wants = ", ".join([*(argument.arg for argument in positional[:needed]), *missing]) or "none"
         yield Finding(
             "signature",
             f"it is called with one argument, the layers, and wants {wants}",

@@ -16,8 +16,6 @@ from ellipsis_local.preflight.source import Source
 from ellipsis_local.preflight.surroundings import Look, Origin, Surroundings
 from ellipsis_local.preflight.texts import check_texts
 
-__all__ = ["check_function", "outer_names"]
-
 WRAPPER = "params"
 """What the client's own def calls its argument."""
 OF_THE_FILE = frozenset({"__file__", "__doc__", "__spec__", "__package__", "__loader__", "__path__", "__annotations__"})
@@ -62,21 +60,8 @@ def check_function(
 ) -> list[Finding]:
     """What the service would do to a function, in the order of its text.
 
-    Parameters
-    ----------
-    source : Source
-    look : callable
-        What defines a name outside of the function.
-    around : Surroundings
-        The compute.
-    method : bool
-        Whether it stands in a class.
-    returns : tuple of Finding
-        What is known of its results.
-
-    Returns
-    -------
-    list of Finding
+    `look` finds what defines a name outside of the function, `around` is the compute, `method` says that it stands in a
+    class, and `returns` is what is known of its results.
     """
     facts = _facts(source)
     found = [

@@ -21,8 +21,6 @@ from ellipsis_local.preflight.names import called, catches
 from ellipsis_local.preflight.source import Source
 from ellipsis_local.preflight.surroundings import Surroundings
 
-__all__ = ["Imported", "check_imports", "imported"]
-
 IMPORT_ERRORS = {"ImportError", "ModuleNotFoundError", "Exception", "BaseException"}
 EMULATOR = "ellipsis_local"
 
@@ -49,7 +47,7 @@ def imported(node: ast.AST) -> Iterator[Imported]:
 
 def _unguarded(node: ast.AST) -> Iterable[ast.AST]:
     """The parts of a node in which an import has to succeed."""
-    if isinstance(node, ast.Try) and any(catches(one, IMPORT_ERRORS, bare=True) for one in node.handlers):
+    if isinstance(node, ast.Try) and any(catches(handler, IMPORT_ERRORS, bare=True) for handler in node.handlers):
         return [*node.handlers, *node.orelse, *node.finalbody]
     if isinstance(node, ast.If) and "TYPE_CHECKING" in (getattr(node.test, "id", ""), getattr(node.test, "attr", "")):
         return node.orelse
@@ -69,11 +67,11 @@ def check_imports(source: Source, found: tuple[Imported, ...], around: Surroundi
     """Modules that the nodes lack, or may lack."""
     library = standard_library(around.python)
     told: set[str] = set()
-    for one in found:
-        if one.module in told or one.module in library:
+    for module in found:
+        if module.module in told or module.module in library:
             continue
-        told.add(one.module)
-        finding = _relative(source, one) if not one.module else _check(source, one, around)
+        told.add(module.module)
+        finding = _relative(source, module) if not module.module else _check(source, module, around)
         if finding is not None:
             yield finding
 

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
 
-from ellipsis_local.preflight.modules import NODES_OWN, SERVICE_HAS, normal, requirement_name
+from packaging.utils import canonicalize_name
 
-__all__ = ["Installed", "installed_in", "installed_with"]
+from ellipsis_local.preflight.modules import NODES_OWN, SERVICE_HAS, requirement_name
 
 PLAIN_PTH = ("_virtualenv.pth", "distutils-precedence.pth")
 """Files that every environment may have and that add no modules of a package."""
@@ -45,11 +45,12 @@ class Installed:
 
     @cached_property
     def _needs(self) -> dict[str, tuple[str, ...]]:
-        needs = {}
+        needs: dict[str, tuple[str, ...]] = {}
         for distribution in importlib.metadata.distributions(path=list(self.sites)):
             listed = distribution.requires or ()
             # What belongs to an extra may have been asked for; that it comes is not sure, and here rather not told.
-            needs[normal(distribution.metadata["Name"] or "")] = tuple(requirement_name(one) for one in listed)
+            name = canonicalize_name(distribution.metadata["Name"] or "")
+            needs[name] = tuple(map(requirement_name, listed))
         return needs
 
 

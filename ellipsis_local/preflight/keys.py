@@ -11,8 +11,6 @@ from ellipsis_local.preflight.names import catches
 from ellipsis_local.preflight.source import Function, Source
 from ellipsis_local.preflight.surroundings import Surroundings
 
-__all__ = ["Key", "check_keys", "read_keys"]
-
 KEY_ERRORS = {"KeyError", "LookupError", "Exception", "BaseException"}
 CHANGING = {"update", "setdefault", "clear", "popitem"}
 MOST_SHOWN = 4
@@ -45,7 +43,7 @@ def read_keys(function: Function) -> tuple[Key, ...]:
     arguments = [*function.args.posonlyargs, *function.args.args]
     # Without one of that name, `params` is the argument of the wrapper.
     names = {"params", arguments[0].arg} if arguments else {"params"}
-    names -= {one.arg for one in [*arguments[1:], *function.args.kwonlyargs]}
+    names -= {argument.arg for argument in [*arguments[1:], *function.args.kwonlyargs]}
     facts = _Facts()
     # Constants first: they may be written below the helper that uses them.
     _Constants(facts).each(function.body)
@@ -170,7 +168,8 @@ class _Keys(_Walker):
     def inner(self, node: ast.AST, arguments: ast.arguments) -> None:
         """A function in the body: an argument of the same name is another thing."""
         before = self.names
-        self.names = before - {one.arg for one in [*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs]}
+        own = [*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs]
+        self.names = before - {argument.arg for argument in own}
         self.generic_visit(node)
         self.names = before
 
@@ -198,7 +197,7 @@ def _hint(key: object, layers: tuple[tuple[str, str], ...], there: list[str]) ->
     same = [timestamp for path, timestamp in layers if _plain(path) == _plain(key)]
     if same:
         return f"that is a pathId, and params is keyed by timestampId: {_listed(same)}"
-    alike = [one for one in there if _plain(one) == _plain(key)]
+    alike = [known for known in there if _plain(known) == _plain(key)]
     if alike:
         return f"createCompute was given it as {_listed(alike)}: spell it in the same way"
     if not there:

@@ -7,17 +7,7 @@ import re
 import sys
 from functools import lru_cache
 
-__all__ = [
-    "NODES_OWN",
-    "SERVICE_HAS",
-    "builtin_names",
-    "change_of",
-    "distribution_of",
-    "modules_of",
-    "normal",
-    "requirement_name",
-    "standard_library",
-]
+from packaging.utils import canonicalize_name
 
 LEFT = {
     (3, 10): "formatter parser symbol",
@@ -160,15 +150,10 @@ def builtin_names(python: tuple[int, ...]) -> frozenset[str]:
     return found | {name for name, came in BUILTINS_CAME.items() if came <= version}
 
 
-def normal(name: str) -> str:
-    """The canonical name of a package (PEP 503)."""
-    return re.sub(r"[-_.]+", "-", name).lower()
-
-
 def requirement_name(requirement: str) -> str:
     """The canonical name of a PEP 508 requirement's package; '' for what is none."""
     match = NAME.match(requirement)
-    return normal(match[1]) if match else ""
+    return canonicalize_name(match[1]) if match else ""
 
 
 @lru_cache(maxsize=64)

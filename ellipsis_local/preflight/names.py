@@ -13,8 +13,6 @@ from typing import Any, Literal
 
 from ellipsis_local.preflight.source import Function
 
-__all__ = ["Names", "Use", "bindings", "called", "catches", "read_names"]
-
 Part = Literal["body", "default", "annotation"]
 
 NAME_ERRORS = {"NameError"}
@@ -151,7 +149,7 @@ class _Reader:
         self.part = "default" if own else before
         self.each([*node.args.defaults, *node.args.kw_defaults], scope)
         self.part = before
-        self.annotation([*(one.annotation for one in _arguments(node.args)), node.returns], outer)
+        self.annotation([*(argument.annotation for argument in _arguments(node.args)), node.returns], outer)
         self.each(node.body, self.inner(node.args, outer))
 
     def function_expression(self, node: ast.Lambda, scope: _Scope) -> None:
@@ -159,12 +157,12 @@ class _Reader:
         self.visit(node.body, self.inner(node.args, scope))
 
     def inner(self, arguments: ast.arguments, scope: _Scope) -> _Scope:
-        return _Scope("function", scope, (one.arg for one in _arguments(arguments)))
+        return _Scope("function", scope, (argument.arg for argument in _arguments(arguments)))
 
     def generic(self, node: Any, scope: _Scope) -> _Scope:
         """The scope of type parameters, where there are any; their bounds are evaluated when somebody asks."""
         parameters = getattr(node, "type_params", ())
-        return _Scope("types", scope, (one.name for one in parameters)) if parameters else scope
+        return _Scope("types", scope, (parameter.name for parameter in parameters)) if parameters else scope
 
     def class_(self, node: Any, scope: _Scope) -> None:
         self.bind(scope, node.name, node)
@@ -249,8 +247,13 @@ HANDLERS: dict[str, Callable[[_Reader, Any, _Scope], None]] = {
 
 
 def _arguments(arguments: ast.arguments) -> list[ast.arg]:
-    listed = [*arguments.posonlyargs, *arguments.args, arguments.vararg, *arguments.kwonlyargs, arguments.kwarg]
-    return [one for one in listed if one is not None]
+    listed = [*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs, arguments.vararg, arguments.kwarg]
+    return [argument for argument in listed if argument is not None]
+
+
+def arguments_of(function: Function) -> list[str]:
+    """The names of a def's arguments, in the order in which a call gives them."""
+    return [argument.arg for argument in _arguments(function.args)]
 
 
 def catches(handler: ast.ExceptHandler, errors: Iterable[str], *, bare: bool = False) -> bool:
@@ -258,7 +261,7 @@ def catches(handler: ast.ExceptHandler, errors: Iterable[str], *, bare: bool = F
     if handler.type is None:
         return bare
     listed = handler.type.elts if isinstance(handler.type, ast.Tuple) else [handler.type]
-    return any(isinstance(one, ast.Name) and one.id in errors for one in listed)
+    return any(isinstance(error, ast.Name) and error.id in errors for error in listed)
 
 
 def called(call: ast.Call) -> str:
@@ -268,14 +271,7 @@ def called(call: ast.Call) -> str:
 
 
 def read_names(function: Function, *, annotations: bool) -> Names:
-    """The names that a def reads and does not define.
-
-    Parameters
-    ----------
-    function : ast.FunctionDef
-    annotations : bool
-        Whether annotations are evaluated when the def is run: up to Python 3.13.
-    """
+    """The names that a def reads and does not define; `annotations` are evaluated with the def up to Python 3.13."""
     reader = _Reader(annotations)
     reader.function = function
     wrapper = _Scope("function", None)

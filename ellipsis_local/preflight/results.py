@@ -6,10 +6,8 @@ import ast
 from collections.abc import Iterator
 
 from ellipsis_local.preflight.findings import Finding
-from ellipsis_local.preflight.names import bindings
+from ellipsis_local.preflight.names import arguments_of, bindings
 from ellipsis_local.preflight.source import Source
-
-__all__ = ["ADVICE", "BY_FILE", "check_results"]
 
 LISTED = "`.tolist()`"
 ADVICE = {
@@ -118,9 +116,7 @@ class _Kinds:
 
     def __init__(self, source: Source) -> None:
         self.own = bindings(source.node.body)
-        arguments = source.node.args
-        listed = [*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs, arguments.vararg, arguments.kwarg]
-        self.arguments = {one.arg for one in listed if one is not None}
+        self.arguments = set(arguments_of(source.node))
 
     def refused(self, node: ast.expr) -> Iterator[tuple[ast.expr, What]]:
         """The parts of a returned value that JSON does not hold."""
@@ -155,7 +151,7 @@ class _Kinds:
                 assignment = made[0]
                 plain = all(isinstance(target, ast.Name) for target in assignment.targets)
                 return self.kind(assignment.value, depth - 1) if plain else None
-            if made and all(isinstance(one, ast.FunctionDef | ast.AsyncFunctionDef) for one in made):
+            if made and all(isinstance(binder, ast.FunctionDef | ast.AsyncFunctionDef) for binder in made):
                 return FUNCTION
         return None
 

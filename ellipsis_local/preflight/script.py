@@ -14,8 +14,6 @@ from ellipsis_local.preflight.surroundings import Surroundings
 from ellipsis_local.preflight.targets import Found, Target, Targets, Unseen, look_from
 from ellipsis_local.preflight.values import Text
 
-__all__ = ["Checked", "Report", "check_script"]
-
 
 @dataclass(frozen=True)
 class Checked:
@@ -50,27 +48,12 @@ def check_script(
     installed: Look = _nowhere,
     functions: Iterable[str] = (),
 ) -> Report:
-    """Look at every function that a script passes to ellipsis.compute.execute.
+    """Look at every function that a script passes to ellipsis.compute.execute, and at those named in `functions`.
 
     Layers, files, requirements, interpreter and largeResult are those of the createCompute whose id is passed along,
-    where they are literals or made of names that are; rules that depend on what is not known are silent.
-
-    Parameters
-    ----------
-    text : str
-        The script.
-    file : str
-        Its name: files beside it are read where a function is imported from them.
-    python : tuple of int
-        The interpreter where createCompute does not name one.
-    installed : callable
-        From a Python and requirements to what such an environment holds, where there is one.
-    functions : iterable of str
-        Names of functions to look at as well, whether or not they are executed.
-
-    Returns
-    -------
-    Report
+    where they are literals or made of names that are; rules that depend on what is not known are silent. Files beside
+    `file` are read where a function is imported from them. `python` is the interpreter where createCompute does not
+    name one; `installed` tells what an environment of a Python and requirements holds, where there is one.
     """
     try:
         script = Text(text, file)
@@ -84,9 +67,9 @@ def check_script(
     try:
         for execution in executions(script):
             around = computes_of(script, execution, python, installed)
-            found += [(one, around) for one in targets.of(execution.function, execution.chain)]
+            found += [(target, around) for target in targets.of(execution.function, execution.chain)]
         for name in functions:
-            found += [(one, Surroundings(python=python)) for one in targets.named(name)]
+            found += [(target, Surroundings(python=python)) for target in targets.named(name)]
         return _report(file, found)
     except RecursionError:
         return Report(file, (), (), (Unseen(file, "it is nested too deeply to be read", file, 1, 1),))
@@ -96,15 +79,17 @@ def _report(file: str, found: list[tuple[Found, Surroundings]]) -> Report:
     checked: dict[Checked, None] = {}
     findings: dict[Finding, None] = {}
     unseen: dict[Unseen, None] = {}
-    for one, around in found:
-        if isinstance(one, Unseen):
-            unseen[one] = None
-        elif isinstance(one, Finding):
-            findings[one] = None
+    for target, around in found:
+        if isinstance(target, Unseen):
+            unseen[target] = None
+        elif isinstance(target, Finding):
+            findings[target] = None
         else:
-            checked[Checked(one.node.name, one.text.file, one.node.lineno)] = None
-            findings.update(dict.fromkeys(_check(one, around)))
-    ordered = sorted(findings, key=lambda one: (one.file != file, one.file, one.line or 0, one.column or 0))
+            checked[Checked(target.node.name, target.text.file, target.node.lineno)] = None
+            findings.update(dict.fromkeys(_check(target, around)))
+    ordered = sorted(
+        findings, key=lambda finding: (finding.file != file, finding.file, finding.line or 0, finding.column or 0)
+    )
     return Report(file, tuple(checked), tuple(ordered), tuple(unseen))
 
 
@@ -112,4 +97,4 @@ def _check(target: Target, around: Surroundings) -> list[Finding]:
     source = target.text.source(target.node)
     returns = tuple(check_results(source, around.large))
     found = check_function(source, look_from(target), around, method=target.method, returns=returns)
-    return [replace(one, function=source.name, file=source.file) for one in found]
+    return [replace(finding, function=source.name, file=source.file) for finding in found]

@@ -13,8 +13,6 @@ import warnings
 from dataclasses import dataclass
 from functools import cached_property
 
-__all__ = ["Function", "Source", "parse", "read_source", "service_text"]
-
 _filters = threading.Lock()
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
@@ -113,10 +111,7 @@ def _first_def(tree: ast.Module) -> Function:
 def read_source(text: str, file: str = "", first: int = 1) -> Source:
     """A def from its text, in which it stands first, at any indentation.
 
-    Raises
-    ------
-    SyntaxError
-        Where the text has no tree, or does not begin with a def.
+    SyntaxError where the text has no tree, or does not begin with a def.
     """
     text = text.replace("\r\n", "\n")
     indented = text[:1] in (" ", "\t")

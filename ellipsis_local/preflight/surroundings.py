@@ -8,8 +8,6 @@ from typing import Literal, NamedTuple
 
 from ellipsis_local.preflight.installed import Installed
 
-__all__ = ["Look", "Origin", "Surroundings"]
-
 
 class Origin(NamedTuple):
     """Where a name outside of a function comes from."""

@@ -10,12 +10,10 @@ from pathlib import Path
 
 from ellipsis_local.preflight.findings import Finding
 from ellipsis_local.preflight.form import lambda_finding, not_a_function
-from ellipsis_local.preflight.names import called
+from ellipsis_local.preflight.names import arguments_of, called
 from ellipsis_local.preflight.source import Function
 from ellipsis_local.preflight.surroundings import Look, Origin
-from ellipsis_local.preflight.values import Bound, Chain, Text, arguments_of, assigned
-
-__all__ = ["Target", "Targets", "Unseen", "look_from"]
+from ellipsis_local.preflight.values import Bound, Chain, Text, assigned
 
 MOST_STEPS = 8
 GENERAL = "import or define it inside the function"
@@ -77,8 +75,8 @@ class Targets:
                 yield _with_file(not_a_function("a builtin", line, column), text)
             elif not bound:
                 yield _unseen(text, node, "nothing in the script defines it")
-            for one in bound:
-                yield from self._bound(text, node, one, steps - 1)
+            for binding in bound:
+                yield from self._bound(text, node, binding, steps - 1)
         elif isinstance(node, ast.Attribute):
             yield from self._attribute(text, node, chain, steps - 1)
         elif isinstance(node, ast.Call):
@@ -117,7 +115,9 @@ class Targets:
             if not isinstance(call.func, ast.Name) or call.func.id != function.name:
                 continue
             values = [keyword.value for keyword in call.keywords if keyword.arg == node.id]
-            if position < len(call.args) and not any(isinstance(one, ast.Starred) for one in call.args[: position + 1]):
+            if position < len(call.args) and not any(
+                isinstance(argument, ast.Starred) for argument in call.args[: position + 1]
+            ):
                 values.append(call.args[position])
             for value in values:
                 given = True
@@ -130,14 +130,14 @@ class Targets:
         while isinstance(first, ast.Attribute):
             first = first.value
         bound = text.find(first.id, chain) if isinstance(first, ast.Name) else []
-        for one in bound:
-            if isinstance(one.node, ast.ClassDef) and first is holder:
-                for statement in one.node.body:
+        for binding in bound:
+            if isinstance(binding.node, ast.ClassDef) and first is holder:
+                for statement in binding.node.body:
                     if isinstance(statement, Function) and statement.name == node.attr:
-                        yield Target(text, statement, one.chain, method=True)
+                        yield Target(text, statement, binding.chain, method=True)
                         return
-            if isinstance(one.node, ast.Import | ast.ImportFrom):
-                other = self._module(text, one.node, node, text.full_name(holder))
+            if isinstance(binding.node, ast.Import | ast.ImportFrom):
+                other = self._module(text, binding.node, node, text.full_name(holder))
                 if other is not None:
                     yield from self._of_module(other, node.attr, text, node, steps)
                     return

@@ -12,8 +12,6 @@ from ellipsis_local.preflight.findings import Finding
 from ellipsis_local.preflight.names import called
 from ellipsis_local.preflight.source import Function, Source
 
-__all__ = ["check_texts"]
-
 Normal = Callable[[str], object]
 INDIFFERENT: dict[str, Normal] = {"dedent": textwrap.dedent, "cleandoc": inspect.cleandoc}
 """Functions that may make the same of a text and the indented one."""

@@ -7,10 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
-from ellipsis_local.preflight.names import bindings, called
+from ellipsis_local.preflight.names import arguments_of, bindings, called
 from ellipsis_local.preflight.source import Function, Source, parse
-
-__all__ = ["UNKNOWN", "Bound", "Chain", "Text", "arguments_of"]
 
 Chain = tuple[Function, ...]
 """The defs around a place, the outermost first."""
@@ -33,21 +31,8 @@ class Bound:
     chain: Chain
 
 
-def arguments_of(function: Function) -> list[str]:
-    """The names of a def's arguments, in the order in which a call gives them."""
-    listed = function.args
-    named = [one for one in (listed.vararg, listed.kwarg) if one is not None]
-    return [one.arg for one in [*listed.posonlyargs, *listed.args, *listed.kwonlyargs, *named]]
-
-
 class Text:
-    """One file of Python.
-
-    Raises
-    ------
-    SyntaxError
-        Where it is none.
-    """
+    """One file of Python; SyntaxError where it is none."""
 
     def __init__(self, text: str, file: str) -> None:
         self.file = file
@@ -124,7 +109,7 @@ class Text:
     def _reaching(self, bound: list[Bound], at: ast.AST) -> list[Bound]:
         """Those of several bindings that may be in force at a place of the same def: what was bound before it, from the
         last on that no branch leads around. All, where none stands before it."""
-        before = [one for one in bound if getattr(one.node, "lineno", 0) < getattr(at, "lineno", 0)]
+        before = [binding for binding in bound if getattr(binding.node, "lineno", 0) < getattr(at, "lineno", 0)]
         around: set[tuple[int, str]] = set()
         node: ast.AST | None = at
         while node is not None and id(node) in self._blocks:
@@ -152,7 +137,7 @@ class Text:
 
     def source(self, node: Function) -> Source:
         """A def of this file, as `inspect.getsource` would give it."""
-        first = min([node.lineno, *(one.lineno for one in node.decorator_list)])
+        first = min([node.lineno, *(decorator.lineno for decorator in node.decorator_list)])
         return Source(node, "\n".join(self.lines[first - 1 : node.end_lineno]) + "\n", self.file, first)
 
     def full_name(self, node: ast.expr) -> str:
@@ -221,7 +206,7 @@ class Text:
         return UNKNOWN if value is None else self.value(value, bound[0].chain, steps)
 
     def _made(self, node: ast.Call, chain: Chain, steps: int) -> object:
-        given = {one.arg: one.value for one in node.keywords if one.arg}
+        given = {keyword.arg: keyword.value for keyword in node.keywords if keyword.arg}
         if called(node) in ("list", "tuple", "set") and len(node.args) == 1 and not given:
             return self.value(node.args[0], chain, steps)
         if called(node) == "dict" and not node.args and len(given) == len(node.keywords):

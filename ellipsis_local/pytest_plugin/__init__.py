@@ -67,7 +67,7 @@ def pytest_report_header(config: pytest.Config) -> str | None:
 def _ellipsis_mock(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ModuleType]:
     """The mock of one test, with its checks for what is left behind."""
     from ellipsis_local.mocking import mock
-    from ellipsis_local.testing.places import new_folder
+    from ellipsis_local.testing.picture_folder import new_folder
 
     choices = Choices.of(request.config).refined(request.node)
     layers = choices.layers if "ellipsis_layers" in request.fixturenames else ()

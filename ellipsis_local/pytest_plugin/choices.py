@@ -9,8 +9,6 @@ from typing import Any
 
 import pytest
 
-__all__ = ["Choices", "add_options"]
-
 INLINE = ("marked", "always", "never")
 SHARED, SESSION = "shared", "session"
 HELP = {

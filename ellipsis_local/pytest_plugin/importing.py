@@ -8,8 +8,6 @@ from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from types import ModuleType
 
-__all__ = ["StandInFinder"]
-
 CLIENT = "ellipsis"
 
 
@@ -24,16 +22,16 @@ class StandInFinder(MetaPathFinder, Loader):
     ) -> ModuleSpec | None:
         if name.partition(".")[0] != CLIENT:
             return None
-        from ellipsis_local.mocking.standin import standins
+        from ellipsis_local.mocking.fake_modules import fake_modules
 
-        if name not in standins():
+        if name not in fake_modules():
             return None
-        return ModuleSpec(name, self, is_package=hasattr(standins()[name], "__path__"))
+        return ModuleSpec(name, self, is_package=hasattr(fake_modules()[name], "__path__"))
 
     def create_module(self, spec: ModuleSpec) -> ModuleType:
-        from ellipsis_local.mocking.standin import standins
+        from ellipsis_local.mocking.fake_modules import fake_modules
 
-        return standins()[spec.name]
+        return fake_modules()[spec.name]
 
     def exec_module(self, module: ModuleType) -> None:
         """It has all that it has."""

@@ -12,8 +12,6 @@ from typing import NamedTuple
 
 import psutil
 
-__all__ = ["Leaks"]
-
 PATIENCE_SECONDS = 2.0
 """What a test ended may take a moment to be gone; what it forgot stays."""
 STEP_SECONDS = 0.01

@@ -9,8 +9,6 @@ import tempfile
 from pathlib import Path
 from typing import Any, NamedTuple
 
-__all__ = ["Templates"]
-
 
 class _Template(NamedTuple):
     home: Path

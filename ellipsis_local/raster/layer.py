@@ -371,7 +371,7 @@ def there_in(source: OpenRaster, file: RasterFile, values: Pixels, window: Any) 
     there = differs(values, file.nodata)
     masks = source.masks
     if masks.alpha is not None and masks.kind == "none" and file.nodata is None:
-        opaque = values[masks.alpha : masks.alpha + 1] > 0
+        opaque = values[masks.alpha : masks.alpha + 1].real > 0
         there = opaque if there is None else there & opaque
     if masks.kind != "none":
         bands = list(range(1, len(values) + 1)) if masks.kind == "band" else [1]

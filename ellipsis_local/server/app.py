@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import functools
-from importlib.metadata import PackageNotFoundError, version
 
 from fastapi import APIRouter, FastAPI, Response
 
 from ellipsis_local.computes.compute_json import WireAnswers
 from ellipsis_local.emulator import Emulator
-from ellipsis_local.server.document import honest
-from ellipsis_local.server.faults import add_faults
-from ellipsis_local.server.repeats import Repeats
+from ellipsis_local.server.error_responses import add_error_handlers
+from ellipsis_local.server.idempotency import Idempotency
+from ellipsis_local.server.openapi import fix_openapi
 from ellipsis_local.server.routes import account, computes, features, paths, rasters, sharing
 from ellipsis_local.server.routes.timestamps import timestamp_routes
 from ellipsis_local.server.wire import Answer, WireRoute
-
-__all__ = ["BASE_PATH", "MAX_UPLOAD", "create_app"]
+from ellipsis_local.settings import package_version
 
 BASE_PATH = "/v3"
 MAX_UPLOAD = 64 * 1024**3
@@ -44,11 +42,11 @@ FAULTS = {
 def create_app(emulator: Emulator, *, max_upload: int = MAX_UPLOAD) -> FastAPI:
     """The app on an emulator, which stays the caller's to close.
 
-    It does not check hosts and origins itself: see `ellipsis_local.server.guard.Guard`.
+    It does not check hosts and origins itself: see `ellipsis_local.server.host_origin_guard.Guard`.
     """
     app = FastAPI(
         title="ellipsis_local",
-        version=_version(),
+        version=package_version(),
         description=DESCRIPTION,
         openapi_url="/openapi.json",
         # These pages load scripts from elsewhere.
@@ -62,7 +60,7 @@ def create_app(emulator: Emulator, *, max_upload: int = MAX_UPLOAD) -> FastAPI:
     )
     app.state.emulator = emulator
     app.state.answers = WireAnswers(emulator.computes.records)
-    app.state.repeats = Repeats[Response]()
+    app.state.idempotency = Idempotency[Response]()
     app.state.max_upload = max_upload
     # The order decides between /path/hashtag and /path/{pathId}: fixed words first.
     root = APIRouter(prefix=BASE_PATH, route_class=WireRoute)
@@ -72,14 +70,7 @@ def create_app(emulator: Emulator, *, max_upload: int = MAX_UPLOAD) -> FastAPI:
     root.include_router(timestamp_routes("vector"))
     root.include_router(paths.router)
     app.include_router(root)
-    add_faults(app)
+    add_error_handlers(app)
     document = app.openapi
-    app.openapi = functools.cache(lambda: honest(document()))  # type: ignore[method-assign]
+    app.openapi = functools.cache(lambda: fix_openapi(document()))  # type: ignore[method-assign]
     return app
-
-
-def _version() -> str:
-    try:
-        return version("ellipsis-local")
-    except PackageNotFoundError:
-        return "0+unknown"

@@ -13,8 +13,6 @@ import h11
 import orjson
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-__all__ = ["BODY_SECONDS", "CUT", "DRAIN_SECONDS", "HEAD_SECONDS", "MOST_CONNECTIONS", "MOST_HEAD", "Connection"]
-
 HEAD_SECONDS = 20.0
 """A request's line and headers have to be there so long after the connection, or after their first byte."""
 BODY_SECONDS = 60.0

@@ -22,8 +22,6 @@ from starlette.requests import ClientDisconnect
 from ellipsis_local.errors import ArgumentError, LimitError, StoreError
 from ellipsis_local.home import Home
 
-__all__ = ["DESCRIPTION", "Upload", "received"]
-
 MAX_FIELDS = 32
 MAX_FIELD = 1024**2
 MAX_HEADER = 8192
@@ -91,12 +89,8 @@ class Upload:
 async def received(request: Request, home: Home, limit: int) -> AsyncIterator[Upload]:
     """The upload in a request's body; its file vanishes at the end of the block unless the store took it.
 
-    Raises
-    ------
-    ArgumentError
-        For a body that is no multipart form, or ends before its last boundary.
-    LimitError
-        For more than `limit` bytes, or too many or too long fields.
+    ArgumentError for a body that is no multipart form, or ends before its last boundary; LimitError for more than
+    `limit` bytes, or too many or too long fields.
     """
     kind, options = parse_options_header(request.headers.get("content-type"))
     boundary = options.get(b"boundary")

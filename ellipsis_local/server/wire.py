@@ -14,10 +14,8 @@ from fastapi import HTTPException, Request, Response
 from fastapi.routing import APIRoute
 from starlette.requests import ClientDisconnect
 
-from ellipsis_local.server.callers import authenticate, is_authenticated
-from ellipsis_local.server.repeats import Repeats
-
-__all__ = ["MAX_BODY", "Answer", "WireRequest", "WireRoute", "wire_date"]
+from ellipsis_local.server.auth import authenticate, is_authenticated
+from ellipsis_local.server.idempotency import Idempotency
 
 COMPUTES = "/v3/compute"
 MAX_BODY = 32 * 1024**2
@@ -96,7 +94,10 @@ class WireRequest(Request):
 
 
 class WireRoute(APIRoute):
-    """A route that gets its request as a `WireRequest`, and whose endpoint returns what an `Answer` holds."""
+    """A route that gets its request as a `WireRequest`, and whose endpoint returns what an `Answer` holds.
+
+    An endpoint that returns nothing answers `{}`.
+    """
 
     def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
         super().__init__(path, _answering(endpoint), **(options | {"response_model": None}))
@@ -112,10 +113,12 @@ class WireRoute(APIRoute):
                 await authenticate(wire)
             if not wire.repeatable:
                 return await handle(wire)
-            repeats: Repeats[Response] = request.app.state.repeats
+            idempotency: Idempotency[Response] = request.app.state.idempotency
             # Of two identical requests for a compute at the same time, the service's client means one.
             living = wire.url.path.startswith(COMPUTES)
-            return await repeats.run(await wire.key(), lambda: handle(wire), wire.is_disconnected, join_living=living)
+            return await idempotency.run(
+                await wire.key(), lambda: handle(wire), wire.is_disconnected, join_living=living
+            )
 
         return handle_wire
 
@@ -138,4 +141,4 @@ def _answering(endpoint: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _response(answer: Any) -> Response:
-    return answer if isinstance(answer, Response) else Answer(answer)
+    return answer if isinstance(answer, Response) else Answer({} if answer is None else answer)

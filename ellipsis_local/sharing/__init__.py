@@ -1,12 +1,4 @@
-"""What a user may do with a path, and what users note on paths: invites, members, hashtags, favourites, usage.
-
-sharing        all of it, as one object
-rights         access levels: who may do what
-members        invites, and the memberships that they become
-marks          hashtags, favourites, domains
-usage          processing units, counted
-tables         the tables
-"""
+"""What a user may do with a path, and what users note on paths: invites, members, hashtags, favourites, usage."""
 
 from ellipsis_local.sharing.members import Invite, Invites, Member, Members
 from ellipsis_local.sharing.rights import DOWNLOAD, EDIT, MANAGE, NONE, OWNER, VIEW, tier_of

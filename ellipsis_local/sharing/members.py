@@ -13,7 +13,8 @@ from typing import Any, Literal, NamedTuple
 
 from ellipsis_local import arguments
 from ellipsis_local.accounts import Accounts, User, checked_access
-from ellipsis_local.accounts.checks import checked_name
+from ellipsis_local.accounts.validation import checked_name
+from ellipsis_local.arguments import invalid
 from ellipsis_local.database import Database
 from ellipsis_local.errors import AccessError, ArgumentError, NotFoundError
 from ellipsis_local.identity import STEP
@@ -21,8 +22,6 @@ from ellipsis_local.ids import as_uuid
 from ellipsis_local.sharing.rights import Rights
 from ellipsis_local.store import Catalogue
 from ellipsis_local.types import PathRecord
-
-__all__ = ["Invite", "Invites", "Member", "Members"]
 
 MemberType = Literal["inherited", "direct"]
 
@@ -86,10 +85,8 @@ class Members:
         """
         wanted = {"direct", "inherited"} if types is None else set(arguments.string_list("type", types))
         if unknown := wanted - {"direct", "inherited"}:
-            raise ArgumentError(
-                f"type must be a list of 'inherited' and 'direct', not of {min(unknown)[:80]!r}",
-                argument="type",
-                value=sorted(wanted),
+            raise invalid(
+                "type", sorted(wanted), f"must be a list of 'inherited' and 'direct', not of {min(unknown)[:80]!r}"
             )
         path = self._catalogue.get_path(path_id)
         query = """
@@ -113,12 +110,8 @@ class Members:
     def edit(self, path_id: str, by: User, user_id: str, access: Mapping[str, Any]) -> None:
         """Change those properties of a direct member's access that are given.
 
-        Raises
-        ------
-        NotFoundError
-            Where the user is no direct member.
-        AccessError
-            For more access than `by` has, and for a member who has more than `by`.
+        NotFoundError where the user is no direct member; AccessError for more access than `by` has, and for a member
+        who has more than `by`.
         """
         changes = checked_access("access", access, partial=True)
         with self._catalogue.transaction() as connection:
@@ -134,12 +127,7 @@ class Members:
     def delete(self, path_id: str, by: User, user_id: str) -> None:
         """End a direct membership; members may end their own.
 
-        Raises
-        ------
-        NotFoundError
-            Where the user is no direct member.
-        AccessError
-            For a member who has more than `by`.
+        NotFoundError where the user is no direct member; AccessError for a member who has more than `by`.
         """
         with self._catalogue.transaction() as connection:
             path, row = self._direct(connection, path_id, user_id)
@@ -168,38 +156,13 @@ class Invites:
         self._rights = rights
 
     def send(
-        self,
-        path_id: str,
-        by: User,
-        access: Mapping[str, Any],
-        *,
-        user_id: str | None = None,
-        email: str | None = None,
+        self, path_id: str, by: User, access: Mapping[str, Any], *, user_id: str | None = None, email: str | None = None
     ) -> str:
-        """Invite a user to a path; a second invite of the same user to the same path takes the place of the first.
+        """Invite a user to a path, by id or by `email`, which is the user's name: the invite's id.
 
-        Parameters
-        ----------
-        path_id : str
-        by : User
-        access : Mapping
-            See `ellipsis_local.accounts.checked_access`.
-        user_id, email : str, optional
-            Who is invited; `email` is the user's name. At least one (documented).
-
-        Returns
-        -------
-        str
-            The invite's id.
-
-        Raises
-        ------
-        NotFoundError
-            For an unknown path or user id.
-        ArgumentError
-            Where nobody is named so, for the path's owner, and for bad access.
-        AccessError
-            For more access than `by` has.
+        At least one is needed (documented). A second invite of the same user to the same path takes the place of the
+        first. NotFoundError for an unknown path or user id; ArgumentError where nobody is named so, for the path's
+        owner, and for bad access (see `checked_access`); AccessError for more access than `by` has.
         """
         given = checked_access("access", access)
         path = self._catalogue.get_path(path_id)
@@ -207,19 +170,12 @@ class Invites:
         if user.id == path.owner:
             raise ArgumentError(f"user {user.name!r} owns path {path.id} already", argument="userId", value=user.id)
         _check_giver(self._rights, by, path, given["accessLevel"])
+        text, now = json.dumps(given), self._database.seconds()
         with self._catalogue.transaction() as connection:
             connection.execute(
                 "INSERT INTO invites VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (path_id, user) DO UPDATE SET "
                 "sender = excluded.sender, sender_name = excluded.sender_name, access = excluded.access",
-                (
-                    self._database.new_id(),
-                    path.id,
-                    user.id,
-                    by.id,
-                    by.name,
-                    json.dumps(given),
-                    self._database.seconds(),
-                ),
+                (self._database.new_id(), path.id, user.id, by.id, by.name, text, now),
             )
             row = connection.execute(
                 "SELECT id FROM invites WHERE path_id = ? AND user = ?", (path.id, user.id)
@@ -254,12 +210,8 @@ class Invites:
     def accept(self, path_id: str, invite_id: str, user: User) -> None:
         """Become a member; who is one with more access already stays that.
 
-        Raises
-        ------
-        NotFoundError
-            Where the user has no such invite.
-        AccessError
-            Where the sender has lost the access that the invite gives.
+        NotFoundError where the user has no such invite; AccessError where the sender has lost the access that the
+        invite gives.
         """
         with self._catalogue.transaction() as connection:
             row = self._find(connection, path_id, invite_id, user)

@@ -14,8 +14,6 @@ from ellipsis_local.accounts import TIERS, User
 from ellipsis_local.database import Database
 from ellipsis_local.types import PathRecord
 
-__all__ = ["DOWNLOAD", "EDIT", "MANAGE", "NONE", "OWNER", "VIEW", "Rights", "public_level", "tier_of"]
-
 NONE = 0
 VIEW = 100
 """See the path, its metadata and pictures of it."""
@@ -144,15 +142,15 @@ def _sum(
         chain[current] = None
         current = nodes[current].parent
     found = sums.get(current or "", Sum())
-    for one in reversed(chain):
-        node = nodes[one]
+    for folder_id in reversed(chain):
+        node = nodes[folder_id]
         public = found.public if node.public is None else max(node.public, found.public or NONE)
-        found = sums[one] = Sum(
+        found = sums[folder_id] = Sum(
             owned=found.owned or node.owner is not None,
             mine=found.mine or (user_id is not None and node.owner == user_id),
-            member=max(found.member, members.get(one, NONE)),
+            member=max(found.member, members.get(folder_id, NONE)),
             public=public,
-            granted=max(found.granted, grants.get(one, NONE)),
+            granted=max(found.granted, grants.get(folder_id, NONE)),
         )
     return found
 

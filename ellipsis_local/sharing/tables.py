@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["SCHEMA"]
-
 PATH = "TEXT NOT NULL REFERENCES paths (id) ON DELETE CASCADE"
 INVITED = "TEXT NOT NULL REFERENCES users (id) ON DELETE CASCADE"
 

@@ -15,8 +15,6 @@ from ellipsis_local.errors import ArgumentError, StoreError
 from ellipsis_local.ids import as_uuid
 from ellipsis_local.store import Catalogue
 
-__all__ = ["DayUsage", "Usage"]
-
 WRITE_SECONDS = 5
 """Records wait for others so long, so that a request does not wait for the disk."""
 MOST_WAITING = 5000
@@ -46,13 +44,7 @@ class Usage:
     def record(self, user: User | None, path_id: str, units: float = 1) -> None:
         """Add units to what a user, or whoever has no token, spent on a path today.
 
-        Parameters
-        ----------
-        user : User or None
-        path_id : str
-            As records have it; a path that is deleted before the count is written takes it along.
-        units : float
-            Processing units, from 0.
+        A path that is deleted before the count is written takes it along.
         """
         if isinstance(units, bool) or not isinstance(units, int | float) or not 0 <= units < math.inf:
             raise ArgumentError(f"units must be a number from 0, not {units!r:.80}", argument="units", value=units)

@@ -1,10 +1,5 @@
 """A home as one file: `ellipsis_local.state` exports it, imports it elsewhere, and resets it.
 
-manifest       what an archive holds, and the checks of its table of contents
-homes          whether a folder is a home of ours, and who uses it
-exporting      a snapshot of the database and the files that it names, into a zip
-importing      unpacked and verified beside; `ellipsis_local.restore` puts it into place
-
 The functions work on the home in force: that of `ellipsis_local.configure`, of the environment variable
 ELLIPSIS_LOCAL_HOME, or of the emulator in use. An archive holds everything that was stored, hashes of passwords and of
 tokens and the `upstream_token` of settings.toml among it: keep it like a password, and import only what you trust.

@@ -14,18 +14,17 @@ import zipfile
 import zlib
 from collections.abc import Iterator
 from datetime import datetime
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import BinaryIO
 
+from ellipsis_local.arguments import invalid
 from ellipsis_local.computes import SCHEMA, Records
 from ellipsis_local.database import VERSION, Database
 from ellipsis_local.errors import ArgumentError, StoreError
 from ellipsis_local.home import Home
+from ellipsis_local.settings import package_version
+from ellipsis_local.state.archive_manifest import CHUNK, DATABASE, FORMAT, MANIFEST, SETTINGS, Entry, Manifest
 from ellipsis_local.state.homes import RUNNING, read_only, relative
-from ellipsis_local.state.manifest import CHUNK, DATABASE, FORMAT, MANIFEST, SETTINGS, Entry, Manifest
-
-__all__ = ["write_archive"]
 
 PLACE = re.compile(r"^[ \t]*environments[ \t]*=.*\n?", re.MULTILINE)
 LEFT_OUT = ("scratch", "kept")
@@ -42,18 +41,15 @@ def write_archive(home: Home, target: Path, *, overwrite: bool, created: datetim
     if target.is_dir():
         raise ArgumentError(f"file {target} is a folder; give the name of a file", argument="file", value=str(target))
     if home.root.resolve() in target.resolve().parents:
-        raise ArgumentError(
-            f"file {target} lies in the home that is exported; choose a place outside of {home.root}",
-            argument="file", value=str(target),
-        )  # fmt: skip
+        raise invalid(
+            "file", str(target), f"{target} lies in the home that is exported; choose a place outside of {home.root}"
+        )
     if target.exists() and not overwrite:
         raise _there(target)
     try:
         draft = Home.temporary(target.parent)
     except OSError as error:
-        raise ArgumentError(
-            f"file {target} cannot be written: {error.strerror}", argument="file", value=str(target)
-        ) from error
+        raise invalid("file", str(target), f"{target} cannot be written: {error.strerror}") from error
     try:
         for attempt in range(1, ATTEMPTS + 1):
             try:
@@ -75,10 +71,9 @@ def write_archive(home: Home, target: Path, *, overwrite: bool, created: datetim
 
 
 def _there(target: Path) -> ArgumentError:
-    return ArgumentError(
-        f"file {target} is there already; choose another name, or overwrite=True (--overwrite)",
-        argument="file", value=str(target),
-    )  # fmt: skip
+    return invalid(
+        "file", str(target), f"{target} is there already; choose another name, or overwrite=True (--overwrite)"
+    )
 
 
 def _publish(draft: Path, target: Path, *, overwrite: bool) -> None:
@@ -103,7 +98,7 @@ def _write(home: Home, draft: Path, created: datetime) -> Manifest:
     with os.fdopen(descriptor, "wb") as file, zipfile.ZipFile(file, "w") as archive:
         for name, path in _files(home, database):
             entries.append(_add(archive, name, path))
-        manifest = Manifest(FORMAT, _version(), VERSION, created.isoformat(), tuple(entries))
+        manifest = Manifest(FORMAT, package_version(), VERSION, created.isoformat(), tuple(entries))
         archive.writestr(_info(MANIFEST, zipfile.ZIP_DEFLATED), manifest.to_json())
     return manifest
 
@@ -184,13 +179,6 @@ def _add(archive: zipfile.ZipFile, name: str, path: Path) -> Entry:
                 digest.update(data)
                 out.write(data)
     return Entry(name, size - left, digest.hexdigest())
-
-
-def _version() -> str:
-    try:
-        return version("ellipsis-local")
-    except PackageNotFoundError:  # a checkout on the path, not installed
-        return "0+unknown"
 
 
 def _info(name: str, packing: int) -> zipfile.ZipInfo:

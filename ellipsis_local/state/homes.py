@@ -14,8 +14,6 @@ from ellipsis_local.errors import StoreError
 from ellipsis_local.home import Home
 from ellipsis_local.processes import ProcessMark, own_mark
 
-__all__ = ["check_home", "check_unused", "is_empty", "placed", "read_only", "relative"]
-
 OURS = re.compile(
     r"settings\.toml|ellipsis\.sqlite(-wal|-shm|-journal)?|layers|computes|environments|cache|locks|import\.json|"
     r"\.new-.*|\.DS_Store|lost\+found"
@@ -38,10 +36,7 @@ def read_only(path: Path, *, immutable: bool = False) -> Iterator[sqlite3.Connec
 def check_home(home: Home) -> bool:
     """Whether the folder holds a home; False for one that is not there yet, or is as good as empty.
 
-    Raises
-    ------
-    StoreError
-        For a folder with other things in it: it is not ours to export, replace or empty.
+    StoreError for a folder with other things in it: it is not ours to export, replace or empty.
     """
     root = home.root
     try:

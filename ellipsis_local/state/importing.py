@@ -18,10 +18,8 @@ from ellipsis_local.errors import SettingsError, StoreError
 from ellipsis_local.home import Home
 from ellipsis_local.restore import copy_rows, new_draft
 from ellipsis_local.settings import read_settings
+from ellipsis_local.state.archive_manifest import CHUNK, DATABASE, SETTINGS, Entry, Manifest, read_manifest, refused
 from ellipsis_local.state.homes import TABLES, placed, read_only
-from ellipsis_local.state.manifest import CHUNK, DATABASE, SETTINGS, Entry, Manifest, read_manifest, refused
-
-__all__ = ["Archive", "laid_out", "opened_archive"]
 
 ARCHIVED = "archived.sqlite"
 RESERVE = 16 * 1024**2
@@ -86,12 +84,8 @@ def opened_archive(path: Path) -> Iterator[Archive]:
 def laid_out(archive: Archive, home: Home) -> Iterator[Path]:
     """A draft in the home with all that the archive holds, verified; it vanishes with the block unless taken over.
 
-    Raises
-    ------
-    ArgumentError
-        For an archive that is damaged or not as ours are.
-    StoreError
-        Where the home cannot be written or the disk is too small.
+    ArgumentError for an archive that is damaged or not as ours are; StoreError where the home cannot be written or the
+    disk is too small.
     """
     size = archive.manifest.size + next(e.size for e in archive.manifest.entries if e.name == DATABASE)
     try:

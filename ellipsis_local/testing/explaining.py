@@ -22,7 +22,7 @@ from ellipsis_local.testing.seams import (
     near,
     owners,
 )
-from ellipsis_local.testing.values import Finding, short
+from ellipsis_local.testing.values import Mismatch, short
 
 __all__ = ["Disagreement", "explain"]
 
@@ -43,7 +43,7 @@ class Disagreement:
     run: Run | None
     """None where a node failed."""
     value: Any
-    findings: tuple[Finding, ...]
+    findings: tuple[Mismatch, ...]
     error: Exception | None
 
     @property
@@ -172,7 +172,7 @@ def _where(
         yield "no feature lies on it"
 
 
-def _of_pixels(finding: Finding, run: Run, lines: list[Line]) -> Iterator[str]:
+def _of_pixels(finding: Mismatch, run: Run, lines: list[Line]) -> Iterator[str]:
     difference = finding.raster
     if difference is None or difference.extent is None:
         return

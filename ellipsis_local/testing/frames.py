@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ellipsis_local.errors import ArgumentError
-from ellipsis_local.testing.matching import compare_frames
+from ellipsis_local.testing.frame_diff import compare_frames
 from ellipsis_local.testing.rasters import bytes_of
 
 __all__ = ["as_frame", "assert_frame_equal", "is_frame"]

@@ -22,7 +22,7 @@ from ellipsis_local.partitions import Cut
 from ellipsis_local.testing.explaining import Disagreement, explain
 from ellipsis_local.testing.rasters import check_tolerance
 from ellipsis_local.testing.runs import Job, on_emulator
-from ellipsis_local.testing.values import Finding, joined
+from ellipsis_local.testing.values import Mismatch, joined
 from ellipsis_local.testing.values import compare as compare_values
 
 __all__ = ["Invariance", "check_partition_invariance"]
@@ -221,12 +221,12 @@ class _Check:
         findings = tuple(self._findings(value))
         return Disagreement(nodes, planning, run, value, findings, None) if findings else None
 
-    def _findings(self, value: Any) -> Iterator[Finding]:
+    def _findings(self, value: Any) -> Iterator[Mismatch]:
         if self.compare is None:
             yield from compare_values(value, self.value, *self.tolerances)
             return
         try:
             if self.compare(value, self.value) is False:
-                yield Finding((f"compare says that {value!r:.200} is not {self.value!r:.200}",))
+                yield Mismatch((f"compare says that {value!r:.200} is not {self.value!r:.200}",))
         except AssertionError as error:
-            yield Finding((f"compare says: {str(error) or 'they differ'}",))
+            yield Mismatch((f"compare says: {str(error) or 'they differ'}",))

@@ -6,14 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ellipsis_local.testing.places import new_folder
+from ellipsis_local.testing.picture_folder import new_folder
 
 if TYPE_CHECKING:
     from ellipsis_local.testing.explaining import Disagreement
     from ellipsis_local.testing.runs import Run
     from ellipsis_local.testing.seams import Crossing, Line
-
-__all__ = ["draw"]
 
 WRONG = "#c62828"
 GROUND = "#9aa5b1"

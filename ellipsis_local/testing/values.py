@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from ellipsis_local.errors import ArgumentError
+from ellipsis_local.testing.frame_diff import FrameDifference, compare_frames
 from ellipsis_local.testing.frames import as_frame, is_frame
-from ellipsis_local.testing.matching import FrameDifference, compare_frames
 from ellipsis_local.testing.mosaics import join_rasters
 from ellipsis_local.testing.rasters import (
     Raster,
@@ -24,14 +24,12 @@ from ellipsis_local.testing.rasters import (
     is_tiff,
 )
 
-__all__ = ["Finding", "compare", "joined", "short"]
-
 FEATURES = (b"SQLi", b"PAR1")
 MOST_LETTERS = 80
 
 
 @dataclass(frozen=True)
-class Finding:
+class Mismatch:
     """One place at which two values differ."""
 
     lines: tuple[str, ...]
@@ -84,7 +82,7 @@ def _form(value: Any, name: str = "a result") -> Any:
     return value if data is None else data
 
 
-def compare(actual: Any, expected: Any, rtol: float, atol: float, place: str = "value") -> Iterator[Finding]:
+def compare(actual: Any, expected: Any, rtol: float, atol: float, place: str = "value") -> Iterator[Mismatch]:
     """Where two values differ, in the order of the expected one's parts."""
     actual, expected = _form(actual), _form(expected)
     if isinstance(expected, Raster) or isinstance(actual, Raster):
@@ -96,30 +94,30 @@ def compare(actual: Any, expected: Any, rtol: float, atol: float, place: str = "
     elif _listed(expected) and _listed(actual):
         yield from _lists(actual, expected, rtol, atol, place)
     elif not _same(actual, expected, rtol, atol):
-        yield Finding((f"{place}: {_told(actual, expected)}",))
+        yield Mismatch((f"{place}: {_told(actual, expected)}",))
 
 
 def _listed(value: Any) -> bool:
     return isinstance(value, list | tuple)
 
 
-def _rasters(actual: Any, expected: Any, rtol: float, atol: float, place: str) -> Iterator[Finding]:
+def _rasters(actual: Any, expected: Any, rtol: float, atol: float, place: str) -> Iterator[Mismatch]:
     if not (isinstance(actual, Raster) and isinstance(expected, Raster)):
-        yield Finding((f"{place}: {_told(actual, expected)}",))
+        yield Mismatch((f"{place}: {_told(actual, expected)}",))
         return
     difference = compare_rasters(actual, expected, rtol=rtol, atol=atol)
     if difference is not None:
-        yield Finding((f"{place}: the rasters differ", *_indented(difference.lines)), raster=difference)
+        yield Mismatch((f"{place}: the rasters differ", *_indented(difference.lines)), raster=difference)
 
 
-def _frames(actual: Any, expected: Any, rtol: float, atol: float, place: str) -> Iterator[Finding]:
+def _frames(actual: Any, expected: Any, rtol: float, atol: float, place: str) -> Iterator[Mismatch]:
     if not (is_frame(actual) and is_frame(expected)):
-        yield Finding((f"{place}: {_told(actual, expected)}",))
+        yield Mismatch((f"{place}: {_told(actual, expected)}",))
         return
     difference = compare_frames(actual, expected, tolerance=atol, rtol=rtol, atol=atol)
     if difference is not None:
         lines = (f"{place}: the frames differ", *_indented(difference.lines))
-        yield Finding(lines, rows=_features(actual, expected, difference))
+        yield Mismatch(lines, rows=_features(actual, expected, difference))
 
 
 def _features(actual: Any, expected: Any, difference: FrameDifference) -> Any:
@@ -141,29 +139,29 @@ def _indented(lines: Sequence[str]) -> Iterator[str]:
 
 def _mappings(
     actual: Mapping[Any, Any], expected: Mapping[Any, Any], rtol: float, atol: float, place: str
-) -> Iterator[Finding]:
+) -> Iterator[Mismatch]:
     for key in actual:
         if key not in expected:
-            yield Finding((f"{place}[{key!r}]: is not in the value of one node",))
+            yield Mismatch((f"{place}[{key!r}]: is not in the value of one node",))
     for key, value in expected.items():
         if key in actual:
             yield from compare(actual[key], value, rtol, atol, f"{place}[{key!r}]")
         else:
-            yield Finding((f"{place}[{key!r}]: is missing; one node gives {short(value)}",))
+            yield Mismatch((f"{place}[{key!r}]: is missing; one node gives {short(value)}",))
 
 
-def _lists(actual: Sequence[Any], expected: Sequence[Any], rtol: float, atol: float, place: str) -> Iterator[Finding]:
+def _lists(actual: Sequence[Any], expected: Sequence[Any], rtol: float, atol: float, place: str) -> Iterator[Mismatch]:
     if len(actual) != len(expected):
         try:
             # One per node, as they came: together they are one.
             whole, other = _whole(actual), _whole(expected)
         except ValueError as error:
-            yield Finding((f"{place}: {error}",))
+            yield Mismatch((f"{place}: {error}",))
             return
         if whole is not None and other is not None:
             yield from compare(whole, other, rtol, atol, place)
             return
-        yield Finding((f"{place}: {len(actual)} entries, with one node {len(expected)}",))
+        yield Mismatch((f"{place}: {len(actual)} entries, with one node {len(expected)}",))
     for index, (one, other) in enumerate(zip(actual, expected, strict=False)):
         yield from compare(one, other, rtol, atol, f"{place}[{index}]")
 

@@ -9,8 +9,8 @@ from typing import Any
 
 from ellipsis_local.errors import ArgumentError
 from ellipsis_local.types import Extent
-from ellipsis_local.upstream.areas import in_crs
-from ellipsis_local.upstream.told import positions
+from ellipsis_local.upstream.extents import in_crs
+from ellipsis_local.upstream.models import positions
 
 __all__ = ["TILE", "TileGrid", "envelopes", "grid_of", "place", "touches"]
 

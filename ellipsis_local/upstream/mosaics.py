@@ -21,7 +21,7 @@ from ellipsis_local.raster.grid import TargetGrid
 from ellipsis_local.raster.opening import read_pages
 from ellipsis_local.raster.write import Looks, geotiff, windows, write_window
 from ellipsis_local.upstream.grids import TILE, TileGrid, place
-from ellipsis_local.upstream.told import real_name
+from ellipsis_local.upstream.models import real_name
 
 __all__ = ["write"]
 

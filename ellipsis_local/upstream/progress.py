@@ -6,8 +6,6 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-__all__ = ["Progress", "Tell", "Teller"]
-
 SECONDS = 0.2
 """Between two reports of the same thing; the first and the last are always told."""
 UNITS = (("GB", 10**9), ("MB", 10**6), ("kB", 10**3))
@@ -41,7 +39,7 @@ class Progress:
         return f"{self.what}: {self.done:,}{total} {self.unit}"
 
 
-Tell = Callable[[Progress], None]
+OnProgress = Callable[[Progress], None]
 
 
 def size_text(number: int) -> str:
@@ -51,10 +49,10 @@ def size_text(number: int) -> str:
     return f"{number} B"
 
 
-class Teller:
+class Reporter:
     """Passes reports on, at most one in `SECONDS` about the same thing. What it calls may raise to end the pull."""
 
-    def __init__(self, tell: Tell | None) -> None:
+    def __init__(self, tell: OnProgress | None) -> None:
         self._tell = tell
         self._last: tuple[str, float] = ("", 0.0)
 

@@ -11,7 +11,7 @@ from ellipsis_local.errors import UpstreamError
 from ellipsis_local.gdal_errors import writing
 from ellipsis_local.types import Extent
 from ellipsis_local.upstream.columns import Columns
-from ellipsis_local.upstream.pages import Feature, features_in
+from ellipsis_local.upstream.feature_pages import Feature, features_in
 
 __all__ = ["write_features"]
 

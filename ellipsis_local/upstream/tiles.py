@@ -11,14 +11,13 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from itertools import islice, product
 from pathlib import Path
 
-from ellipsis_local.errors import ArgumentError, StoreError, UpstreamError
+from ellipsis_local.errors import ArgumentError, UpstreamError
 from ellipsis_local.types import Extent
-from ellipsis_local.upstream.client import Client
 from ellipsis_local.upstream.grids import envelopes, grid_of, place, touches
-from ellipsis_local.upstream.progress import Teller
-from ellipsis_local.upstream.told import ToldPath, ToldTimestamp, bounds_of
-
-__all__ = ["fetch_tiles"]
+from ellipsis_local.upstream.http_client import Client
+from ellipsis_local.upstream.models import ServicePath, ServiceTimestamp, bounds_of
+from ellipsis_local.upstream.partial_downloads import keep
+from ellipsis_local.upstream.progress import Reporter
 
 WORKERS = 4
 AHEAD = 32
@@ -27,16 +26,18 @@ TILE_BYTES = 64 * 1024**2
 
 
 def fetch_tiles(
-    client: Client, path: ToldPath, timestamp: ToldTimestamp, folder: Path, *, area: Extent | None, teller: Teller
+    client: Client,
+    path: ServicePath,
+    timestamp: ServiceTimestamp,
+    folder: Path,
+    *,
+    area: Extent | None,
+    progress: Reporter,
 ) -> Path:
     """Fetch the tiles of a timestamp into `folder`, and write the raster there; its path.
 
-    Raises
-    ------
-    UpstreamError
-        Where the timestamp has no zoom or bounds, or its tiles are not what they should be.
-    ArgumentError
-        Where there are too many tiles, or none in the area.
+    UpstreamError where the timestamp has no zoom or bounds, or its tiles are not what they should be; ArgumentError
+    where there are too many tiles, or none in the area.
     """
     from ellipsis_local.upstream.mosaics import write
 
@@ -70,53 +71,38 @@ def fetch_tiles(
         )
     parts = envelopes(geometry)
     wanted = [tile for tile in product(grid.rows, grid.columns) if touches(grid.zoom, tile, parts)]
-    for _ in fetched(client, base, grid.zoom, wanted, folder, path.name, teller):
+    for _ in fetched(client, base, grid.zoom, wanted, folder, path.name, progress):
         pass
     target = folder / "tiles.tif"
-    teller.say(f"putting {len(wanted):,} tiles of {path.name} together")
+    progress.say(f"putting {len(wanted):,} tiles of {path.name} together")
     write(target, folder, grid, bands=path.bands, dtype=path.dtype)
     return target
 
 
 def fetched(
-    client: Client,
-    base: str,
-    zoom: int,
-    wanted: Sequence[tuple[int, int]],
-    folder: Path,
-    name: str,
-    teller: Teller,
+    client: Client, base: str, zoom: int, wanted: Sequence[tuple[int, int]], folder: Path, name: str, progress: Reporter
 ) -> Iterator[tuple[int, int]]:
     """Fetch what is not in the folder yet, a few at a time, in any order."""
 
     def one(tile: tuple[int, int]) -> tuple[int, int]:
         row, column = tile
-        target = place(folder, row, column)
         what = f"tile {zoom}/{column}/{row} of {name!r}"
         data = client.body(f"{base}/tile/{zoom}/{column}/{row}", {"applyStyle": False}, what=what, most=TILE_BYTES)
-        try:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            draft = target.with_suffix(".part")
-            draft.write_bytes(data or b"")
-            draft.replace(target)
-        except OSError as error:
-            raise StoreError(f"{target.parent} cannot be written: {error.strerror or error}") from error
+        keep(place(folder, row, column), data or b"")
         return tile
 
-    missing = iter([tile for tile in wanted if not place(folder, *tile).is_file()])
-    done, what = len(wanted), f"fetching tiles of {name}"
+    missing = [tile for tile in wanted if not place(folder, *tile).is_file()]
+    done, what = len(wanted) - len(missing), f"fetching tiles of {name}"
     open_: set[Future[tuple[int, int]]] = set()
     executor = ThreadPoolExecutor(WORKERS, thread_name_prefix="ellipsis_local-pull")
     try:
-        first = list(missing)
-        done -= len(first)
-        teller.count(what, done, len(wanted), "tiles")
-        rest = iter(first)
+        progress.count(what, done, len(wanted), "tiles")
+        rest = iter(missing)
         while batch := [executor.submit(one, tile) for tile in islice(rest, AHEAD - len(open_))] + list(open_):
             finished, open_ = wait(batch, return_when=FIRST_COMPLETED)
             for future in finished:
                 yield future.result()
                 done += 1
-                teller.count(what, done, len(wanted), "tiles")
+                progress.count(what, done, len(wanted), "tiles")
     finally:
         executor.shutdown(cancel_futures=True)

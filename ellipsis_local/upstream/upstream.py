@@ -1,6 +1,6 @@
 """A pull, from the id of a path to what lies in the store: one timestamp after the other, each whole or not at all.
 
-told ──> which way (files, tiles, features) ──> draft in home/cache/pulls ──> store.put ──> Origins
+service ──> files, tiles or features ──> partial download in home/cache/pulls ──> store.put ──> provenance
 """
 
 from __future__ import annotations
@@ -16,17 +16,15 @@ from ellipsis_local.ids import as_uuid
 from ellipsis_local.settings import service_token, service_url
 from ellipsis_local.store import LayerStore
 from ellipsis_local.types import Extent
-from ellipsis_local.upstream.areas import area_of
-from ellipsis_local.upstream.client import Client
-from ellipsis_local.upstream.drafts import Drafts
-from ellipsis_local.upstream.layers import LayerPull, NameBands
-from ellipsis_local.upstream.plain import pull_file
-from ellipsis_local.upstream.progress import Tell, Teller
-from ellipsis_local.upstream.pulled import Origins
-from ellipsis_local.upstream.refusals import RefusedError
-from ellipsis_local.upstream.told import ToldPath, an_id, listed, read_path
-
-__all__ = ["Pulled", "Upstream"]
+from ellipsis_local.upstream.extents import parse_extent
+from ellipsis_local.upstream.http_client import Client
+from ellipsis_local.upstream.models import ServicePath, listed, parse_uuid, read_path
+from ellipsis_local.upstream.partial_downloads import PartialDownloads, safe_suffix
+from ellipsis_local.upstream.progress import OnProgress, Reporter
+from ellipsis_local.upstream.provenance import Provenance, Provenances
+from ellipsis_local.upstream.pull_layer import LayerPull, NameBands
+from ellipsis_local.upstream.resumable_download import download
+from ellipsis_local.upstream.service_errors import RefusedError
 
 TYPES = ("folder", "raster", "vector", "file")
 MOST_PATHS = 10_000
@@ -58,7 +56,7 @@ class _Pull:
     client: Client
     area: Extent | None
     replace: bool
-    teller: Teller
+    progress: Reporter
     seen: set[str] = field(default_factory=set)
     failures: list[str] = field(default_factory=list)
 
@@ -69,8 +67,8 @@ class Upstream:
     def __init__(self, home: Home, store: LayerStore, database: Database, name_bands: NameBands) -> None:
         self._store = store
         self._name_bands = name_bands
-        self._drafts = Drafts(home)
-        self._origins = Origins(database)
+        self._partials = PartialDownloads(home)
+        self._provenances = Provenances(database)
 
     def pull(
         self,
@@ -83,10 +81,13 @@ class Upstream:
         epsg: int | None = None,
         replace: bool = False,
         insecure: bool = False,
-        tell: Tell | None = None,
+        progress: OnProgress | None = None,
         check: Callable[[], None] | None = None,
     ) -> Pulled:
         """Bring a path of another service into the store, under its ids; what is there already stays.
+
+        ArgumentError before anything is fetched; UpstreamError where the service refuses, cannot be reached, or sends
+        what cannot be used; LayerError where something else is here under an id, or a file is no usable layer.
 
         Parameters
         ----------
@@ -95,37 +96,28 @@ class Upstream:
         url, token, insecure
             See `ellipsis_local.settings.service_url`.
         extent, epsg : optional
-            See `ellipsis_local.upstream.areas.area_of`.
+            See `ellipsis_local.upstream.extents.parse_extent`.
         replace : bool
             Put what the service has now in the place of what is here.
-        tell : callable, optional
+        progress : callable, optional
             Gets `Progress` now and then; what it raises ends the pull, which can be continued.
         check : callable, optional
             Called often, from several threads, also while nothing comes; what it raises ends the pull as well.
-
-        Raises
-        ------
-        ArgumentError
-            Before anything is fetched.
-        UpstreamError
-            Where the service refuses, cannot be reached, or sends what cannot be used.
-        LayerError
-            Where something else is here under an id, or a file is no usable layer.
         """
         path_id = as_uuid("pathId", path_id)
-        wanted = None if timestamp_ids is None else [as_uuid("timestampIds", one) for one in timestamp_ids]
-        area = area_of(extent, epsg)
+        wanted = None if timestamp_ids is None else [as_uuid("timestampIds", text) for text in timestamp_ids]
+        area = parse_extent(extent, epsg)
         client = Client(checked_url(url, insecure), checked_token(token), check)
-        pull = _Pull(client, area, replace, Teller(tell))
+        pull = _Pull(client, area, replace, Reporter(progress))
         with client:
-            told = read_path(client, path_id)
-            if wanted is not None and told.type not in ("raster", "vector"):
+            path = read_path(client, path_id)
+            if wanted is not None and path.type not in ("raster", "vector"):
                 raise ArgumentError(
-                    f"pathId {path_id} is a {told.type}, which has no timestamps", argument="timestampIds"
+                    f"pathId {path_id} is a {path.type}, which has no timestamps", argument="timestampIds"
                 )
-            if area is not None and told.type == "file":
+            if area is not None and path.type == "file":
                 raise ArgumentError(f"pathId {path_id} is a file, which has no extent", argument="extent")
-            made = self._path(pull, told, wanted, None)
+            made = self._path(pull, path, wanted, None)
         if pull.failures:
             reasons = "".join(f"\n  {reason}" for reason in pull.failures)
             raise UpstreamError(
@@ -136,15 +128,26 @@ class Upstream:
 
     def sweep(self) -> None:
         """Forget what broken pulls left a week ago."""
-        self._drafts.sweep()
+        self._partials.sweep()
 
-    def _path(self, pull: _Pull, told: ToldPath, wanted: list[str] | None, parent: str | None) -> Pulled:
-        made = Pulled(told.id, told.type, told.name)
-        if told.type == "folder":
-            self._folder(pull, told, made, parent)
-        elif told.type in ("raster", "vector"):
+    def _path(self, pull: _Pull, path: ServicePath, wanted: list[str] | None, parent: str | None) -> Pulled:
+        made = Pulled(path.id, path.type, path.name)
+        here = self._store.catalogue.find_path(path.id)
+        if here is not None and (here.type != path.type or here.trashed):
+            state = "in the trash" if here.trashed else f"a {here.type}"
+            raise LayerError(f"path {path.id} ({path.name!r}) is a {path.type} there, and {state} here")
+        if path.type == "folder":
+            self._folder(pull, path, made, parent)
+        elif path.type in ("raster", "vector"):
             layer = LayerPull(
-                pull.client, self._store, self._drafts, self._origins, told, parent, pull.teller, self._name_bands
+                pull.client,
+                self._store,
+                self._partials,
+                self._provenances,
+                path,
+                parent,
+                pull.progress,
+                self._name_bands,
             )
             for timestamp in layer.wanted(wanted):
                 outcome = layer.pull(timestamp, area=pull.area, replace=pull.replace)
@@ -152,41 +155,63 @@ class Upstream:
                     made.timestamps.append(timestamp.id)
                     getattr(made, outcome).append(timestamp.id)
                 elif wanted is not None:
-                    raise UpstreamError(f"timestamp {timestamp.id} of {told.name!r} cannot be pulled: {outcome}")
+                    raise UpstreamError(f"timestamp {timestamp.id} of {path.name!r} cannot be pulled: {outcome}")
                 else:
                     made.skipped[timestamp.id] = outcome
-                    pull.teller.say(f"skipping timestamp {timestamp.id} of {told.name}: {outcome}")
-        elif told.type == "file":
-            done = pull_file(
-                pull.client, self._store, self._drafts, self._origins, told, parent, pull.replace, pull.teller
-            )
-            getattr(made, "pulled" if done else "unchanged").append(told.id)
+                    pull.progress.say(f"skipping timestamp {timestamp.id} of {path.name}: {outcome}")
+        elif path.type == "file":
+            done = self._file(pull, path, parent)
+            getattr(made, "pulled" if done else "unchanged").append(path.id)
         else:
-            raise UpstreamError(f"path {told.id} is a {told.type}; folders, rasters, vectors and files can be pulled")
+            raise UpstreamError(f"path {path.id} is a {path.type}; folders, rasters, vectors and files can be pulled")
         return made
 
-    def _folder(self, pull: _Pull, told: ToldPath, made: Pulled, parent: str | None) -> None:
+    def _file(self, pull: _Pull, path: ServicePath, parent: str | None) -> bool:
+        """Bring a plain file into the store; False where it is there already."""
+        name = repr(path.name)
+        provenance = Provenance(pull.client.url, "file", None, path.record)
+        waiting = f"waiting for another process that pulls {name}"
+        with self._partials.exclusive(path.id, lambda: pull.progress.say(waiting)):
+            here = self._store.catalogue.find_path(path.id)
+            before = None if here is None else self._store.get_plain_file(path.id)
+            if before is not None:
+                # The content of a file of the service does not change; another record is another name or place.
+                if self._provenances.get(path.id, [before.content]) == provenance:
+                    pull.progress.say(f"{name} is here already, unchanged")
+                    return False
+                if not pull.replace and path.size not in (None, before.size):
+                    raise LayerError(f"path {path.id} ({name}) holds a file of other content; replace=True replaces it")
+            with self._partials.draft(pull.client.url, path.id, path.record) as folder:
+                target, url = folder / f"data{safe_suffix(path.name)}", f"/path/{path.id}/file/data"
+                download(pull.client, url, target, what=name, size=path.size, progress=pull.progress)
+                self._store.add_plain_file(
+                    target, name=path.name, path_id=path.id, parent_id=parent, metadata=path.metadata,
+                    replace=pull.replace,
+                )  # fmt: skip
+            content = self._store.get_plain_file(path.id).content
+            changed = before is None or content != before.content
+            self._provenances.note(path.id, path.id, provenance, [content])
+            pull.progress.say(f"pulled {name}" if changed else f"{name} is here already, unchanged")
+            return changed
+
+    def _folder(self, pull: _Pull, path: ServicePath, made: Pulled, parent: str | None) -> None:
         """All below a folder; what fails is noted, and the rest is pulled all the same."""
-        pull.seen.add(told.id)
-        here = self._store.catalogue.find_path(told.id)
-        if here is None:
-            self._store.add_layer_path("folder", told.name, path_id=told.id, parent_id=parent, metadata=told.metadata)
-        elif here.type != "folder" or here.trashed:
-            state = "in the trash" if here.trashed else f"a {here.type}"
-            raise LayerError(f"path {told.id} is a folder there, and {state} here")
+        pull.seen.add(path.id)
+        if self._store.catalogue.find_path(path.id) is None:
+            self._store.add_layer_path("folder", path.name, path_id=path.id, parent_id=parent, metadata=path.metadata)
         query = {"type": list(TYPES), "includeTrashed": False}
-        what = f"the list of folder {told.name!r}"
-        for entry in list(listed(pull.client, f"/path/{told.id}/list", query, what=what)):
-            child = an_id(entry.get("id"))
+        what = f"the list of folder {path.name!r}"
+        for entry in list(listed(pull.client, f"/path/{path.id}/list", query, what=what)):
+            child = parse_uuid(entry.get("id"))
             if child is None or child in pull.seen or entry.get("trashed"):
                 continue
             if len(pull.seen) >= MOST_PATHS:
                 raise UpstreamError(
-                    f"folder {told.name!r} holds more than {MOST_PATHS:,} paths; pull its folders singly"
+                    f"folder {path.name!r} holds more than {MOST_PATHS:,} paths; pull its folders singly"
                 )
             pull.seen.add(child)
             try:
-                made.paths.append(self._path(pull, read_path(pull.client, child), None, told.id))
+                made.paths.append(self._path(pull, read_path(pull.client, child), None, path.id))
             except RefusedError as error:
                 if error.status == 401:
                     raise

@@ -18,7 +18,7 @@ import pytest
 import ellipsis_local
 from ellipsis_local import mock, scopes
 from ellipsis_local.errors import AccountError, MockError, NotFoundError, RealServiceError
-from ellipsis_local.mocking.faces import faces
+from ellipsis_local.mocking.local_functions import local_functions
 
 HOSTED = "eyJhbGciOiJIUzI1NiJ9.eyJpZCI6IjEifQ.c2lnbmF0dXJl"
 API = "https://api.ellipsis-drive.com/v3"
@@ -74,7 +74,7 @@ def test_all_is_restored_function_by_function(real: types.ModuleType) -> None:
 def test_every_function_that_is_local_is_replaced(real: types.ModuleType) -> None:
     mine = {"compute.downloadFile"}
     with mock() as ellipsis:
-        for name, local in faces().items():
+        for name, local in local_functions().items():
             if name.startswith("util.") or name in mine:
                 continue
             function = functools.reduce(getattr, name.split("."), ellipsis)

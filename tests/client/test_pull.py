@@ -63,7 +63,7 @@ def test_files_are_those_that_the_client_downloads(
         assert file.location.read_bytes() == target.read_bytes()
     told = client.path.get(path_id, token)
     assert mine.store.path(path_id).metadata == told["metadata"]
-    assert mine.extras.of(path_id)["bands"] == {"1": "reddish"}
+    assert mine.path_metadata.of(path_id)["bands"] == {"1": "reddish"}
     when, there = mine.store.timestamp(path_id, timestamp_id), told["raster"]["timestamps"][0]
     assert (when.description, when.status) == (there["description"], there["status"])
     assert when.date_from.replace(tzinfo=None) == there["date"]["from"]

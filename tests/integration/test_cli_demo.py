@@ -15,7 +15,7 @@ import rasterio
 
 import ellipsis_local
 from ellipsis_local.cli import demo_functions, demo_job
-from ellipsis_local.cli.fixtures import fixtures_folder
+from ellipsis_local.cli.demo_job import fixtures_folder
 from ellipsis_local.nodes import describe_function
 
 INTERPRETER = f"python3.{sys.version_info[1]}"

@@ -8,10 +8,11 @@ from types import ModuleType
 
 import pytest
 
-from ellipsis_local.drive import Drive, page_of
+from ellipsis_local.drive import Drive
 from ellipsis_local.drive.search import Query, search
 from ellipsis_local.emulator import current_emulator
 from ellipsis_local.errors import AccessError, AccountError, ArgumentError, NotFoundError
+from ellipsis_local.server.path_json import page_of
 from ellipsis_local.types import Extent
 
 

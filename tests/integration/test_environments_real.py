@@ -22,7 +22,7 @@ from ellipsis_local.environments import (
     installer,
 )
 from ellipsis_local.environments import build as build_module
-from ellipsis_local.environments import filling as filling_module
+from ellipsis_local.environments import install_packages as install_module
 from ellipsis_local.environments.bytecode import compile_now
 from ellipsis_local.errors import EnvironmentBuildError, InterpreterError
 from ellipsis_local.home import Home
@@ -34,11 +34,11 @@ needs_uv = pytest.mark.skipif(UV is None, reason="uv is not installed")
 CHILD = """
 import sys
 from pathlib import Path
-from ellipsis_local.environments import Environments, build, choose_interpreter, filling
+from ellipsis_local.environments import Environments, build, choose_interpreter, install_packages
 from ellipsis_local.home import Home
-build.WORKER_REQUIREMENTS = filling.WORKER_REQUIREMENTS = ()
+build.WORKER_REQUIREMENTS = install_packages.WORKER_REQUIREMENTS = ()
 home, uv, *requirements = sys.argv[1:]
-filling.find_uv = lambda environ: uv
+install_packages.find_uv = lambda environ: uv
 home = Home(Path(home))
 interpreter = choose_interpreter(f"python3.{sys.version_info[1]}", home)
 report = lambda line: print(line, flush=True)
@@ -65,7 +65,7 @@ def home(tmp_path):
 @pytest.fixture
 def light(monkeypatch):
     """Without the worker's own packages."""
-    for module in (build_module, filling_module):
+    for module in (build_module, install_module):
         monkeypatch.setattr(module, "WORKER_REQUIREMENTS", ())
 
 
@@ -199,7 +199,7 @@ def test_settings_of_the_caller_do_not_redirect(light, home, own, tmp_path, monk
 @pytest.mark.slow
 @pytest.mark.parametrize("offline", [None, True])
 def test_pip_where_uv_is_missing(light, home, own, monkeypatch, offline):
-    monkeypatch.setattr(filling_module, "find_uv", lambda _: None)
+    monkeypatch.setattr(install_module, "find_uv", lambda _: None)
     environ = {name: value for name, value in os.environ.items() if name != "PIP_FIND_LINKS"}
     environments = Environments(home, offline=offline, background=False, environ=environ)
     if offline:
@@ -315,7 +315,7 @@ def test_interrupted_build_ends_the_installer(home, tmp_path):
         _, errors = process.communicate(timeout=30)
     assert "KeyboardInterrupt" in errors
     assert list(home.environments.iterdir()) == []
-    with Environments(home)._shelf.locked("unrelated", timeout=0):
+    with Environments(home)._folders.locked("unrelated", timeout=0):
         pass
 
 
@@ -390,6 +390,6 @@ def test_home_that_cannot_be_written(light, home, own):
 
 
 def test_uv_that_crashes(light, home, own, monkeypatch):
-    monkeypatch.setattr(filling_module, "find_uv", lambda _: shutil.which("false"))
+    monkeypatch.setattr(install_module, "find_uv", lambda _: shutil.which("false"))
     with pytest.raises(EnvironmentBuildError, match=r"installer failed \(exit code 1\)"):
         Environments(home, background=False).ensure(own, ["click"])

@@ -24,7 +24,7 @@ from typer.testing import CliRunner
 from ellipsis_local.accounts import Accounts
 from ellipsis_local.cli.app import app
 from ellipsis_local.errors import ArgumentError
-from ellipsis_local.server import Server, connections, guard, wire
+from ellipsis_local.server import Server, connections, host_origin_guard, wire
 from tests.integration.serving import BASE, UNKNOWN, World, changes, digest, files_below, problem_of
 
 WAIT = 10
@@ -234,7 +234,7 @@ def test_more_connections_and_requests_than_are_taken(world: World, monkeypatch:
         assert {status_of(answer) for answer in refused} == {503}
         assert b"try again" in refused[0]
     with monkeypatch.context() as patch:
-        patch.setattr(guard, "MOST_REQUESTS", 0)
+        patch.setattr(host_origin_guard, "MOST_REQUESTS", 0)
         answer = requests.get(f"{world.server.url}/account", timeout=WAIT)
         assert problem_of(answer, (503,)) is None
     is_well(world)

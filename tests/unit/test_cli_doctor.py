@@ -8,7 +8,7 @@ from collections import namedtuple
 import pytest
 from typer.testing import CliRunner
 
-from ellipsis_local.cli import checks
+from ellipsis_local.cli import doctor_checks
 from ellipsis_local.cli.app import app
 from ellipsis_local.cli.session import Session
 from ellipsis_local.environments.installer import Outcome
@@ -74,59 +74,59 @@ def test_broken_settings_are_a_problem_and_the_machine_is_looked_at_all_the_same
 def test_a_home_that_cannot_be_made_is_a_problem(tmp_path):
     (tmp_path / "file").write_text("")
     settings = Session(home=tmp_path / "home").settings()
-    broken = checks.check_home(type(settings)(home=tmp_path / "file" / "home"))
+    broken = doctor_checks.check_home(type(settings)(home=tmp_path / "file" / "home"))
     assert broken.state == "problem"
     assert "ELLIPSIS_LOCAL_HOME" in broken.remedy
 
 
 def test_no_interpreter_is_a_problem_and_the_lack_of_the_default_a_warning(home, monkeypatch):
-    monkeypatch.setattr(checks, "find_interpreters", lambda home: [])
-    assert checks.check_interpreters(Home(home)).state == "problem"
+    monkeypatch.setattr(doctor_checks, "find_interpreters", lambda home: [])
+    assert doctor_checks.check_interpreters(Home(home)).state == "problem"
     Other = namedtuple("Other", "name version executable")
-    monkeypatch.setattr(checks, "find_interpreters", lambda home: [Other("python3.11", (3, 11, 7), "/there")])
-    found = checks.check_interpreters(Home(home))
+    monkeypatch.setattr(doctor_checks, "find_interpreters", lambda home: [Other("python3.11", (3, 11, 7), "/there")])
+    found = doctor_checks.check_interpreters(Home(home))
     assert found.state == "warning"
     assert "python3.12" in found.text
 
 
 def test_little_disk_is_a_warning(home, monkeypatch):
-    monkeypatch.setattr(checks.shutil, "disk_usage", lambda folder: namedtuple("Usage", "free")(10**6))
-    assert checks.check_disk(Home(home), Session(home=home).settings()).state == "warning"
+    monkeypatch.setattr(doctor_checks.shutil, "disk_usage", lambda folder: namedtuple("Usage", "free")(10**6))
+    assert doctor_checks.check_disk(Home(home), Session(home=home).settings()).state == "warning"
 
 
 def test_uv_missing_or_broken(monkeypatch):
-    monkeypatch.setattr(checks, "find_uv", lambda environ: None)
-    assert checks.check_installer().state == "warning"
-    monkeypatch.setattr(checks, "find_uv", lambda environ: "/nothing/uv")
-    assert checks.check_installer().state == "problem"
+    monkeypatch.setattr(doctor_checks, "find_uv", lambda environ: None)
+    assert doctor_checks.check_installer().state == "warning"
+    monkeypatch.setattr(doctor_checks, "find_uv", lambda environ: "/nothing/uv")
+    assert doctor_checks.check_installer().state == "problem"
 
 
 def test_an_index_that_does_not_answer_is_a_warning(home, monkeypatch):
     monkeypatch.delenv("UV_OFFLINE", raising=False)
-    monkeypatch.setattr(checks, "find_uv", lambda environ: "uv")
+    monkeypatch.setattr(doctor_checks, "find_uv", lambda environ: "uv")
     settings = Session(home=home).settings()
-    monkeypatch.setattr(checks, "run", lambda command, text="": Outcome((), 2, "error sending request for url"))
-    found = checks.check_network(settings, offline=False)
+    monkeypatch.setattr(doctor_checks, "run", lambda command, text="": Outcome((), 2, "error sending request for url"))
+    found = doctor_checks.check_network(settings, offline=False)
     assert found.state == "warning"
     assert "cannot be reached" in found.text
-    monkeypatch.setattr(checks, "run", lambda command, text="": Outcome((), 0, ""))
-    assert checks.check_network(settings, offline=False).state == "ok"
+    monkeypatch.setattr(doctor_checks, "run", lambda command, text="": Outcome((), 0, ""))
+    assert doctor_checks.check_network(settings, offline=False).state == "ok"
 
 
 def test_the_index_is_not_asked_where_the_settings_say_offline(home, monkeypatch):
     monkeypatch.setenv("ELLIPSIS_LOCAL_OFFLINE", "true")
-    monkeypatch.setattr(checks, "run", lambda *_: pytest.fail("asked"))
-    assert checks.check_network(Session(home=home).settings(), offline=False).state == "skipped"
+    monkeypatch.setattr(doctor_checks, "run", lambda *_: pytest.fail("asked"))
+    assert doctor_checks.check_network(Session(home=home).settings(), offline=False).state == "skipped"
 
 
 def test_a_command_that_hangs_is_given_up(monkeypatch):
-    monkeypatch.setattr(checks, "NETWORK_SECONDS", 0.2)
-    assert "timed out" in checks.run(["sleep", "5"]).output
+    monkeypatch.setattr(doctor_checks, "NETWORK_SECONDS", 0.2)
+    assert "timed out" in doctor_checks.run(["sleep", "5"]).output
 
 
 def test_a_package_that_is_missing_is_a_problem(monkeypatch):
-    monkeypatch.setattr(checks, "PACKAGES", (*checks.PACKAGES, "there-is-no-such-package"))
-    found = checks.check_packages()
+    monkeypatch.setattr(doctor_checks, "PACKAGES", (*doctor_checks.PACKAGES, "there-is-no-such-package"))
+    found = doctor_checks.check_packages()
     assert found.state == "problem"
     assert "there-is-no-such-package is not installed" in found.text
 

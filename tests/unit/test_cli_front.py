@@ -175,21 +175,21 @@ def test_an_error_that_is_not_ours_keeps_its_traceback(run, monkeypatch):
 
 
 def test_nothing_is_removed_where_the_answer_is_no(monkeypatch):
-    from ellipsis_local.cli import output
+    from ellipsis_local.cli import printing
 
-    monkeypatch.setattr(output.sys, "stdin", type("Terminal", (), {"isatty": lambda self: True})())
+    monkeypatch.setattr(printing.sys, "stdin", type("Terminal", (), {"isatty": lambda self: True})())
     monkeypatch.setattr(typer, "confirm", lambda question, **options: False)
     with pytest.raises(typer.Exit) as raised:
-        output.confirm("Remove?", yes=False)
+        printing.confirm("Remove?", yes=False)
     assert raised.value.exit_code == 1
-    output.confirm("Remove?", yes=True)
+    printing.confirm("Remove?", yes=True)
 
 
 def test_off_a_terminal_nothing_is_asked(monkeypatch):
-    from ellipsis_local.cli import output
+    from ellipsis_local.cli import printing
 
-    monkeypatch.setattr(output.sys, "stdin", type("Pipe", (), {"isatty": lambda self: False})())
-    output.confirm("Remove?", yes=False)
+    monkeypatch.setattr(printing.sys, "stdin", type("Pipe", (), {"isatty": lambda self: False})())
+    printing.confirm("Remove?", yes=False)
 
 
 def test_help_imports_nothing_heavy(tmp_path):

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from ellipsis_local.cli import lookup, output
+from ellipsis_local.cli import printing, resolve_ids
 from ellipsis_local.cli.computes import read_lines
 from ellipsis_local.errors import ArgumentError, NotFoundError
 from ellipsis_local.reports.texts import extent_text
@@ -33,12 +33,12 @@ def test_extents_have_the_decimals_that_their_length_asks_for(low, high, text):
 
 @pytest.mark.parametrize(("number", "text"), [(None, ""), (0, "0 B"), (1, "1 B"), (238, "238 B"), (89_900, "89.9 kB")])
 def test_sizes(number, text):
-    assert output.size(number) == text
+    assert printing.size(number) == text
 
 
 @pytest.mark.parametrize(("number", "text"), [(0, "0 layers"), (1, "1 layer"), (2, "2 layers")])
 def test_counted(number, text):
-    assert output.counted(number, "layer") == text
+    assert printing.counted(number, "layer") == text
 
 
 @pytest.mark.parametrize(
@@ -54,26 +54,26 @@ def test_counted(number, text):
     ],
 )
 def test_json_has_a_word_for_results(value, expected, capsys):
-    output.print_json({"value": value})
+    printing.print_json({"value": value})
     assert json.loads(capsys.readouterr().out) == {"value": expected}
 
 
 def test_a_large_array_is_told_and_not_written_out(capsys):
-    output.print_json(np.zeros(100_000))
+    printing.print_json(np.zeros(100_000))
     assert len(capsys.readouterr().out) < 600
 
 
 def test_tables_without_a_terminal_keep_ids_whole(capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "80")
-    made = output.table("name", "id", rows=[("a" * 60, "1791d90c-86ee-417e-aa04-0e22447f6fd9"), (None, 3)])
-    output.console().print(made)
+    made = printing.table("name", "id", rows=[("a" * 60, "1791d90c-86ee-417e-aa04-0e22447f6fd9"), (None, 3)])
+    printing.console().print(made)
     out = capsys.readouterr().out
     assert "1791d90c-86ee-417e-aa04-0e22447f6fd9" in out
     assert "\x1b" not in out
 
 
 def test_tables_break_only_what_may_be_broken(capsys):
-    made = output.table("id", "text", rows=[("x" * 20, "y" * 30)], fold=("text",))
+    made = printing.table("id", "text", rows=[("x" * 20, "y" * 30)], fold=("text",))
     Console(width=40).print(made)
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 4
@@ -82,7 +82,7 @@ def test_tables_break_only_what_may_be_broken(capsys):
 
 
 def test_a_table_without_rows_has_its_head(capsys):
-    output.console().print(output.table("id", "text", rows=[]))
+    printing.console().print(printing.table("id", "text", rows=[]))
     assert capsys.readouterr().out.split()[:2] == ["id", "text"]
 
 
@@ -92,12 +92,12 @@ def layer(name, number):
 
 def test_a_layer_is_found_by_id_and_by_name():
     records = [layer("a", 1), layer("b", 2), layer("b", 3)]
-    assert lookup.find_layer(records, "a") == records[0].id
-    assert lookup.find_layer([], records[0].id.upper()) == records[0].id
+    assert resolve_ids.find_layer(records, "a") == records[0].id
+    assert resolve_ids.find_layer([], records[0].id.upper()) == records[0].id
     with pytest.raises(ArgumentError, match="several"):
-        lookup.find_layer(records, "b")
+        resolve_ids.find_layer(records, "b")
     with pytest.raises(NotFoundError, match="layers list"):
-        lookup.find_layer(records, "c")
+        resolve_ids.find_layer(records, "c")
 
 
 class FakeRecords:
@@ -118,13 +118,13 @@ class FakeRecords:
 
 
 def test_a_compute_is_found_by_the_beginning_of_its_id():
-    assert lookup.find_compute(FakeRecords(), "b").id == "b3"
-    assert lookup.find_compute(FakeRecords(), "aa1").id == "aa1"
-    assert [one.id for one in lookup.every_compute(FakeRecords())] == ["aa1", "ab2", "b3"]
+    assert resolve_ids.find_compute(FakeRecords(), "b").id == "b3"
+    assert resolve_ids.find_compute(FakeRecords(), "aa1").id == "aa1"
+    assert [one.id for one in resolve_ids.every_compute(FakeRecords())] == ["aa1", "ab2", "b3"]
     with pytest.raises(ArgumentError, match="2 computes"):
-        lookup.find_compute(FakeRecords(), "a")
+        resolve_ids.find_compute(FakeRecords(), "a")
     with pytest.raises(NotFoundError, match="computes list"):
-        lookup.find_compute(FakeRecords(), "c")
+        resolve_ids.find_compute(FakeRecords(), "c")
 
 
 def test_logs_are_read_as_they_grow(tmp_path):

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from ellipsis_local.environments import build, filling
+from ellipsis_local.environments import build, install_packages
 from ellipsis_local.environments.build import Environments
 from ellipsis_local.environments.interpreters import Interpreter
-from ellipsis_local.environments.record import Environment, read_record, scan_packages, write_record
+from ellipsis_local.environments.manifest import Environment, read_manifest, scan_packages, write_manifest
 from ellipsis_local.errors import ArgumentError, EnvironmentBuildError, InterpreterError
 from ellipsis_local.home import Home
 
@@ -159,7 +159,7 @@ def test_sweep_removes_remains_and_leaves_work_alone(environments, home, builds)
     fake(home.environments / "py312-half")
     fake(home.environments / "py312-busy")
     fake(home.environments / ".gone-py312-old")
-    with environments._shelf.locked("py312-busy"):
+    with environments._folders.locked("py312-busy"):
         assert environments.sweep() == (".gone-py312-old", "py312-half")
     assert {entry.name for entry in home.environments.iterdir()} == {made.key, "py312-busy"}
 
@@ -174,7 +174,7 @@ def three(home, environments):
         environment = Environment(
             folder.name, folder, folder / "bin/python", INTERPRETER, ("a",), {"a": "1", "b": "2"}, now - timedelta(20)
         )
-        write_record(home, environment)
+        write_manifest(home, environment)
         environment.note_use()
         stamp = (now - timedelta(days)).timestamp()
         os.utime(folder / "last-used", (stamp, stamp))
@@ -230,7 +230,7 @@ def test_packages_of_separate_library_folders(tmp_path):
 
 def test_record_of_another_folder_does_not_count(three, home):
     (home.environments / "days-0").rename(home.environments / "moved")
-    assert read_record(home.environments / "moved") is None
+    assert read_manifest(home.environments / "moved") is None
 
 
 class Attempts:
@@ -243,7 +243,7 @@ class Attempts:
     def __call__(self, python, requirements, environ, uv, options, lease):
         self.options.append("offline" if "--offline" in options else "online")
         code, output = self.answers.pop(0)
-        return filling.Outcome(("uv",), code, output)
+        return install_packages.Outcome(("uv",), code, output)
 
 
 GOOD = (0, "Resolved 18 packages")
@@ -274,9 +274,9 @@ NO_NETWORK = (1, "error sending request")
 )
 def test_order_of_attempts(environments, home, monkeypatch, offline, environ, answers, asked, error):
     attempts = Attempts(*answers)
-    monkeypatch.setattr(filling, "install", attempts)
-    monkeypatch.setattr(filling, "find_uv", lambda _: "uv")
-    monkeypatch.setattr(filling, "make_virtualenv", lambda folder, *_, **__: fake(folder))
+    monkeypatch.setattr(install_packages, "install", attempts)
+    monkeypatch.setattr(install_packages, "find_uv", lambda _: "uv")
+    monkeypatch.setattr(install_packages, "make_virtualenv", lambda folder, *_, **__: fake(folder))
     environments = Environments(home, offline=offline, environ=environ, background=False)
     if error is None:
         environments.ensure(INTERPRETER)

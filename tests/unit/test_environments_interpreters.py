@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from ellipsis_local.environments import interpreters, places, probe
+from ellipsis_local.environments import interpreter_locations, interpreters, probe
 from ellipsis_local.environments.interpreters import (
     DEFAULT_INTERPRETER,
     choose_interpreter,
@@ -64,11 +64,13 @@ class Machine:
 @pytest.fixture
 def machine(tmp_path, monkeypatch):
     for name in ("SYSTEM_FOLDERS", "SYSTEM_PATTERNS", "HOMEBREW_PREFIXES", "CONDA_PREFIXES"):
-        monkeypatch.setattr(places, name, ())
+        monkeypatch.setattr(interpreter_locations, name, ())
     # PATH needs the system's commands, whose folders may hold Pythons
-    pythons = places._pythons
-    monkeypatch.setattr(places, "_pythons", lambda f: pythons(f) if Path(f).is_relative_to(tmp_path) else iter(()))
-    for module in (places, interpreters):
+    pythons = interpreter_locations._pythons
+    monkeypatch.setattr(
+        interpreter_locations, "_pythons", lambda f: pythons(f) if Path(f).is_relative_to(tmp_path) else iter(())
+    )
+    for module in (interpreter_locations, interpreters):
         monkeypatch.setattr(module, "running", list)
     return Machine(tmp_path)
 
@@ -304,7 +306,7 @@ def test_nothing_found(machine):
 def test_default_left_falls_back_to_the_running_one(machine, monkeypatch):
     machine.python(machine.bin / "python3.13", (3, 13, 0))
     own = machine.python(machine.user / "own/python3.11", (3, 11, 7))
-    for module in (places, interpreters):
+    for module in (interpreter_locations, interpreters):
         monkeypatch.setattr(module, "running", lambda: [own])
     with pytest.warns(
         EnvironmentWarning, match=r"python3\.12, the default .* Python 3\.11\.7 .*'python3\.11'"

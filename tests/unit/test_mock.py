@@ -29,7 +29,7 @@ from ellipsis_local.errors import (
     StoreError,
 )
 from ellipsis_local.mocking import installing
-from ellipsis_local.mocking.client import is_installed
+from ellipsis_local.mocking.client_functions import is_installed
 from ellipsis_local.settings import Settings
 
 needs_no_client = pytest.mark.skipif(is_installed(), reason="the client is installed: see tests/client/test_mock.py")

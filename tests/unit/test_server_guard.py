@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 
 from ellipsis_local.errors import ArgumentError
-from ellipsis_local.server.guard import LOOPBACK_NAMES, Guard, is_loopback
-from ellipsis_local.server.running import Options
+from ellipsis_local.server.host_origin_guard import LOOPBACK_NAMES, Guard
+from ellipsis_local.server.uvicorn_server import Options
 from ellipsis_local.server.wire import Answer
+from ellipsis_local.settings import is_loopback
 
 NAMES = ("127.0.0.1", *LOOPBACK_NAMES)
 

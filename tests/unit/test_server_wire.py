@@ -7,8 +7,8 @@ from datetime import UTC, datetime, timedelta, timezone
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from ellipsis_local.server.document import honest
-from ellipsis_local.server.fields import Moment
+from ellipsis_local.server.openapi import fix_openapi
+from ellipsis_local.server.request_models import Moment
 from ellipsis_local.server.wire import wire_date
 
 FORMAT = "%Y-%m-%dT%H:%M:%S.%fZ"
@@ -46,7 +46,7 @@ def test_the_document_says_what_is_answered() -> None:
         },
         "components": {"schemas": {"Body": {}, "HTTPValidationError": {}, "ValidationError": {}}},
     }
-    found = honest(document)
+    found = fix_openapi(document)
     assert set(found["paths"]["/a"]["get"]["responses"]) == {"200", "400"}
     assert found["paths"]["/a"]["get"]["responses"]["200"]["content"] == {"application/json": {"schema": {}}}
     assert set(found["paths"]["/b"]["get"]["responses"]["200"]["content"]) == {"image/tiff"}

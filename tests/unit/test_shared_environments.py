@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from ellipsis_local.emulator import Emulator
-from ellipsis_local.environments import Environments, Interpreter, build, find_interpreters, places
+from ellipsis_local.environments import Environments, Interpreter, build, find_interpreters, interpreter_locations
 from ellipsis_local.environments import interpreters as interpreters_module
 from ellipsis_local.errors import StoreError
 from ellipsis_local.home import Home
@@ -82,13 +82,13 @@ def test_a_home_that_closes_leaves_the_work_of_another_alone(homes: list[Home]) 
     one, two = (Environments(home, background=False) for home in homes)
     for name in ("py312-busy", "py312-left"):
         (homes[0].environments / name).mkdir()
-    with one._shelf.locked("py312-busy"):
+    with one._folders.locked("py312-busy"):
         assert two.sweep() == ("py312-left",)
     assert two.sweep() == ("py312-busy",)
 
 
 def test_interpreters_are_looked_at_once(homes: list[Home], monkeypatch: pytest.MonkeyPatch) -> None:
-    own = [str(path) for path in dict.fromkeys(path.resolve() for path in places.running())]
+    own = [str(path) for path in dict.fromkeys(path.resolve() for path in interpreter_locations.running())]
     monkeypatch.setattr(interpreters_module, "candidates", lambda _: own)
     found = find_interpreters(homes[0])
     assert found

@@ -16,16 +16,16 @@ from rasterio.io import MemoryFile
 
 from ellipsis_local.errors import ArgumentError, UpstreamError
 from ellipsis_local.types import Extent
-from ellipsis_local.upstream.areas import area_of, overlaps
-from ellipsis_local.upstream.client import as_query, origin, seconds
 from ellipsis_local.upstream.columns import Columns
-from ellipsis_local.upstream.drafts import safe_suffix
+from ellipsis_local.upstream.extents import overlaps, parse_extent
+from ellipsis_local.upstream.feature_pages import check_size, widened
 from ellipsis_local.upstream.grids import TILE, envelopes, grid_of, touches
+from ellipsis_local.upstream.http_client import as_query, origin, seconds
+from ellipsis_local.upstream.models import bounds_of, counts, date_range, parse_date
 from ellipsis_local.upstream.mosaics import decode
-from ellipsis_local.upstream.pages import check_size, widened
-from ellipsis_local.upstream.progress import Progress, Teller
-from ellipsis_local.upstream.refusals import readable
-from ellipsis_local.upstream.told import a_date, bounds_of, counts, date_range
+from ellipsis_local.upstream.partial_downloads import safe_suffix
+from ellipsis_local.upstream.progress import Progress, Reporter
+from ellipsis_local.upstream.service_errors import readable
 
 HALF = 20037508.342789244
 
@@ -189,9 +189,9 @@ def test_bounds() -> None:
 
 
 def test_dates() -> None:
-    assert str(a_date("2024-07-01T10:30:00.000Z")) == "2024-07-01 10:30:00+00:00"
-    assert str(a_date("2024-07-01 10:30:00.123456")) == "2024-07-01 10:30:00.123456+00:00"
-    assert a_date("never") is a_date(None) is a_date(7) is None
+    assert str(parse_date("2024-07-01T10:30:00.000Z")) == "2024-07-01 10:30:00+00:00"
+    assert str(parse_date("2024-07-01 10:30:00.123456")) == "2024-07-01 10:30:00.123456+00:00"
+    assert parse_date("never") is parse_date(None) is parse_date(7) is None
     assert date_range({"from": "2024-07-02", "to": "2024-07-01"}) is None
 
 
@@ -262,23 +262,23 @@ def test_progress_in_words() -> None:
 
 def test_numbers_are_told_now_and_then() -> None:
     told: list[Progress] = []
-    teller = Teller(told.append)
+    progress = Reporter(told.append)
     for number in range(1001):
-        teller.count("a", number, 1000, "bytes")
+        progress.count("a", number, 1000, "bytes")
     assert (told[0].done, told[-1].done) == (0, 1000)
     assert len(told) < 50
-    teller.count("b", 1, None, "bytes")
+    progress.count("b", 1, None, "bytes")
     assert told[-1].what == "b"
 
 
 def test_areas() -> None:
-    assert area_of(None, None) is None
-    assert area_of({"xMin": -200, "yMin": -100, "xMax": 0, "yMax": 1}, 4326) == Extent(-180, -90, 0, 1)
+    assert parse_extent(None, None) is None
+    assert parse_extent({"xMin": -200, "yMin": -100, "xMax": 0, "yMax": 1}, 4326) == Extent(-180, -90, 0, 1)
     metres = {"xMin": 500_000, "yMin": 6_000_000, "xMax": 500_010, "yMax": 6_000_010}
-    found = area_of(metres, 3857)
+    found = parse_extent(metres, 3857)
     assert found is not None
     assert found.x_min == pytest.approx(4.4915764) and found.y_max == pytest.approx(47.3537, abs=1e-3)
     with pytest.raises(ArgumentError, match="extent"):
-        area_of(metres, 999_999)
+        parse_extent(metres, 999_999)
     assert widened(Extent(1, 1, 2, 2), None) == Extent(1, 1, 2, 2)
     assert widened(Extent(1, 1, 2, 2), 0) == Extent(-179, -85, 180, 85)

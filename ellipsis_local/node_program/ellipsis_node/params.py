@@ -34,8 +34,8 @@ def make_params(
 def _raster(part: RasterPart) -> dict[str, Any]:
     """The raster of a part.
 
-    ``'mask'`` (bool, True where a pixel is valid), ``'scales'``, ``'offsets'`` and ``'units'`` (one per band) only where
-    the layer has them.
+    With ``'mask'`` (bool, True where a pixel is valid), ``'scales'``, ``'offsets'`` and ``'units'`` (one per band) only
+    where the layer has them.
     """
     import affine
 

@@ -60,7 +60,7 @@ class RasterPart:
     mask_shape: Tuple[int, ...] | None = None
     """Height and width, or bands, height and width."""
     scales: Tuple[float, ...] = ()
-    """Per band what its values are to be multiplied with; empty where that is 1, as the two below where they say nothing."""
+    """Per band what its values are to be multiplied with; empty where that is 1."""
     offsets: Tuple[float, ...] = ()
     units: Tuple[str | None, ...] = ()
     type: Literal["raster"] = "raster"

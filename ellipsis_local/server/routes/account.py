@@ -8,12 +8,10 @@ from fastapi import APIRouter, Path
 from pydantic import Field
 
 from ellipsis_local.accounts import TokenRecord, User
-from ellipsis_local.server.callers import Asker
-from ellipsis_local.server.fields import Body, Id, JsonObject, PageStart, PathTypes, Pick, Text
-from ellipsis_local.server.shapes import page, paths_json
+from ellipsis_local.server.auth import Asker
+from ellipsis_local.server.path_json import page, paths_json
+from ellipsis_local.server.request_models import Body, Id, JsonObject, PageStart, PathTypes, Pick, Text
 from ellipsis_local.server.wire import WireRoute
-
-__all__ = ["router"]
 
 router = APIRouter(route_class=WireRoute, tags=["account"])
 
@@ -47,10 +45,7 @@ def account(asker: Asker) -> dict[str, Any]:
 
 @router.get("/account/root/{rootName}")
 def list_root(
-    asker: Asker,
-    root: Annotated[str, Path(alias="rootName")],
-    types: PathTypes = None,
-    page_start: PageStart = None,
+    asker: Asker, root: Annotated[str, Path(alias="rootName")], types: PathTypes = None, page_start: PageStart = None
 ) -> dict[str, Any]:
     return paths_json(asker.emulator, asker.drive, asker.drive.root(root, types), page_start)
 
@@ -70,16 +65,13 @@ def list_tokens(asker: Asker, page_start: PageStart = None) -> dict[str, Any]:
 
 
 @router.delete("/account/security/accessToken/{tokenId}")
-def revoke_token(asker: Asker, token_id: Annotated[Id, Path(alias="tokenId")]) -> dict[str, Any]:
+def revoke_token(asker: Asker, token_id: Annotated[Id, Path(alias="tokenId")]) -> None:
     asker.emulator.accounts.revoke(asker.full_user.id, token_id)
-    return {}
 
 
 @router.get("/user")
 def search_users(
-    asker: Asker,
-    username: Annotated[Text, Pick("username")],
-    fuzzy: Annotated[bool, Pick("fuzzySearch")] = True,
+    asker: Asker, username: Annotated[Text, Pick("username")], fuzzy: Annotated[bool, Pick("fuzzySearch")] = True
 ) -> list[dict[str, Any]]:
     # The client asks without a token (seen in the client); a wrong one is refused, here too.
     asker.guest  # noqa: B018

@@ -14,10 +14,10 @@ from ellipsis_local.computes.results import result_path
 from ellipsis_local.environments import DEFAULT_INTERPRETER
 from ellipsis_local.errors import AccessError, NotFoundError
 from ellipsis_local.nodes import Sent
-from ellipsis_local.server.callers import Asker, Caller
-from ellipsis_local.server.document import FILE
-from ellipsis_local.server.downloads import Download
-from ellipsis_local.server.fields import Body, FileId, Id, IdText, JsonObject, PageStart, Text
+from ellipsis_local.server.auth import Asker, Caller
+from ellipsis_local.server.file_responses import Download
+from ellipsis_local.server.openapi import FILE
+from ellipsis_local.server.request_models import Body, FileId, Id, IdText, JsonObject, PageStart, Text
 from ellipsis_local.server.wire import WireRoute
 
 __all__ = ["router"]

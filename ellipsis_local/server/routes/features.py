@@ -8,8 +8,8 @@ from fastapi import APIRouter, Path, Query
 from pydantic import Field
 
 from ellipsis_local.features.reading import collection
-from ellipsis_local.server.callers import Asker
-from ellipsis_local.server.fields import (
+from ellipsis_local.server.auth import Asker, At
+from ellipsis_local.server.request_models import (
     Body,
     ExtentBody,
     FileId,
@@ -19,14 +19,11 @@ from ellipsis_local.server.fields import (
     PathIdParam,
     Pick,
     Text,
-    TimestampIdParam,
     extent_of,
 )
 from ellipsis_local.server.routes.paths import Trashed
 from ellipsis_local.server.wire import WireRoute
 from ellipsis_local.sharing import EDIT
-
-__all__ = ["router"]
 
 router = APIRouter(route_class=WireRoute, prefix="/path/{pathId}/vector", tags=["vector"])
 
@@ -108,17 +105,15 @@ def add_property(asker: Asker, path_id: PathIdParam, body: NewProperty) -> dict[
 
 
 @router.patch("/property/{propertyId}")
-def edit_property(asker: Asker, path_id: PathIdParam, property_id: PropertyId, body: ChangedProperty) -> dict[str, Any]:
+def edit_property(asker: Asker, path_id: PathIdParam, property_id: PropertyId, body: ChangedProperty) -> None:
     record = asker.drive.layer(path_id, "vector", EDIT)
     asker.emulator.features.edit_property(record.id, property_id, body.required, body.private)
-    return {}
 
 
 @router.put("/property/{propertyId}/trashed")
-def trash_property(asker: Asker, path_id: PathIdParam, property_id: PropertyId, body: Trashed) -> dict[str, Any]:
+def trash_property(asker: Asker, path_id: PathIdParam, property_id: PropertyId, body: Trashed) -> None:
     record = asker.drive.layer(path_id, "vector", EDIT)
     asker.emulator.features.trash_property(record.id, property_id, body.trashed)
-    return {}
 
 
 # ----- reading -------------------------------------------------------------------------------------------------------
@@ -126,105 +121,81 @@ def trash_property(asker: Asker, path_id: PathIdParam, property_id: PropertyId, 
 
 @router.get(f"{ONE}/listFeatures")
 @router.get(f"{ONE}/compressedListFeatures")
-def list_features(
-    asker: Asker,
-    path_id: PathIdParam,
-    timestamp_id: TimestampIdParam,
-    start: Start = None,
-    size: PageSize = None,
-) -> dict[str, Any]:
-    timestamp = asker.view(path_id, timestamp_id, "vector")
-    return collection(asker.emulator.features.page(timestamp, start, size))
+def list_features(at: At, start: Start = None, size: PageSize = None) -> dict[str, Any]:
+    timestamp = at.view("vector")
+    return collection(at.emulator.features.page(timestamp, start, size))
 
 
 @router.get(f"{ONE}/featuresByExtent")
 def by_extent(
-    asker: Asker,
-    path_id: PathIdParam,
-    timestamp_id: TimestampIdParam,
+    at: At,
     extent: Annotated[Any, *JsonQuery(ExtentBody, EXTENT), Pick("extent")],
     property_filter: Annotated[Any, *JsonQuery(Any, "[]"), Pick("propertyFilter")] = None,
     start: Start = None,
     size: PageSize = None,
 ) -> dict[str, Any]:
-    timestamp = asker.view(path_id, timestamp_id, "vector")
-    found = asker.emulator.features.by_extent(timestamp, extent_of(extent), property_filter, start, size)
+    timestamp = at.view("vector")
+    found = at.emulator.features.by_extent(timestamp, extent_of(extent), property_filter, start, size)
     return collection(found)
 
 
 @router.get(f"{ONE}/featuresByIds")
-def by_ids(
-    asker: Asker,
-    path_id: PathIdParam,
-    timestamp_id: TimestampIdParam,
-    ids: Annotated[Any, *JsonQuery(Ids, '["…"]'), Pick("geometryIds")],
-) -> dict[str, Any]:
-    timestamp = asker.view(path_id, timestamp_id, "vector")
-    return collection((asker.emulator.features.by_ids(timestamp, ids), None))
+def by_ids(at: At, ids: Annotated[Any, *JsonQuery(Ids, '["…"]'), Pick("geometryIds")]) -> dict[str, Any]:
+    timestamp = at.view("vector")
+    return collection((at.emulator.features.by_ids(timestamp, ids), None))
 
 
 @router.get(f"{ONE}/location")
 def location(
-    asker: Asker,
-    path_id: PathIdParam,
-    timestamp_id: TimestampIdParam,
+    at: At,
     locations: Annotated[Any, *JsonQuery(list[list[float]], "[[4.5, 52.1]]"), Pick("locations")],
     epsg: Annotated[int, Query()] = 4326,
 ) -> Any:
-    timestamp = asker.view(path_id, timestamp_id, "vector")
-    return asker.emulator.features.at_locations(timestamp, locations, epsg)
+    timestamp = at.view("vector")
+    return at.emulator.features.at_locations(timestamp, locations, epsg)
 
 
 # ----- change --------------------------------------------------------------------------------------------------------
 
 
 @router.post(f"{ONE}/feature")
-def add(asker: Asker, path_id: PathIdParam, timestamp_id: TimestampIdParam, body: NewFeatures) -> list[str]:
-    timestamp = asker.drive.timestamp(path_id, timestamp_id, "vector", EDIT)
-    features = [one.feature for one in body.features]
-    return asker.emulator.features.add(path_id, timestamp.id, features, asker.user)
+def add(at: At, body: NewFeatures) -> list[str]:
+    timestamp = at.edit("vector")
+    features = [new.feature for new in body.features]
+    return at.emulator.features.add(at.path_id, timestamp.id, features, at.asker.user)
 
 
 @router.patch(f"{ONE}/feature")
-def edit(asker: Asker, path_id: PathIdParam, timestamp_id: TimestampIdParam, body: Changes) -> dict[str, Any]:
-    timestamp = asker.drive.timestamp(path_id, timestamp_id, "vector", EDIT)
-    changes = [one.model_dump(exclude_none=True) for one in body.changes]
-    asker.emulator.features.edit(path_id, timestamp.id, changes, asker.user)
-    return {}
+def edit(at: At, body: Changes) -> None:
+    timestamp = at.edit("vector")
+    changes = [change.model_dump(exclude_none=True) for change in body.changes]
+    at.emulator.features.edit(at.path_id, timestamp.id, changes, at.asker.user)
 
 
 @router.put(f"{ONE}/feature/trashed")
-def trash(asker: Asker, path_id: PathIdParam, timestamp_id: TimestampIdParam, body: TrashedFeatures) -> dict[str, Any]:
-    timestamp = asker.drive.timestamp(path_id, timestamp_id, "vector", EDIT)
-    asker.emulator.features.trash(path_id, timestamp.id, body.featureIds, body.trashed, asker.user)
-    return {}
+def trash(at: At, body: TrashedFeatures) -> None:
+    timestamp = at.edit("vector")
+    at.emulator.features.trash(at.path_id, timestamp.id, body.featureIds, body.trashed, at.asker.user)
 
 
 @router.get(f"{ONE}/feature/{{featureId}}/version")
-def versions(
-    asker: Asker, path_id: PathIdParam, timestamp_id: TimestampIdParam, feature_id: FeatureId
-) -> dict[str, Any]:
-    timestamp = asker.view(path_id, timestamp_id, "vector")
-    return {"result": asker.emulator.features.versions(timestamp, feature_id), "nextPageStart": None}
+def versions(at: At, feature_id: FeatureId) -> dict[str, Any]:
+    timestamp = at.view("vector")
+    return {"result": at.emulator.features.versions(timestamp, feature_id), "nextPageStart": None}
 
 
 @router.get(f"{ONE}/changelog")
 def changes(
-    asker: Asker,
-    path_id: PathIdParam,
-    timestamp_id: TimestampIdParam,
+    at: At,
     start: Start = None,
     actions: Annotated[Any, *JsonQuery(list[str] | None, '["add"]'), Pick("actions")] = None,
 ) -> dict[str, Any]:
-    timestamp = asker.view(path_id, timestamp_id, "vector")
-    found, following = asker.emulator.features.changes(timestamp, start, None, actions)
+    timestamp = at.view("vector")
+    found, following = at.emulator.features.changes(timestamp, start, None, actions)
     return {"result": found, "nextPageStart": following}
 
 
 @router.post(f"{ONE}/file/{{fileId}}/revert")
-def revert_file(
-    asker: Asker, path_id: PathIdParam, timestamp_id: TimestampIdParam, file_id: FileId, body: Revert
-) -> dict[str, Any]:
-    file = asker.drive.file(path_id, timestamp_id, file_id, "vector", EDIT)
-    asker.emulator.store.catalogue.trash_file(path_id, timestamp_id, file.id, body.revert)
-    return {}
+def revert_file(at: At, file_id: FileId, body: Revert) -> None:
+    file = at.edit_file(file_id, "vector")
+    at.emulator.store.catalogue.trash_file(at.path_id, at.timestamp_id, file.id, body.revert)

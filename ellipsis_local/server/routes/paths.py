@@ -11,10 +11,11 @@ from pydantic import Field
 from ellipsis_local.drive.search import Query as Search
 from ellipsis_local.drive.search import search
 from ellipsis_local.errors import NotEmulatedError
-from ellipsis_local.server.callers import Asker
-from ellipsis_local.server.document import FILE
-from ellipsis_local.server.downloads import Download
-from ellipsis_local.server.fields import (
+from ellipsis_local.server.auth import Asker
+from ellipsis_local.server.file_responses import Download
+from ellipsis_local.server.openapi import FILE
+from ellipsis_local.server.path_json import path_json, paths_json
+from ellipsis_local.server.request_models import (
     Body,
     DateRange,
     ExtentBody,
@@ -29,14 +30,11 @@ from ellipsis_local.server.fields import (
     Text,
     extent_of,
 )
-from ellipsis_local.server.shapes import path_json, paths_json
 from ellipsis_local.server.uploads import DESCRIPTION, received
 from ellipsis_local.server.wire import WireRoute
 from ellipsis_local.sharing import DOWNLOAD
 from ellipsis_local.store import Taken
 from ellipsis_local.types import PathType
-
-__all__ = ["router"]
 
 router = APIRouter(route_class=WireRoute, tags=["path"])
 
@@ -128,15 +126,15 @@ def search_paths(
 
 
 @router.put("/path/parentId")
-def move(asker: Asker, body: Move) -> dict[str, Any]:
+def move(asker: Asker, body: Move) -> None:
     asker.drive.move(body.pathIds, body.parentId)
-    return {}
 
 
-def _new(asker: Asker, type: PathType, body: NewPath) -> dict[str, Any]:
+def _new(asker: Asker, type: PathType, body: NewPath, source: Taken | None = None) -> dict[str, str]:
     made = asker.drive.add(
-        type, body.name, parent_id=body.parentId, metadata=body.metadata, public_access=body.publicAccess
-    )
+        type, body.name, source=source, parent_id=body.parentId, metadata=body.metadata,
+        public_access=body.publicAccess,
+    )  # fmt: skip
     return {"id": made}
 
 
@@ -171,13 +169,7 @@ async def add_file(request: Request, asker: Asker) -> dict[str, Any]:
                     "metadata": upload.json("metadata", dict, "a JSON object"),
                 }
             )
-            return asker.drive.add_file(
-                Taken(upload.taken),
-                given.name,
-                parent_id=given.parentId,
-                metadata=given.metadata,
-                public_access=given.publicAccess,
-            )
+            return _new(asker, "file", given, Taken(upload.taken))["id"]
 
         return {"id": await anyio.to_thread.run_sync(add)}
 
@@ -194,9 +186,8 @@ def get(asker: Asker, path_id: PathIdParam) -> dict[str, Any]:
 
 
 @router.delete("/path/{pathId}")
-def delete(asker: Asker, path_id: PathIdParam) -> dict[str, Any]:
+def delete(asker: Asker, path_id: PathIdParam) -> None:
     asker.drive.delete(path_id)
-    return {}
 
 
 @router.get("/path/{pathId}/list")
@@ -226,40 +217,34 @@ def traverse(
 
 
 @router.put("/path/{pathId}/trashed")
-def trash(asker: Asker, path_id: PathIdParam, body: Trashed) -> dict[str, Any]:
+def trash(asker: Asker, path_id: PathIdParam, body: Trashed) -> None:
     asker.drive.trash(path_id, body.trashed)
-    return {}
 
 
 @router.put("/path/{pathId}/name")
-def rename(asker: Asker, path_id: PathIdParam, body: NewName) -> dict[str, Any]:
+def rename(asker: Asker, path_id: PathIdParam, body: NewName) -> None:
     asker.drive.rename(path_id, body.name)
-    return {}
 
 
 @router.put("/path/{pathId}/favorite")
-def favourite(asker: Asker, path_id: PathIdParam, body: Favourite) -> dict[str, Any]:
+def favourite(asker: Asker, path_id: PathIdParam, body: Favourite) -> None:
     record = asker.drive.path(path_id)
     asker.emulator.sharing.set_favourite(asker.full_user, record.id, body.favorite)
-    return {}
 
 
 @router.put("/path/{pathId}/domain")
-def set_domains(asker: Asker, path_id: PathIdParam, body: Domains) -> dict[str, Any]:
+def set_domains(asker: Asker, path_id: PathIdParam, body: Domains) -> None:
     asker.drive.set_domains(path_id, body.domains or [])
-    return {}
 
 
 @router.patch("/path/{pathId}/publicAccess")
-def edit_public_access(asker: Asker, path_id: PathIdParam, body: JsonObject) -> dict[str, Any]:
+def edit_public_access(asker: Asker, path_id: PathIdParam, body: JsonObject) -> None:
     asker.drive.set_public_access(path_id, body)
-    return {}
 
 
 @router.patch("/path/{pathId}/metadata")
-def edit_metadata(asker: Asker, path_id: PathIdParam, body: Metadata) -> dict[str, Any]:
+def edit_metadata(asker: Asker, path_id: PathIdParam, body: Metadata) -> None:
     asker.drive.set_metadata(path_id, body.model_dump())
-    return {}
 
 
 @router.get("/path/{pathId}/file/data", responses=FILE)

@@ -9,28 +9,23 @@ from fastapi import APIRouter, Path, Request, Response
 from pydantic import Field
 
 from ellipsis_local.errors import ArgumentError, NotEmulatedError
-from ellipsis_local.server.callers import Asker, Caller
-from ellipsis_local.server.document import TIFF
-from ellipsis_local.server.fields import (
+from ellipsis_local.server.auth import Asker, At, TimestampRequest
+from ellipsis_local.server.openapi import TIFF
+from ellipsis_local.server.request_models import (
     Body,
     ExtentBody,
     FileId,
     Id,
     JsonObject,
     JsonQuery,
-    Name,
     PathIdParam,
     Pick,
     Text,
-    TimestampIdParam,
     extent_of,
 )
-from ellipsis_local.server.routes.paths import Trashed
+from ellipsis_local.server.routes.paths import NewName, Trashed
 from ellipsis_local.server.wire import WireRoute
-from ellipsis_local.sharing import EDIT
 from ellipsis_local.types import Timestamp
-
-__all__ = ["router"]
 
 router = APIRouter(route_class=WireRoute, prefix="/path/{pathId}/raster", tags=["raster"])
 
@@ -49,19 +44,13 @@ class Options(Body):
     compressionQuality: Annotated[int, Field(ge=0, le=100)] | None = None  # noqa: N815
 
 
-class BandName(Body):
-    """A new name."""
-
-    name: Name
-
-
-def readable(asker: Caller, path_id: str, timestamp_id: str) -> Timestamp:
+def readable(at: TimestampRequest) -> Timestamp:
     """An active timestamp, with files, that the user may view."""
-    timestamp = asker.view(path_id, timestamp_id, "raster")
+    timestamp = at.view("raster")
     if timestamp.status != "active":
         raise ArgumentError(
             f"timestamp {timestamp.id} is {timestamp.status!r}: activate it before making queries to it",
-            argument="timestampId", value=timestamp_id,
+            argument="timestampId", value=at.timestamp_id,
         )  # fmt: skip
     return timestamp
 
@@ -73,43 +62,36 @@ def unstyled(styled: bool) -> None:
 
 @router.get(f"{ONE}/tile/{{z}}/{{x}}/{{y}}", responses={**TIFF, 204: {"description": "an empty tile"}})
 def tile(
-    asker: Asker,
-    path_id: PathIdParam,
-    timestamp_id: TimestampIdParam,
+    at: At,
     z: Annotated[int, Path(ge=0, le=30)],
     x: Annotated[int, Path(ge=0)],
     y: Annotated[int, Path(ge=0)],
     styled: Styled = False,
 ) -> Response:
     unstyled(styled)
-    timestamp = readable(asker, path_id, timestamp_id)
-    made = asker.emulator.imagery.tile(timestamp, z, x, y)
+    timestamp = readable(at)
+    made = at.emulator.imagery.tile(timestamp, z, x, y)
     return Response(status_code=204) if made is None else Response(made, media_type="image/tiff")
 
 
 @router.get(f"{ONE}/rasterByExtent", responses=TIFF)
 def by_extent(
-    asker: Asker,
-    path_id: PathIdParam,
-    timestamp_id: TimestampIdParam,
+    at: At,
     extent: Annotated[Any, *JsonQuery(ExtentBody, EXTENT), Pick("extent")],
     width: Annotated[int, Pick("width", ge=1)],
     height: Annotated[int, Pick("height", ge=1)],
     styled: Styled = False,
 ) -> Response:
     unstyled(styled)
-    timestamp = readable(asker, path_id, timestamp_id)
-    return Response(asker.emulator.imagery.window(timestamp, extent_of(extent), width, height), media_type="image/tiff")
+    timestamp = readable(at)
+    return Response(at.emulator.imagery.window(timestamp, extent_of(extent), width, height), media_type="image/tiff")
 
 
 @router.get(f"{ONE}/location")
 def location(
-    asker: Asker,
-    path_id: PathIdParam,
-    timestamp_id: TimestampIdParam,
-    locations: Annotated[Any, *JsonQuery(list[Location], "[[4.5, 52.1]]"), Pick("locations", max_length=1000)],
+    at: At, locations: Annotated[Any, *JsonQuery(list[Location], "[[4.5, 52.1]]"), Pick("locations", max_length=1000)]
 ) -> Any:
-    return asker.emulator.imagery.locations(readable(asker, path_id, timestamp_id), locations)
+    return at.emulator.imagery.locations(readable(at), locations)
 
 
 @router.get("/timestamp/analyse")
@@ -121,7 +103,9 @@ def analyse(
     geometry: Annotated[Any, *JsonQuery(JsonObject, POINT), Pick("geometry")],
     approximate: Annotated[bool, Pick("approximate")] = True,
 ) -> Any:
-    timestamps: Sequence[Timestamp] = [readable(asker, path_id, one) for one in timestamp_ids]
+    timestamps: Sequence[Timestamp] = [
+        readable(TimestampRequest(asker, path_id, timestamp_id)) for timestamp_id in timestamp_ids
+    ]
     # The client sends its returnType as a parameter of that name; others as the value of returnType.
     want = set(request.query_params) - {"timestampIds", "geometry", "approximate", "token", "returnType"}
     want |= set(request.query_params.getlist("returnType"))
@@ -129,23 +113,18 @@ def analyse(
 
 
 @router.put(f"{ONE}/file/{{fileId}}/trashed")
-def trash_file(
-    asker: Asker, path_id: PathIdParam, timestamp_id: TimestampIdParam, file_id: FileId, body: Trashed
-) -> dict[str, Any]:
-    file = asker.drive.file(path_id, timestamp_id, file_id, "raster", EDIT)
-    asker.emulator.store.catalogue.trash_file(path_id, timestamp_id, file.id, body.trashed)
-    return {}
+def trash_file(at: At, file_id: FileId, body: Trashed) -> None:
+    file = at.edit_file(file_id, "raster")
+    at.emulator.store.catalogue.trash_file(at.path_id, at.timestamp_id, file.id, body.trashed)
 
 
 @router.put("/band/{bandNumber}/name")
 def name_band(
-    asker: Asker, path_id: PathIdParam, band: Annotated[int, Path(alias="bandNumber", ge=1)], body: BandName
-) -> dict[str, Any]:
+    asker: Asker, path_id: PathIdParam, band: Annotated[int, Path(alias="bandNumber", ge=1)], body: NewName
+) -> None:
     asker.drive.name_band(path_id, band, body.name)
-    return {}
 
 
 @router.patch("")
-def edit(asker: Asker, path_id: PathIdParam, body: Options) -> dict[str, Any]:
+def edit(asker: Asker, path_id: PathIdParam, body: Options) -> None:
     asker.drive.set_raster_options(path_id, body.model_dump(exclude_none=True))
-    return {}

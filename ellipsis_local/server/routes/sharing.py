@@ -8,8 +8,9 @@ from fastapi import APIRouter, Path
 from pydantic import Field
 
 from ellipsis_local.errors import AccessError
-from ellipsis_local.server.callers import Asker
-from ellipsis_local.server.fields import (
+from ellipsis_local.server.auth import Asker
+from ellipsis_local.server.path_json import page
+from ellipsis_local.server.request_models import (
     Body,
     Id,
     JsonObject,
@@ -21,11 +22,8 @@ from ellipsis_local.server.fields import (
     Text,
 )
 from ellipsis_local.server.routes.account import user_json
-from ellipsis_local.server.shapes import page
 from ellipsis_local.server.wire import WireRoute
 from ellipsis_local.sharing import DayUsage, Invite, Member
-
-__all__ = ["router"]
 
 router = APIRouter(route_class=WireRoute, tags=["sharing"])
 
@@ -65,7 +63,7 @@ class NewHashtag(Body):
 
 @router.get("/path/invite")
 def own_invites(asker: Asker) -> list[dict[str, Any]]:
-    return [invite_json(one) for one in asker.emulator.sharing.invites.of_user(asker.full_user)]
+    return [invite_json(waiting) for waiting in asker.emulator.sharing.invites.of_user(asker.full_user)]
 
 
 @router.post("/path/{pathId}/invite")
@@ -80,21 +78,19 @@ def invite(asker: Asker, path_id: PathIdParam, body: NewInvite) -> dict[str, Any
 @router.get("/path/{pathId}/invite")
 def path_invites(asker: Asker, path_id: PathIdParam) -> list[dict[str, Any]]:
     record = asker.drive.managed(path_id)
-    return [invite_json(one) for one in asker.emulator.sharing.invites.of_path(record.id)]
+    return [invite_json(waiting) for waiting in asker.emulator.sharing.invites.of_path(record.id)]
 
 
 @router.delete("/path/{pathId}/invite/{inviteId}")
-def revoke_invite(asker: Asker, path_id: PathIdParam, invite_id: InviteId) -> dict[str, Any]:
+def revoke_invite(asker: Asker, path_id: PathIdParam, invite_id: InviteId) -> None:
     record = asker.drive.managed(path_id)
     asker.emulator.sharing.invites.revoke(record.id, invite_id)
-    return {}
 
 
 @router.post("/path/{pathId}/invite/{inviteId}/accept")
-def answer_invite(asker: Asker, path_id: PathIdParam, invite_id: InviteId, body: Answer) -> dict[str, Any]:
+def answer_invite(asker: Asker, path_id: PathIdParam, invite_id: InviteId, body: Answer) -> None:
     invites = asker.emulator.sharing.invites
     (invites.accept if body.accept else invites.decline)(path_id, invite_id, asker.full_user)
-    return {}
 
 
 def invite_json(invite: Invite) -> dict[str, Any]:
@@ -118,23 +114,21 @@ def members(
     types: Annotated[Any, *JsonQuery(list[str] | None, '["direct"]'), Pick("type")] = None,
 ) -> list[dict[str, Any]]:
     record = asker.guest.path(path_id)
-    return [member_json(one) for one in asker.emulator.sharing.members.get(record.id, types)]
+    return [member_json(member) for member in asker.emulator.sharing.members.get(record.id, types)]
 
 
 @router.patch("/path/{pathId}/member/{userId}")
-def edit_member(asker: Asker, path_id: PathIdParam, user_id: UserId, body: ChangedMember) -> dict[str, Any]:
+def edit_member(asker: Asker, path_id: PathIdParam, user_id: UserId, body: ChangedMember) -> None:
     record = asker.drive.managed(path_id)
     asker.emulator.sharing.members.edit(record.id, asker.user, user_id, body.access)
-    return {}
 
 
 @router.delete("/path/{pathId}/member/{userId}")
-def delete_member(asker: Asker, path_id: PathIdParam, user_id: UserId) -> dict[str, Any]:
+def delete_member(asker: Asker, path_id: PathIdParam, user_id: UserId) -> None:
     # Members may leave, whatever they may do else; but not their access tokens for them.
     leaves = user_id == asker.user.id and asker.user.grants is None
     record = asker.drive.path(path_id) if leaves else asker.drive.managed(path_id)
     asker.emulator.sharing.members.delete(record.id, asker.user, user_id)
-    return {}
 
 
 def member_json(member: Member) -> dict[str, Any]:
@@ -156,15 +150,13 @@ def search_hashtags(asker: Asker, hashtag: Annotated[Text, Pick("hashtag")]) -> 
 
 
 @router.post("/path/{pathId}/hashtag")
-def add_hashtag(asker: Asker, path_id: PathIdParam, body: NewHashtag) -> dict[str, Any]:
+def add_hashtag(asker: Asker, path_id: PathIdParam, body: NewHashtag) -> None:
     asker.emulator.sharing.add_hashtag(asker.drive.editable(path_id).id, body.hashtag)
-    return {}
 
 
 @router.delete("/path/{pathId}/hashtag/{hashtag}")
-def remove_hashtag(asker: Asker, path_id: PathIdParam, hashtag: Annotated[str, Path(max_length=100)]) -> dict[str, Any]:
+def remove_hashtag(asker: Asker, path_id: PathIdParam, hashtag: Annotated[str, Path(max_length=100)]) -> None:
     asker.emulator.sharing.remove_hashtag(asker.drive.editable(path_id).id, hashtag)
-    return {}
 
 
 # ----- usage ---------------------------------------------------------------------------------------------------------

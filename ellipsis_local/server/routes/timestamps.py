@@ -10,29 +10,17 @@ from fastapi import APIRouter, Query, Request, Response
 from ellipsis_local.answers import file_answer
 from ellipsis_local.drive.drive import LayerType
 from ellipsis_local.errors import ArgumentError, NotEmulatedError
-from ellipsis_local.server.callers import Asker
-from ellipsis_local.server.document import FILE
-from ellipsis_local.server.downloads import download, download_size
-from ellipsis_local.server.fields import (
-    Body,
-    DateRange,
-    FileId,
-    JsonObject,
-    Name,
-    PageStart,
-    PathIdParam,
-    Text,
-    TimestampIdParam,
-)
+from ellipsis_local.server.auth import Asker, At
+from ellipsis_local.server.file_responses import download, download_size
+from ellipsis_local.server.openapi import FILE
+from ellipsis_local.server.path_json import page
+from ellipsis_local.server.request_models import Body, DateRange, FileId, JsonObject, Name, PageStart, PathIdParam, Text
 from ellipsis_local.server.routes.paths import Trashed
-from ellipsis_local.server.shapes import page
 from ellipsis_local.server.uploads import DESCRIPTION, Upload, received
 from ellipsis_local.server.wire import WireRoute
 from ellipsis_local.sharing import DOWNLOAD, EDIT
 from ellipsis_local.store import NewFile, Taken
 from ellipsis_local.types import StoredFile
-
-__all__ = ["timestamp_routes"]
 
 Dates = tuple[Any, Any] | None
 
@@ -81,88 +69,70 @@ def timestamp_routes(type: LayerType) -> APIRouter:
         return {"id": store.add_timestamp(record.id, date=dates_of(body.date), description=body.description)}
 
     @router.patch(one, name=f"edit_{type}_timestamp")
-    def edit(
-        asker: Asker, path_id: PathIdParam, timestamp_id: TimestampIdParam, body: ChangedTimestamp
-    ) -> dict[str, Any]:
-        timestamp = asker.drive.timestamp(path_id, timestamp_id, type, EDIT)
+    def edit(at: At, body: ChangedTimestamp) -> None:
+        timestamp = at.edit(type)
         given: dict[str, Any] = {}
         if (dates := dates_of(body.date)) is not None:
             given["date"] = dates
         if body.description is not None:
             given["description"] = body.description
-        asker.emulator.store.catalogue.edit_timestamp(path_id, timestamp.id, **given)
-        return {}
+        at.emulator.store.catalogue.edit_timestamp(at.path_id, timestamp.id, **given)
 
     @router.delete(one, name=f"delete_{type}_timestamp")
-    def delete(asker: Asker, path_id: PathIdParam, timestamp_id: TimestampIdParam) -> dict[str, Any]:
-        timestamp = asker.drive.timestamp(path_id, timestamp_id, type, EDIT)
-        asker.emulator.store.remove(path_id, timestamp.id)
-        return {}
+    def delete(at: At) -> None:
+        timestamp = at.edit(type)
+        at.emulator.store.remove(at.path_id, timestamp.id)
 
     @router.put(f"{one}/trashed", name=f"trash_{type}_timestamp")
-    def trash(asker: Asker, path_id: PathIdParam, timestamp_id: TimestampIdParam, body: Trashed) -> dict[str, Any]:
-        timestamp = asker.drive.timestamp(path_id, timestamp_id, type, EDIT)
-        asker.emulator.store.catalogue.trash_timestamp(path_id, timestamp.id, body.trashed)
-        return {}
+    def trash(at: At, body: Trashed) -> None:
+        timestamp = at.edit(type)
+        at.emulator.store.catalogue.trash_timestamp(at.path_id, timestamp.id, body.trashed)
 
     @router.post(f"{one}/activate", name=f"activate_{type}_timestamp")
-    def activate(asker: Asker, path_id: PathIdParam, timestamp_id: TimestampIdParam) -> dict[str, Any]:
-        timestamp = asker.drive.timestamp(path_id, timestamp_id, type, EDIT)
-        asker.emulator.store.activate(path_id, timestamp.id)
-        return {}
+    def activate(at: At) -> None:
+        timestamp = at.edit(type)
+        at.emulator.store.activate(at.path_id, timestamp.id)
 
     @router.post(f"{one}/deactivate", name=f"deactivate_{type}_timestamp")
-    def deactivate(asker: Asker, path_id: PathIdParam, timestamp_id: TimestampIdParam) -> dict[str, Any]:
-        timestamp = asker.drive.timestamp(path_id, timestamp_id, type, EDIT)
-        asker.emulator.store.deactivate(path_id, timestamp.id)
-        return {}
+    def deactivate(at: At) -> None:
+        timestamp = at.edit(type)
+        at.emulator.store.deactivate(at.path_id, timestamp.id)
 
     @router.get(f"{one}/bounds", name=f"{type}_bounds")
-    def bounds(asker: Asker, path_id: PathIdParam, timestamp_id: TimestampIdParam) -> Any:
-        timestamp = asker.guest.timestamp(path_id, timestamp_id, type)
-        return asker.emulator.store.bounds(path_id, timestamp.id).__geo_interface__
+    def bounds(at: At) -> Any:
+        timestamp = at.asker.guest.timestamp(at.path_id, at.timestamp_id, type)
+        return at.emulator.store.bounds(at.path_id, timestamp.id).__geo_interface__
 
     @router.post(f"{one}/file", name=f"add_{type}_file", openapi_extra=DESCRIPTION)
-    async def add_file(
-        request: Request,
-        asker: Asker,
-        path_id: PathIdParam,
-        timestamp_id: TimestampIdParam,
-        remote: Annotated[bool, Query()] = False,
-    ) -> dict[str, Any]:
+    async def add_file(request: Request, at: At, remote: Annotated[bool, Query()] = False) -> dict[str, Any]:
         if remote:
             raise NotEmulatedError("files that lie elsewhere (remoteInfo) are not emulated: upload the file")
         # Before the body is read: who may not upload does not get to.
-        timestamp = await anyio.to_thread.run_sync(lambda: asker.drive.timestamp(path_id, timestamp_id, type, EDIT))
-        async with received(request, asker.emulator.home, request.app.state.max_upload) as upload:
+        timestamp = await anyio.to_thread.run_sync(lambda: at.edit(type))
+        async with received(request, at.emulator.home, request.app.state.max_upload) as upload:
 
             def add() -> str:
                 file, priority = new_file(type, upload)
-                store = asker.emulator.store
-                return store.add_files(path_id, timestamp.id, [file], mosaic_priority=priority)[0]
+                store = at.emulator.store
+                return store.add_files(at.path_id, timestamp.id, [file], mosaic_priority=priority)[0]
 
             return {"id": await anyio.to_thread.run_sync(add)}
 
     @router.get(f"{one}/{'file' if type == 'raster' else 'upload'}", name=f"list_{type}_files")
-    def list_files(
-        asker: Asker, path_id: PathIdParam, timestamp_id: TimestampIdParam, page_start: PageStart = None
-    ) -> dict[str, Any]:
-        timestamp = asker.drive.timestamp(path_id, timestamp_id, type)
-        files = asker.emulator.store.files(path_id, timestamp.id)
+    def list_files(at: At, page_start: PageStart = None) -> dict[str, Any]:
+        timestamp = at.asker.drive.timestamp(at.path_id, at.timestamp_id, type)
+        files = at.emulator.store.files(at.path_id, timestamp.id)
         return page(files, page_start, lambda file: file.id, file_json)
 
     @router.get(f"{one}/file/{{fileId}}/data", name=f"{type}_file_data", responses=FILE)
-    def file_data(asker: Asker, path_id: PathIdParam, timestamp_id: TimestampIdParam, file_id: FileId) -> Response:
-        file = asker.guest.file(path_id, timestamp_id, file_id, type, DOWNLOAD)
-        return download(asker.emulator.home, file)
+    def file_data(at: At, file_id: FileId) -> Response:
+        file = at.asker.guest.file(at.path_id, at.timestamp_id, file_id, type, DOWNLOAD)
+        return download(at.emulator.home, file)
 
     @router.delete(f"{one}/file/{{fileId}}", name=f"delete_{type}_file")
-    def delete_file(
-        asker: Asker, path_id: PathIdParam, timestamp_id: TimestampIdParam, file_id: FileId
-    ) -> dict[str, Any]:
-        file = asker.drive.file(path_id, timestamp_id, file_id, type, EDIT)
-        asker.emulator.store.remove_file(path_id, timestamp_id, file.id)
-        return {}
+    def delete_file(at: At, file_id: FileId) -> None:
+        file = at.edit_file(file_id, type)
+        at.emulator.store.remove_file(at.path_id, at.timestamp_id, file.id)
 
     return router
 

@@ -8,14 +8,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ellipsis_local.upstream import client
+from ellipsis_local.upstream import http_client
 from tests.integration.upstream.hosted import TOKEN, Hosted
 
 
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Waits of thousandths of a second between attempts."""
-    monkeypatch.setattr(client, "WAIT_SECONDS", 0.001)
+    monkeypatch.setattr(http_client, "WAIT_SECONDS", 0.001)
 
 
 @pytest.fixture
@@ -35,5 +35,5 @@ def pull(el, hosted: Hosted):
 @pytest.fixture
 def large(hosted: Hosted) -> tuple[str, bytes]:
     """A file of many chunks."""
-    data = np.random.default_rng(7).bytes(64 * client.CHUNK + 123)
+    data = np.random.default_rng(7).bytes(64 * http_client.CHUNK + 123)
     return hosted.add_file("large.bin", data), data

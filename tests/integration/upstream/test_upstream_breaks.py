@@ -180,8 +180,8 @@ def test_what_broken_pulls_left_goes_after_a_week(hosted: Hosted, pull, large) -
     with pytest.raises(UpstreamError):
         pull(large[0])
     emulator = current_emulator()
-    drafts = emulator.home.cache / "pulls"
+    partials = emulator.home.cache / "pulls"
     emulator.tidy()
-    assert len(list(drafts.iterdir())) == 1
-    emulator.upstream._drafts.sweep(age=-1)
-    assert list(drafts.iterdir()) == []
+    assert len(list(partials.iterdir())) == 1
+    emulator.upstream._partials.sweep(age=-1)
+    assert list(partials.iterdir()) == []

@@ -13,7 +13,7 @@ from rasterio.io import MemoryFile
 
 from ellipsis_local.emulator import current_emulator
 from ellipsis_local.errors import ArgumentError, FidelityWarning, UpstreamError
-from ellipsis_local.upstream import client
+from ellipsis_local.upstream import http_client
 from tests.integration.upstream.hosted import TOKEN, Hosted
 from tests.integration.upstream.layers import (
     pixels,
@@ -61,14 +61,14 @@ def test_passing_failures_are_waited_out(hosted: Hosted, pull, status: int) -> N
 
 def test_the_service_says_how_long_to_wait(hosted: Hosted, pull, monkeypatch) -> None:
     waits: list[float] = []
-    monkeypatch.setattr(client.Client, "_sleep", lambda self, seconds: waits.append(seconds))
+    monkeypatch.setattr(http_client.Client, "_sleep", lambda self, seconds: waits.append(seconds))
     path_id, _ = scene(hosted)
     hosted.fail("path/", 429, times=2, headers={"Retry-After": "7"})
     pull(path_id)
     assert waits == [7, 7]
     hosted.fail("path/", 429, times=1, headers={"Retry-After": "86400"})
     pull(path_id)
-    assert waits[-1] == client.LONGEST_WAIT
+    assert waits[-1] == http_client.LONGEST_WAIT
 
 
 def test_a_host_that_is_not_there(el) -> None:
@@ -92,7 +92,9 @@ def test_another_kind_of_server(hosted: Hosted, pull, monkeypatch) -> None:
         pull(path_id)
     hosted.well_again()
     hosted.fail("path/", 200, text="[" + "1," * 10**6 + "1]")
-    monkeypatch.setattr(client.Client.json, "__kwdefaults__", {**client.Client.json.__kwdefaults__, "most": 10**6})
+    monkeypatch.setattr(
+        http_client.Client.json, "__kwdefaults__", {**http_client.Client.json.__kwdefaults__, "most": 10**6}
+    )
     with pytest.raises(UpstreamError, match="more than 1,000,000 bytes"):
         pull(path_id)
 
@@ -160,7 +162,7 @@ def test_a_redirect_does_not_take_the_token_along(hosted: Hosted, pull, monkeypa
             pull(path_id)
         assert other.requests == []
         # As if the other were reached by https.
-        monkeypatch.setattr(client.Client, "_followed", lambda self, url, response: response.headers["location"])
+        monkeypatch.setattr(http_client.Client, "_followed", lambda self, url, response: response.headers["location"])
         with pytest.raises(UpstreamError):
             pull(path_id)
         assert len(other.requests) == 1 and "authorization" not in other.requests[0].headers

@@ -6,7 +6,7 @@ from os import PathLike
 from typing import Any, BinaryIO
 
 from ellipsis_local import arguments
-from ellipsis_local.errors import ArgumentError
+from ellipsis_local.arguments import invalid
 from ellipsis_local.path import shared
 
 __all__ = ["add", "download", "get"]
@@ -39,9 +39,7 @@ def add(
         'newest' (the default) lays the file on top of those that are there, 'oldest' beneath them (our reading).
     """
     if remoteInfo is not None:
-        raise ArgumentError(
-            "remoteInfo is not emulated: give the file by filePath or memFile", argument="remoteInfo", value=remoteInfo
-        )
+        raise invalid("remoteInfo", remoteInfo, "is not emulated: give the file by filePath or memFile")
     return shared.add_file(
         "raster", pathId, timestampId, token, fileFormat, filePath, memFile, name,
         epsg=arguments.integer("epsg", epsg),

@@ -1,0 +1,111 @@
+"""Fill a new environment: what is tried in which order, and what a failure is called.
+
+First the installer's cache, then the index. An answer from the cache counts only if nothing newer was passed over
+for being absent there: an old release that another project once pinned must not become the answer to `numpy`.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from ellipsis_local.environments.installer import (
+    Outcome,
+    explain,
+    find_uv,
+    install,
+    is_offline,
+    make_virtualenv,
+    tail,
+    without_passwords,
+)
+from ellipsis_local.environments.interpreters import Interpreter
+from ellipsis_local.environments.requirements import WORKER_REQUIREMENTS, local_path
+from ellipsis_local.errors import EnvironmentBuildError
+
+# What uv says (with -v) when it passes over a release because only the index has it.
+PASSED_OVER = re.compile(r"needs to be downloaded from a registry|network was disabled")
+
+# A cached attempt must not start a compiler: with the index there may be a wheel.
+FROM_CACHE = ("--offline", "--no-build", "-v")
+OFFLINE = ("--offline",)
+ONLINE = ()
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is to be built, and whether an index may be asked (None: after the cache)."""
+
+    interpreter: Interpreter
+    requirements: tuple[str, ...]
+    offline: bool | None
+
+
+def fill(
+    folder: Path, request: Request, data: Path, environ: Mapping[str, str], report: Callable[[str], None], lease: int
+) -> None:
+    """Make the virtualenv `folder` and install into it the user's requirements and the worker's, resolved together.
+
+    EnvironmentBuildError with the resolver's own words, its command, exit code and output; OSError where the folder
+    cannot be written.
+    """
+    report(f"making an environment with {request.interpreter}")
+    offline, uv = is_offline(request.offline, environ), find_uv(environ)
+    # Remade before each attempt, so that none inherits from a failed one.
+    attempt = functools.partial(_attempt, folder, request, data, environ, uv, lease)
+    outcome = attempt(OFFLINE) if offline else _with_index(attempt, uv, request.offline, report)
+    if outcome.exit_code == 0:
+        return
+    kind, sentence = explain(outcome, offline=offline)
+    asked = without_passwords(", ".join(request.requirements)) or "no further packages"
+    # the words of the resolver count the worker's own among what "you require"
+    besides = f"\n(Besides, every environment holds {', '.join(WORKER_REQUIREMENTS)}.)"
+    raise EnvironmentBuildError(
+        f"the environment for {request.interpreter.name} with {asked} could not be made: {sentence}\n"
+        f"{tail(outcome.output)}{besides if kind in ('conflict', 'wheel', 'version') else ''}",
+        command=outcome.command,
+        exit_code=outcome.exit_code,
+        output=outcome.output,
+    )
+
+
+def _with_index(
+    attempt: Callable[[tuple[str, ...]], Outcome], uv: str | None, offline: bool | None, report: Callable[[str], None]
+) -> Outcome:
+    """The first attempt that counts, or the failure to tell the user about."""
+    cached = None
+    if uv is not None and offline is None:
+        cached = attempt(FROM_CACHE)
+        if cached.exit_code == 0 and not PASSED_OVER.search(cached.output):
+            return cached
+    report("asking the package index")
+    online = attempt(ONLINE)
+    if online.exit_code != 0 and cached is not None and cached.exit_code == 0 and explain(online)[0] == "network":
+        report("the package index cannot be reached; taking older packages from the cache")
+        return attempt(FROM_CACHE)
+    return online
+
+
+def _attempt(
+    folder: Path,
+    request: Request,
+    data: Path,
+    environ: Mapping[str, str],
+    uv: str | None,
+    lease: int,
+    options: tuple[str, ...],
+) -> Outcome:
+    shutil.rmtree(folder, ignore_errors=True)
+    make_virtualenv(folder, request.interpreter, data, environ, with_pip=uv is None)
+    file = folder / "requirements.txt"
+    # addresses may hold a password
+    file.touch(mode=0o600)
+    file.write_text("".join(f"{line}\n" for line in (*request.requirements, *WORKER_REQUIREMENTS)), encoding="utf-8")
+    # a package in a folder may have changed without a change of its version
+    local = [found[0] for found in map(local_path, request.requirements) if found]
+    refresh = [option for name in local for option in ("--refresh-package", name)]
+    return install(folder / "bin" / "python", file, environ, uv, (*options, *refresh), lease)

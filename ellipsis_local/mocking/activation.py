@@ -1,0 +1,184 @@
+"""One stay in a mock: settings, home and emulator of its own, and a server where the client needs one."""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import functools
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+from ellipsis_local import scopes
+from ellipsis_local.emulator import emulator_of
+from ellipsis_local.mocking import installing
+from ellipsis_local.settings import PREFIX, Settings, read_settings
+
+if TYPE_CHECKING:
+    from ellipsis_local.server import Server
+
+NO_HOME = Path(tempfile.gettempdir(), "ellipsis_local-is-not-made-yet")
+"""In place of the home that each entry gets, where settings are only checked."""
+QUIET: Mapping[str, Any] = {"progress": False}
+"""How settings of a mock differ from those of a home in use (our choice)."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What each stay in a mock begins with; SettingsError for an unknown setting or an impossible value."""
+
+    home: Path | None
+    """A folder that is kept; None: a new one for each stay, removed at its end."""
+    layers: tuple[Path, ...]
+    """Folders that are loaded."""
+    given: Mapping[str, Any] = field(default_factory=dict)
+    """Other settings."""
+
+    def __post_init__(self) -> None:
+        self.settings(self.home or NO_HOME)
+
+    def settings(self, home: Path) -> Settings:
+        """The settings, and those in the ``settings.toml`` of a given home; no environment variables."""
+        return read_settings({**QUIET, **self.given, "home": home}, {}, source="ellipsis_local.mock")
+
+
+class Activation(scopes.Scope):
+    """One stay; a context manager that yields the mocked module."""
+
+    def __init__(self, plan: Plan) -> None:
+        super().__init__(plan.given, {}, mocked=True)
+        self.plan = plan
+        self.loaded: dict[str, Any] = {}
+        """What loading the layers answered."""
+        self._temporary: Path | None = None
+        self._server: tuple[Settings, Server] | None = None
+        self._pid = os.getpid()
+
+    def start(self) -> ModuleType:
+        """Enter: whatever fails, nothing is left of it."""
+        with contextlib.ExitStack() as stack:
+            stack.callback(self._remove)
+            home = self.plan.home or self._made()
+            settings = self.plan.settings(home)
+            self.given = {**QUIET, **self.plan.given, "home": home}
+            if settings.environments is None:
+                self.given["environments"] = _environments(scopes.current_scope())
+            module = installing.acquire()
+            stack.callback(installing.release)
+            stack.callback(self._end)
+            scopes.enter(self)
+            stack.callback(scopes.leave, self)
+            if self.plan.home is not None:
+                emulator_of(self)
+            if self.plan.layers:
+                self._load()
+            stack.pop_all()
+            _end_with_process()
+            return module
+
+    def close(self) -> None:
+        """Leave: end what this process runs for it, and put everything back."""
+        with contextlib.ExitStack() as stack:
+            stack.callback(self._remove)
+            stack.callback(installing.release)
+            stack.callback(self._end)
+            stack.callback(scopes.leave, self)
+
+    def __enter__(self) -> ModuleType:
+        return self.start()
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _made(self) -> Path:
+        self._temporary = Path(tempfile.mkdtemp(prefix="ellipsis_local-"))
+        return self._temporary
+
+    def _load(self) -> None:
+        from ellipsis_local import layers
+
+        for folder in self.plan.layers:
+            self.loaded |= layers.load(folder)
+
+    def _end(self) -> None:
+        with self.lock:
+            self.over = True
+            server, self._server = self._server, None
+            emulator, self.emulator = self.emulator, None
+        try:
+            if server is not None and self._pid == os.getpid():
+                server[1].stop()
+        finally:
+            if emulator is not None:
+                emulator.close(tidy=self._temporary is None)
+
+    def _remove(self) -> None:
+        # A forked process leaves it to its parent.
+        if self._temporary is not None and self._pid == os.getpid():
+            shutil.rmtree(self._temporary, ignore_errors=True)
+
+    # ----- what the client needs: see client_functions.Addressed -----------------------------------------------------
+
+    def check(self, token: str | None) -> None:
+        """An error for a token of the hosted service."""
+        if token is not None:
+            emulator_of(self).user(token)
+
+    def url(self, token: str | None) -> str:
+        """The address of the server on this home, started at the first call; it knows the token from now on."""
+        if token is not None:
+            emulator_of(self).accounts.adopt(token)
+        with self.lock:
+            emulator_of(self)  # an error where the mock was left meanwhile
+            settings = self.settings()
+            if self._server is not None and (self._server[0] != settings or self._pid != os.getpid()):
+                former, self._server = self._server[1], None
+                if self._pid == os.getpid():
+                    former.stop()
+            if self._server is None:
+                from ellipsis_local.server import serve
+
+                self._server = settings, serve(settings=settings)
+            return self._server[1].url
+
+
+def _environments(around: scopes.Scope) -> Path | None:
+    """The folder in which environments are built outside of the mock, so that each is built once on a machine.
+
+    That is the one thing that a mock takes from the user's own settings (our choice): it changes no result. None, for
+    the mock's own home, where nothing can be written there.
+    """
+    if around.emulator is not None:
+        found: Settings = around.emulator.settings
+    else:
+        given = {name: value for name, value in around.given.items() if name in ("home", "environments")}
+        variables = os.environ if around.environ is None else around.environ
+        names = (f"{PREFIX}HOME", f"{PREFIX}ENVIRONMENTS")
+        found = read_settings(given, {name: variables[name] for name in names if name in variables})
+    folder = found.environments or found.home
+    try:
+        for name in ("environments", "locks"):
+            (folder / name).mkdir(parents=True, exist_ok=True)
+            if not os.access(folder / name, os.W_OK):
+                return None
+    except OSError:
+        return None
+    return folder
+
+
+@functools.cache
+def _end_with_process() -> None:
+    """Close at its end what was started and never stopped, before the emulators' own ends."""
+    atexit.register(_close_all)
+
+
+def _close_all() -> None:
+    for scope in reversed(scopes.entered()):
+        if isinstance(scope, Activation):
+            with contextlib.suppress(Exception):
+                scope.close()

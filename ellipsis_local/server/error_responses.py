@@ -1,0 +1,93 @@
+"""Errors as answers: a status, and `{"message": text}`, which the client raises as ValueError (seen in the client)."""
+
+from __future__ import annotations
+
+import logging
+import reprlib
+from typing import Any
+from urllib.parse import quote
+
+from fastapi import FastAPI, HTTPException, Request
+from fastapi.exceptions import RequestValidationError
+from pydantic import ValidationError
+from starlette.exceptions import HTTPException as StarletteHTTPException
+
+from ellipsis_local import errors
+from ellipsis_local.server.wire import Answer
+
+log = logging.getLogger("ellipsis_local.server")
+
+STATUSES: tuple[tuple[type[errors.EllipsisLocalError], int], ...] = (
+    (errors.AccountError, 401),
+    (errors.AccessError, 403),
+    (errors.NotFoundError, 404),
+    (errors.ComputeStateError, 409),
+    (errors.LimitError, 413),
+    (errors.NotEmulatedError, 501),
+    (errors.UpstreamError, 502),
+    (errors.StoreError, 507),
+    (errors.EllipsisLocalError, 400),
+)
+"""The first class that fits decides."""
+
+
+def status_of(error: errors.EllipsisLocalError) -> int:
+    return next(status for kind, status in STATUSES if isinstance(error, kind))
+
+
+def error_response(status: int, text: str, headers: dict[str, str] | None = None) -> Answer:
+    return Answer({"message": text}, status, headers)
+
+
+def add_error_handlers(app: FastAPI) -> None:
+    """Let every error of an endpoint become an answer of the service's shape."""
+
+    @app.exception_handler(errors.EllipsisLocalError)
+    async def known(request: Request, error: errors.EllipsisLocalError) -> Answer:  # noqa: ARG001
+        status = status_of(error)
+        return error_response(status, text_of(error), {"WWW-Authenticate": "Bearer"} if status == 401 else None)
+
+    @app.exception_handler(RequestValidationError)
+    async def invalid(request: Request, error: RequestValidationError) -> Answer:  # noqa: ARG001
+        return error_response(400, "; ".join(problem(detail) for detail in error.errors()[:5]))
+
+    @app.exception_handler(ValidationError)
+    async def invalid_form(request: Request, error: ValidationError) -> Answer:  # noqa: ARG001
+        return error_response(400, "; ".join(problem(detail) for detail in error.errors()[:5]))
+
+    @app.exception_handler(RecursionError)
+    async def deep(request: Request, error: RecursionError) -> Answer:  # noqa: ARG001
+        return error_response(400, "a value of the request is nested too deeply")
+
+    @app.exception_handler(StarletteHTTPException)
+    async def refused(request: Request, error: HTTPException) -> Answer:
+        if error.status_code in (404, 405):
+            what = f"{request.method[:20]} {request.scope['path'][:200]}"
+            if request.scope["path"].startswith("/v3/"):
+                # Whatever the service may have here: it is not emulated.
+                return error_response(501, f"{what} is not emulated by ellipsis_local")
+            return error_response(404, f"there is no {what} here: the API is below /v3, and /openapi.json describes it")
+        return error_response(error.status_code, str(error.detail), dict(error.headers or {}))
+
+    @app.exception_handler(Exception)
+    async def unexpected(request: Request, error: Exception) -> Answer:
+        # Quoted, without the query: as in the log of requests.
+        log.error("%s %s failed", request.method, quote(request.scope["path"], safe="/:")[:500], exc_info=error)
+        return error_response(
+            500, f"{type(error).__name__}: this is a bug of ellipsis_local; its log holds the traceback"
+        )
+
+
+def text_of(error: BaseException) -> str:
+    return "\n".join([str(error), *getattr(error, "__notes__", ())])
+
+
+def problem(detail: Any) -> str:
+    """One finding of pydantic in the words of the other errors: the argument, the value, the way out."""
+    place = [str(part) for part in detail["loc"] if part not in ("body", "query", "path", "header")]
+    name = ".".join(place) or "the body"
+    if detail["type"] == "missing":
+        return f"{name} is missing"
+    # Not repr: it recurses as deep as the value.
+    shown = reprlib.repr(detail.get("input"))
+    return f"{name}: {detail['msg']}, not {shown if len(shown) <= 80 else shown[:77] + '…'}"

@@ -1,0 +1,103 @@
+"""Who is let in at all, before any of our code sees a request.
+
+The server runs code that it is sent, so a page in a browser must not reach it: neither by a name of its own that points
+to this machine (DNS rebinding; the Host header tells), nor across origins (Origin and Sec-Fetch-Site tell).
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import time
+from collections.abc import Collection
+from urllib.parse import quote
+
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from ellipsis_local.server.error_responses import error_response
+
+log = logging.getLogger("ellipsis_local.server.requests")
+
+LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1")
+MOST_REQUESTS = 256
+"""Under way at once; more get a 503, which the client shows."""
+HOST = re.compile(r"(?:\[([0-9a-fA-F:.]+)\]|([^\s:/?#@\[\]\\]+))(?::\d{0,5})?")
+
+
+def name_of(host: str) -> str | None:
+    """The name in a Host header, without its port; None where it is none."""
+    found = HOST.fullmatch(host)
+    return (found[1] or found[2]).lower().removesuffix(".") if found else None
+
+
+class Guard:
+    """ASGI middleware: refuses hosts and origins that are not the server's own; logs method, path and status.
+
+    Neither the query (the client repeats its token there) nor headers or bodies are ever logged.
+    """
+
+    def __init__(self, app: ASGIApp, names: Collection[str], scheme: str = "http") -> None:
+        self.app = app
+        self.names = frozenset(name.lower().strip("[]") for name in names)
+        self.scheme = scheme
+        self.requests = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await self.app(scope, receive, send)
+            return
+        if scope["type"] != "http":
+            await send({"type": "websocket.close", "code": 1008})
+            return
+        start, status = time.perf_counter(), 0
+
+        async def watched(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                message["headers"] = [
+                    *message["headers"],
+                    (b"cache-control", b"no-store"),
+                    (b"x-content-type-options", b"nosniff"),
+                ]
+            await send(message)
+
+        refusal = self.refusal(Headers(scope=scope), scope["path"])
+        self.requests += 1
+        try:
+            if refusal is None:
+                await self.app(scope, receive, watched)
+            else:
+                await error_response(*refusal)(scope, receive, watched)
+        except Exception:
+            # Answered and in the log already: uvicorn would log it again, and close the connection.
+            if status != 500:
+                raise
+        finally:
+            self.requests -= 1
+            seconds = time.perf_counter() - start
+            # Quoted: a path may hold line breaks, which would look like lines of ours.
+            path = quote(scope["path"], safe="/:")[:500]
+            log.info("%s %s %s %.0f ms", scope["method"][:20], path, status or "unanswered", seconds * 1000)
+
+    def refusal(self, headers: Headers, path: str = "/") -> tuple[int, str] | None:
+        """Status and text, where a request is not let in."""
+        if self.requests >= MOST_REQUESTS:
+            return 503, f"{MOST_REQUESTS} requests are under way already; try again later"
+        hosts = headers.getlist("host")
+        name = name_of(hosts[0]) if len(hosts) == 1 else None
+        if name is None or name not in self.names:
+            return 421, (
+                f"this server does not answer for the host {', '.join(hosts)[:200] or '(none)'}; use one of "
+                f"{', '.join(sorted(self.names))}, or start it with --name"
+            )
+        origin = headers.get("origin")
+        if origin is not None and origin.lower() != f"{self.scheme}://{hosts[0].lower()}":
+            return 403, f"requests from pages of {origin[:200]} are refused"
+        if headers.get("sec-fetch-site", "none") not in ("none", "same-origin"):
+            return 403, "requests from other sites' pages are refused"
+        if any(character < " " or character == "\x7f" for character in path):
+            # A line break at the end would be let through to the endpoint of the path without it.
+            return 400, f"the path {path[:200]!r} holds control characters"
+        return None

@@ -1,0 +1,242 @@
+"""A running server: in a thread of this process, or in the foreground for the command line."""
+
+from __future__ import annotations
+
+import logging
+import socket
+import ssl
+import threading
+from collections.abc import Collection
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import uvicorn
+
+from ellipsis_local.emulator import Emulator, current_settings
+from ellipsis_local.errors import ArgumentError, EllipsisLocalError
+from ellipsis_local.server.app import BASE_PATH, MAX_UPLOAD, create_app
+from ellipsis_local.server.connections import MOST_HEAD, Connection
+from ellipsis_local.server.fault_injection import FaultInjection
+from ellipsis_local.server.host_origin_guard import LOOPBACK_NAMES, Guard
+from ellipsis_local.settings import is_loopback
+
+if TYPE_CHECKING:
+    from ellipsis_local.settings import Settings
+
+STOP_SECONDS = 5
+BACKLOG = 256
+
+
+@dataclass(frozen=True)
+class Options:
+    """Where and how to listen; checked when the object is made.
+
+    ArgumentError for an address other than loopback without TLS files or `insecure`, a port that is none, half a TLS
+    pair.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = 0
+    certificate: Path | None = None
+    key: Path | None = None
+    insecure: bool = False
+    """Listen on other addresses than loopback without TLS."""
+    names: tuple[str, ...] = ()
+    """Names under which clients may reach the server, besides `host` and loopback's."""
+    max_upload: int = MAX_UPLOAD
+
+    def __post_init__(self) -> None:
+        if isinstance(self.port, bool) or not isinstance(self.port, int) or not 0 <= self.port <= 65535:
+            raise ArgumentError(f"port must be from 0 to 65535, not {self.port!r}", argument="port", value=self.port)
+        if (self.certificate is None) != (self.key is None):
+            raise ArgumentError("TLS needs both files: certificate and key", argument="certificate")
+        for argument, path in (("certificate", self.certificate), ("key", self.key)):
+            if path is not None and not path.is_file():
+                raise ArgumentError(f"{argument} {path} is not there", argument=argument, value=path)
+        if not is_loopback(self.host) and self.certificate is None and not self.insecure:
+            raise ArgumentError(
+                f"host {self.host} can be reached from other machines, and this server runs the code that it is sent: "
+                "give a TLS certificate and key, or insecure (--insecure) where the network is trusted",
+                argument="host", value=self.host,
+            )  # fmt: skip
+
+    @property
+    def scheme(self) -> str:
+        return "http" if self.certificate is None else "https"
+
+    @property
+    def accepted(self) -> Collection[str]:
+        """The names that a Host header may have."""
+        own = {self.host, *self.names, *LOOPBACK_NAMES}
+        if not is_loopback(self.host):
+            own |= {socket.gethostname(), socket.getfqdn()}
+        return own
+
+    def check_certificate(self) -> None:
+        """ArgumentError for TLS files that cannot be used; a key must not have a passphrase."""
+        if self.certificate is None:
+            return
+        try:
+            ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(self.certificate, self.key, password=bytes)
+        except (OSError, ValueError) as error:
+            raise ArgumentError(
+                f"certificate {self.certificate} and key {self.key} cannot be used for TLS ({error}): they must be PEM "
+                "files that belong together, the key without a passphrase",
+                argument="certificate", value=self.certificate,
+            ) from error  # fmt: skip
+
+    def listen(self) -> socket.socket:
+        """A listening socket; ArgumentError where the address is taken or not this machine's."""
+        try:
+            family = socket.getaddrinfo(self.host, self.port, type=socket.SOCK_STREAM)[0][0]
+            listening = socket.create_server((self.host, self.port), family=family, backlog=BACKLOG)
+            # Connections inherit it. asyncio sets it only where the socket knows its protocol's number, which this does
+            # not, and an answer in two pieces would wait 40 ms for the client's acknowledgement.
+            listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            return listening
+        except OSError as error:
+            raise ArgumentError(
+                f"cannot listen on {self.host}:{self.port} ({error.strerror or error}); give another port, "
+                "or 0 for a free one",
+                argument="port", value=self.port,
+            ) from error  # fmt: skip
+
+
+class _Uvicorn(uvicorn.Server):
+    """uvicorn, which tells when it is ready."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.ready = threading.Event()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self.ready.set()
+
+
+class Server:
+    """The HTTP API on one home. Made by `serve`; `url` is what `ellipsis.apiManager.baseUrl` has to be."""
+
+    def __init__(self, emulator: Emulator, options: Options) -> None:
+        self.options = options
+        self.emulator = emulator
+        options.check_certificate()
+        self._socket = options.listen()
+        self.port: int = self._socket.getsockname()[1]
+        service = create_app(emulator, max_upload=options.max_upload)
+        app = Guard(FaultInjection(service, emulator.home.root, BASE_PATH), options.accepted, options.scheme)
+        self._server = _Uvicorn(
+            uvicorn.Config(
+                app,
+                # Its own log would hold the query of every GET, and the client repeats its token there.
+                log_config=None,
+                access_log=False,
+                log_level=logging.WARNING,
+                server_header=False,
+                date_header=True,
+                ws="none",
+                lifespan="off",
+                # Who asks is told by tokens alone; whoever stands in front has no say.
+                proxy_headers=False,
+                http=Connection,
+                h11_max_incomplete_event_size=MOST_HEAD,
+                timeout_graceful_shutdown=STOP_SECONDS,
+                ssl_certfile=None if options.certificate is None else str(options.certificate),
+                ssl_keyfile=None if options.key is None else str(options.key),
+            )
+        )
+        self._thread: threading.Thread | None = None
+
+    @property
+    def url(self) -> str:
+        """The address, up to and including ``/v3``."""
+        host = f"[{self.options.host}]" if ":" in self.options.host else self.options.host
+        return f"{self.options.scheme}://{host}:{self.port}{BASE_PATH}"
+
+    def run(self) -> None:
+        """Serve in this thread until interrupted, or until `stop`."""
+        try:
+            self._server.run(sockets=[self._socket])
+        finally:
+            self._socket.close()
+
+    def start(self) -> None:
+        """Serve in a thread, ready on return; EllipsisLocalError where it cannot start."""
+        self._thread = threading.Thread(target=self.run, name="ellipsis_local-server", daemon=True)
+        self._thread.start()
+        while not self._server.ready.wait(0.01):
+            if not self._thread.is_alive():
+                raise EllipsisLocalError(f"the server on {self.url} could not start; its log tells why")
+
+    def stop(self) -> None:
+        """End it: requests under way get a moment, then everything is closed, the emulator too."""
+        self._server.should_exit = True
+        if self._thread is not None:
+            self._thread.join()
+            self._thread = None
+        self._socket.close()
+        self.emulator.close()
+
+    def __enter__(self) -> Server:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+
+def serve(
+    *,
+    host: str = "127.0.0.1",
+    port: int = 0,
+    settings: Settings | None = None,
+    certificate: Path | None = None,
+    key: Path | None = None,
+    insecure: bool = False,
+    names: Collection[str] = (),
+    max_upload: int = MAX_UPLOAD,
+) -> Server:
+    """Serve the configured home over HTTP, for the unmodified client in any process.
+
+    >>> with ellipsis_local.serve() as server:
+    ...     ellipsis.apiManager.baseUrl = server.url
+
+    Parameters
+    ----------
+    host, port
+        Where to listen; port 0 takes a free one.
+    settings : Settings, optional
+        In place of those that `configure` and the environment variables give.
+    certificate, key : Path, optional
+        PEM files for TLS; needed for a host other than loopback unless `insecure`.
+    insecure : bool
+        Listen on other addresses than loopback without TLS.
+    names : collection of str
+        Other names under which clients reach the server: a Host header must hold a known one.
+    max_upload : int
+        The most bytes of one upload.
+
+    Returns
+    -------
+    Server
+        It answers already; `url` is its address, up to and including ``/v3``. As a context manager it ends with the
+        block, else with `stop`, and leaves nothing: its computes' workers end, the home stays.
+
+    Raises
+    ------
+    ArgumentError
+        For an address that cannot or may not be listened on.
+    """
+    options = Options(host, port, certificate, key, insecure, tuple(names), max_upload)
+    emulator = Emulator(settings or current_settings())
+    try:
+        server = Server(emulator, options)
+    except BaseException:
+        emulator.close()
+        raise
+    try:
+        server.start()
+    except BaseException:
+        server.stop()
+        raise
+    return server

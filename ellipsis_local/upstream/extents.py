@@ -1,0 +1,73 @@
+"""The extent of a pull: checked, and brought into the CRS where it is needed."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from ellipsis_local.arguments import invalid
+from ellipsis_local.crs import transform_extent
+from ellipsis_local.errors import ArgumentError
+from ellipsis_local.types import Extent
+
+KEYS = ("xMin", "yMin", "xMax", "yMax")
+
+
+def parse_extent(extent: Any, epsg: int | None) -> Extent | None:
+    """An extent ``{'xMin', 'yMin', 'xMax', 'yMax'}`` in EPSG:4326, longitude first; ArgumentError where it is none.
+
+    Parameters
+    ----------
+    epsg : int, optional
+        What its numbers are in; 4326 where None.
+    """
+    if extent is None:
+        return None
+    if not isinstance(extent, Mapping) or set(extent) != set(KEYS) or not all(usable(extent[key]) for key in KEYS):
+        # The client's wording.
+        raise ArgumentError(
+            f"extent must be a dictionary with keys {', '.join(KEYS)} whose values must be of type float, "
+            f"not {extent!r}",
+            argument="extent",
+            value=extent,
+        )
+    given = Extent(*(float(extent[key]) for key in KEYS))
+    for axis, low, high in (("x", given.x_min, given.x_max), ("y", given.y_min, given.y_max)):
+        if low >= high:
+            raise ArgumentError(
+                f"extent: {axis}Max must be strictly larger than {axis}Min", argument="extent", value=extent
+            )
+    found = given if epsg in (None, 4326) else transformed(f"EPSG:{epsg}", "EPSG:4326", given, extent)
+    world = Extent(-180.0, -90.0, 180.0, 90.0)
+    if not found.intersects(world):
+        raise ArgumentError(
+            f"extent lies outside of the earth: {tuple(found)} in EPSG:4326; pass epsg=… where it is in another CRS",
+            argument="extent",
+            value=extent,
+        )
+    return Extent(max(found.x_min, -180.0), max(found.y_min, -90.0), min(found.x_max, 180.0), min(found.y_max, 90.0))
+
+
+def usable(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def transformed(source: str, target: str, extent: Extent, given: Any) -> Extent:
+    """The envelope of a rectangle in another CRS; ArgumentError where that has no room for it."""
+    found = transform_extent(source, target, extent)
+    if found is None or found.x_min > found.x_max:
+        raise invalid("extent", given, f"{tuple(extent)} of {source} lies outside the area that {target} is made for")
+    return found
+
+
+def in_crs(area: Extent, crs: str) -> Extent:
+    """An area of EPSG:4326 in another CRS, x first."""
+    return transformed("EPSG:4326", crs, area, tuple(area))
+
+
+def overlaps(area: Extent, bounds: tuple[float, float, float, float] | None) -> bool:
+    """Whether an area touches bounds of the same CRS; unknown bounds may."""
+    return bounds is None or (
+        area.x_min <= bounds[2] and bounds[0] <= area.x_max and area.y_min <= bounds[3] and bounds[1] <= area.y_max
+    )
