@@ -29,6 +29,8 @@ FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 FULL_TEXTS = (
     "no space left", "disk full", "disk is full", "quota exceeded", "file too large", "disk i/o error", "i/o failure",
     "cannot write feature",
+    # SQLite itself rolled back, which it does where it cannot write.
+    "cannot rollback",
 )  # fmt: skip
 
 

@@ -125,6 +125,8 @@ class VectorFile:
     format: Literal["ogr", "parquet"] = "ogr"
     layer: str | None = None
     """The layer within a file that holds several."""
+    without_geometry: int | None = None
+    """How many features have none, and are left out; None in records of 0.1.0, which do not say."""
 
     def to_json(self) -> dict[str, Any]:
         """As JSON-ready data."""

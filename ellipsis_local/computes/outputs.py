@@ -20,7 +20,7 @@ from ellipsis_local.gdal_errors import reading
 from ellipsis_local.notices import warn
 from ellipsis_local.raster.opening import opened
 from ellipsis_local.types import Extent
-from ellipsis_local.vector.files import layers_of
+from ellipsis_local.vector import file_info, layers_of
 
 __all__ = ["Output", "check_outputs", "check_results", "places"]
 
@@ -170,15 +170,13 @@ def _grid(output: Output) -> Grid:
 
 
 def _sheet(output: Output) -> Sheet:
-    import pyogrio
-
     name = f"node {output.node} returned a file that"
     with _reading(output, name, "a GeoPackage"):
         layers = layers_of(output.path)
         if len(layers) != 1:
             what = "no layer with geometries" if not layers else f"{len(layers)} layers ({', '.join(layers[:4])})"
             raise LayerError(f"{name} holds {what}; write one", source=str(output.path))
-        info = pyogrio.read_info(output.path, layer=layers[0])
+        info = file_info(output.path, layers[0])
         _check_driver(name, output, str(info["driver"]), "GPKG")
         if not info["crs"]:
             raise LayerError(f"{name} has no CRS; set it, as with set_crs or crs=", source=str(output.path))

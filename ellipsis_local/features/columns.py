@@ -10,14 +10,12 @@ from decimal import Decimal
 from typing import Any
 
 from ellipsis_local.errors import ArgumentError
+from ellipsis_local.vector.schema import is_json, is_text, json_field, value_type
 
 __all__ = ["TYPES", "Where", "array_of", "inferred", "json_values", "logical_type", "new_field"]
 
 TYPES = ("string", "integer", "float", "boolean", "datetime", "date", "json")
 """The first five are seen in the client; date and json are for columns of files that are such."""
-
-MARK = b"ellipsis_local:type"
-"""In a field's metadata: the text in it is JSON."""
 
 Where = Callable[[int], str]
 """From the position of a value in a list to words for the feature that it belongs to."""
@@ -28,7 +26,7 @@ def logical_type(field: Any) -> str:
     from pyarrow import types
 
     kind = value_type(field.type)
-    if (field.metadata or {}).get(MARK) == b"json" or types.is_nested(kind):
+    if is_json(field) or types.is_nested(kind):
         return "json"
     for name, test in (
         ("boolean", types.is_boolean), ("integer", types.is_integer), ("float", types.is_floating),
@@ -37,20 +35,6 @@ def logical_type(field: Any) -> str:
         if test(kind):
             return name
     return "string"
-
-
-def value_type(kind: Any) -> Any:
-    """The type of the values of a column that may be dictionary encoded."""
-    from pyarrow import types
-
-    return kind.value_type if types.is_dictionary(kind) else kind
-
-
-def is_text(kind: Any) -> bool:
-    from pyarrow import types
-
-    kind = value_type(kind)
-    return bool(types.is_string(kind) or types.is_large_string(kind) or str(kind) == "string_view")
 
 
 # ----- in ------------------------------------------------------------------------------------------------------------
@@ -89,7 +73,7 @@ def new_field(name: str, type: str | None, values: Sequence[Any]) -> Any:
     if type is None:
         return pa.field(name, pa.null())
     if type == "json":
-        return pa.field(name, pa.string(), metadata={MARK: b"json"})
+        return json_field(name)
     if type == "datetime":
         return pa.field(name, pa.timestamp("us", tz="UTC" if any(map(_has_zone, values)) else None))
     kinds = {"string": pa.string(), "integer": pa.int64(), "float": pa.float64(), "boolean": pa.bool_()}

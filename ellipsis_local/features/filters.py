@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ellipsis_local.errors import ArgumentError
-from ellipsis_local.features.columns import array_of, logical_type, value_type
+from ellipsis_local.features.columns import array_of, logical_type
+from ellipsis_local.vector.schema import value_type
 
 __all__ = ["Condition", "checked_filter", "matching"]
 

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ellipsis_local.crs import WGS84, transformer
+from ellipsis_local.crs import WGS84
 from ellipsis_local.features.columns import json_values
-from ellipsis_local.gdal_errors import reading
-from ellipsis_local.vector.files import without_geometry
+from ellipsis_local.vector import transform
+from ellipsis_local.vector.wkb import Shapes, from_shapely, to_shapely, without_geometry
 
 __all__ = ["RESERVED", "SLACK", "WGS84", "from_wgs84", "geojson", "in_wgs84", "knows_height"]
 
@@ -37,38 +37,16 @@ def knows_height() -> bool:
     return bool(shapely.has_z(read)) and "3" in str(shapely.to_geojson(shapely.Point(1, 2, 3)))
 
 
-def moved(geometries: Any, source: str, target: str) -> Any:
-    """Geometries in another CRS; what it cannot express gets infinite coordinates."""
-    import shapely
-
-    if source == target:
-        return geometries
-    change = transformer(source, target)
-
-    def move(xyz: Any) -> Any:
-        return np.column_stack([*change.transform(xyz[:, 0], xyz[:, 1]), *xyz[:, 2:].T])
-
-    geometries = np.asarray(geometries)
-    high = shapely.has_z(geometries)
-    with reading("the layer", f"cannot be brought from {source[:40]} into {target[:40]}"):
-        found = shapely.transform(geometries, move)
-        if high.any():
-            # Heights stay what they are.
-            found[high] = shapely.transform(geometries[high], move, include_z=True)
-    return found
-
-
 def in_wgs84(wkb: Any, crs: str) -> tuple[NDArray[Any], Bools]:
     """A column of WKB as geometries in EPSG:4326, and which of them are there.
 
     None in the place of those that EPSG:4326 cannot express; not there are features without geometry.
     """
-    import shapely
-
-    with reading("the layer", "has a geometry that cannot be read"):
-        own = shapely.from_wkb(wkb.to_numpy())
-    there = ~without_geometry(own)
-    geometries = np.asarray(moved(np.where(there, own, None), crs, WGS84))
+    there = ~np.concatenate([np.empty(0, bool), *(Shapes(chunk).without() for chunk in wkb.chunks)])
+    geometries = np.concatenate(
+        [np.empty(0, object), *(to_shapely(transform(chunk, crs, WGS84)) for chunk in wkb.chunks)]
+    )
+    geometries[~there] = None
     geometries[there & without_geometry(geometries)] = None
     return geometries, there
 
@@ -77,11 +55,12 @@ def from_wgs84(geometries: NDArray[Any], crs: str) -> tuple[NDArray[Any], Bools]
     """Geometries of EPSG:4326 in `crs`, and which of them it can express and give back."""
     import shapely
 
-    changed = np.asarray(moved(geometries, WGS84, crs))
-    back = np.asarray(moved(changed, crs, WGS84))
-    fits = ~without_geometry(changed) & ~without_geometry(back)
+    changed = transform(from_shapely(geometries), WGS84, crs)
+    back = to_shapely(transform(changed, crs, WGS84))
+    moved = to_shapely(changed)
+    fits = ~without_geometry(moved) & ~without_geometry(back)
     far = np.abs(shapely.bounds(back) - shapely.bounds(geometries))
-    return changed, fits & (far < SLACK).all(axis=1)
+    return moved, fits & (far < SLACK).all(axis=1)
 
 
 def geojson(table: Any, geometry: str, crs: str, ids: Sequence[str], names: Sequence[str]) -> list[dict[str, Any]]:

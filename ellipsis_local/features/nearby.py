@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from ellipsis_local.crs import WGS84, epsg_text, transformer
 from ellipsis_local.errors import ArgumentError, LimitError
 from ellipsis_local.features.geojson import in_wgs84
-from ellipsis_local.features.incoming import finite
-from ellipsis_local.features.sheets import Sheet
-from ellipsis_local.features.writing import Integers
+from ellipsis_local.features.ids import Integers
+from ellipsis_local.features.table import FeatureTable
+from ellipsis_local.features.validate_geojson import finite
 
 __all__ = ["Best", "checked_locations"]
 
@@ -62,7 +62,7 @@ class Best:
         self._found: list[list[tuple[float, int, int]]] = [[] for _ in locations]
         """Distance in metres, position of the file, row."""
 
-    def look(self, position: int, sheet: Sheet, bounds: Floats) -> None:
+    def look(self, position: int, sheet: FeatureTable, bounds: Floats) -> None:
         """Take the features of one file into account; `bounds` are theirs, in degrees."""
         candidates = [self._candidates(x, y, bounds) for x, y in self.locations]
         rows = np.unique(np.concatenate([np.empty(0, np.int64), *candidates]))

@@ -97,9 +97,13 @@ def _tree_of_features(home: Home, making: Making) -> Tree:
     folder = home.temporary(home.cuts)
     try:
         loads: list[Task] = []
-        for number, plan in enumerate({content(plan): plan for plan in request.vectors}.values()):
+        different = {content(plan): plan for plan in request.vectors}
+        threads = max(making.cores // len(different), 1)
+        for number, plan in enumerate(different.values()):
             making.report(f"reading layer {plan.id}")
-            loads.append(tasks.vector_task(plan, number) | {"do": "load", "points": str(folder / f"{number}.npy")})
+            loads.append(
+                tasks.vector_task(plan, number, threads) | {"do": "load", "points": str(folder / f"{number}.npy")}
+            )
         extents = [answer["extent"] for answer in making.helpers.run(loads)]
         root = pad(_union(iter([*extents, *(plan.grid.extent for plan in request.rasters)])))
         if request.cut not in ("balanced", "medians"):
@@ -143,10 +147,9 @@ def _cut_missing(making: Making) -> None:
             todo += _prepare_raster(making, plan, key, folder)
         else:
             todo.append(
-                tasks.vector_task(plan, list(numbers).index(content(plan)))
+                tasks.vector_task(plan, list(numbers).index(content(plan)), max(making.cores // len(numbers), 1))
                 | {"do": "features", "cut": key, "folder": str(folder), "tree": making.tree}
                 | {"features": request.features, "overlap": request.overlap}
-                | {"threads": max(making.cores // len(vectors), 1)}
             )
     for task, answer in zip(todo, making.helpers.run(todo), strict=True):
         if task["do"] == "features":

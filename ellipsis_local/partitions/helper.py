@@ -30,6 +30,28 @@ def find_package() -> None:
         sys.modules[name] = module
 
 
+class LeftOut:
+    """Libraries that others look for, and a cut of features does not need: pandas takes longer to import than most
+    layers to cut.
+    """
+
+    names: "tuple[str, ...]" = ("geopandas", "pandas")
+
+    def find_spec(self, name: str, *_: object) -> None:
+        if name in self.names:
+            raise ModuleNotFoundError(name, name=name)
+
+
+def leave_out(layer: "dict[str, object]") -> None:
+    """Import what reads a layer of features without what it looks for besides; what is clipped needs shapely later."""
+    sys.meta_path.insert(0, LeftOut())
+    sources = layer["sources"]
+    if any(source["format"] == "ogr" for source in sources):  # type: ignore[attr-defined]
+        LeftOut.names = ("geopandas", "pandas", "shapely")
+        importlib.import_module("pyogrio.raw")
+        LeftOut.names = ("geopandas", "pandas")
+
+
 def receive(tasks: "queue.SimpleQueue[bytes]") -> None:
     """Pass on what the caller writes; end the process, in the middle of a task, when the caller is gone."""
     for line in sys.stdin.buffer:
@@ -58,7 +80,10 @@ def main() -> None:
     tasks: queue.SimpleQueue[bytes] = queue.SimpleQueue()
     threading.Thread(target=receive, args=(tasks,), daemon=True).start()
     while True:
-        answers.write(json.dumps(perform(json.loads(tasks.get()))).encode() + b"\n")
+        task = json.loads(tasks.get())
+        if task["do"] in ("load", "features") and not isinstance(sys.meta_path[0], LeftOut):
+            leave_out(task["layer"])
+        answers.write(json.dumps(perform(task)).encode() + b"\n")
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from ellipsis_local.partitions.request import CutRequest, LayerPlan, RasterPlan,
 from ellipsis_local.partitions.tree import Cut, Tree, count_leaves
 from ellipsis_local.raster.placement import north_up_grid
 from ellipsis_local.raster.validity import disagreements, has_masks, missing_in
-from ellipsis_local.types import Timestamp
+from ellipsis_local.types import Timestamp, VectorFile
 
 __all__ = ["plan"]
 
@@ -42,7 +42,7 @@ def plan(
     crs : {'EPSG:3857', 'native'}
         Web Mercator as on the service (documented), or the CRS that all layers share (our choice).
     features : {'once', 'intersecting'}
-        A feature in the one cell that holds a point of it, or in every cell that it touches (our choice).
+        A feature in the one cell that holds its first vertex, or in every cell that it touches (our choice).
     overlap : float
         Halo around each cell, in units of the CRS.
     cut : {'balanced', 'rows', 'columns', 'blocks', 'medians', 'random'}
@@ -145,8 +145,12 @@ def _short(crs: str) -> str:
 def _plan_vector(timestamp: Timestamp, target: str) -> VectorPlan:
     if not timestamp.vectors:
         raise PartitionError(f"layer {timestamp.id} has no vector files to cut; add one first")
-    sources = tuple(
-        VectorSource(file.location, file.content, file.crs, file.format, file.layer, file.geometry_column)
-        for file in timestamp.vectors
-    )
+    sources = tuple(_vector_source(file) for file in timestamp.vectors)
     return VectorPlan(timestamp.id, target, sources)
+
+
+def _vector_source(file: VectorFile) -> VectorSource:
+    return VectorSource(
+        file.location, file.content, file.crs, file.format, file.layer, file.geometry_column, file.extent,
+        file.without_geometry,
+    )  # fmt: skip

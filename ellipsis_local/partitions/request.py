@@ -106,6 +106,9 @@ class VectorSource:
     format: str
     layer: str | None
     geometry_column: str
+    extent: Extent | None = None
+    without_geometry: int | None = None
+    """How many features have none; None in records that do not say, and whose extent is then not known either."""
 
 
 @dataclass(frozen=True)
@@ -116,13 +119,15 @@ class VectorPlan:
     crs: str
     sources: tuple[VectorSource, ...]
     type: Literal["vector"] = "vector"
+    rule: int = 2
+    """Part of the key: 1 was a point on the surface of a feature, 2 is its first vertex, and exact dtypes."""
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> VectorPlan:
-        return cls(**{**data, "sources": tuple(VectorSource(**source) for source in data["sources"])})
+        return cls(**{**data, "sources": tuple(VectorSource(**_extent(source)) for source in data["sources"])})
 
 
 LayerPlan: TypeAlias = RasterPlan | VectorPlan
@@ -202,6 +207,11 @@ class Partitioning:
 def layer_from_json(data: dict[str, Any]) -> LayerPlan:
     """A layer of a request, from its JSON."""
     return VectorPlan.from_json(data) if data["type"] == "vector" else RasterPlan.from_json(data)
+
+
+def _extent(data: dict[str, Any]) -> dict[str, Any]:
+    extent = data.get("extent")
+    return data | {"extent": None if extent is None else Extent(*extent)}
 
 
 def _tuples(data: dict[str, Any]) -> dict[str, Any]:

@@ -99,9 +99,9 @@ def _rows(plan: RasterPlan, window: Window, size: int) -> Iterator[tuple[int, in
     yield from pieces(window.row, window.row + window.height, max(fit // block, 1) * block, offset)
 
 
-def vector_task(plan: VectorPlan, number: int) -> Task:
+def vector_task(plan: VectorPlan, number: int, threads: int) -> Task:
     """What every task about a vector layer says; layers with the same number share a process."""
-    return {"id": plan.id, "key": content(plan), "layer": plan.to_json(), "stay": number}
+    return {"id": plan.id, "key": content(plan), "layer": plan.to_json(), "stay": number, "threads": threads}
 
 
 def count_helpers(request: CutRequest, cores: int) -> int:

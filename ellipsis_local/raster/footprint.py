@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from ellipsis_local import crs as names
 from ellipsis_local.errors import LayerError, PartitionError
-from ellipsis_local.raster.grid import Grid, TargetGrid, apply, corners_extent, inverse
+from ellipsis_local.raster.grid import Grid, TargetGrid, apply, axes_of, corners_extent, inverse
 from ellipsis_local.types import Extent, RasterFile
 
 __all__ = ["cover", "warped_grid"]
@@ -134,7 +134,7 @@ def _in_mercator(file: RasterFile) -> Footprint:
         known = np.isfinite(lon) & np.isfinite(lat)
     kept = known & (np.abs(lat) <= names.LATITUDE_LIMIT)
     if not kept.any():
-        raise PartitionError(f"{file.location} lies outside Web Mercator altogether; crs='native' keeps its own CRS")
+        raise outside_mercator(file)
     west, width = longitudes(file, lon[known])
     scale = names.MERCATOR_LIMIT / 180.0
     with np.errstate(invalid="ignore"):
@@ -152,9 +152,14 @@ def _in_mercator(file: RasterFile) -> Footprint:
         (west + width) * scale + dx,
         names.MERCATOR_LIMIT if poles[1] else float(y[kept].max()) + dy,
     )
+    rows_kept = rows_in_mercator(file)
+    if rows_kept is not None:
+        # The grid is made of whole rows of the file.
+        south, north = names.transformer(names.WGS84, names.WEB_MERCATOR).transform([0.0, 0.0], rows_kept.latitudes)[1]
+        extent = Extent(west * scale, south, (west + width) * scale, north)
     if width >= 360.0 - SLACK:
         extent = extent._replace(x_min=-names.MERCATOR_LIMIT, x_max=names.MERCATOR_LIMIT)
-    lost = lost_pixels(file, kept[inner][: INNER * INNER])
+    lost = lost_pixels(file, rows_kept, kept[inner][: INNER * INNER])
     whole = not lost and not any(poles) and west + width <= 180.0 + SLACK and width < 360.0 - SLACK
     return Footprint(x[kept], y[kept], extent, lost, whole)
 
@@ -204,21 +209,42 @@ def holds_pole(file: RasterFile, latitude: float) -> bool:
     return bool(0 <= column <= file.width and 0 <= row <= file.height and abs(back - latitude) < 1e-6)
 
 
-def lost_pixels(file: RasterFile, kept: NDArray[np.bool_]) -> tuple[str, ...]:
-    """What of a raster lies beyond Web Mercator, in words; from samples, or exactly where its rows are latitudes."""
-    _, b, _, d, e, f = file.transform
-    what, about = "", "about "
-    if names.is_geographic(file.crs) and b == d == 0:
-        limit = names.LATITUDE_LIMIT * (names.period(file.crs) or 360.0) / 360.0
-        middles = f + e * (np.arange(file.height) + 0.5)
-        rows = int((np.abs(middles) > limit).sum())
-        lost, about, what = rows * file.width, "", f"{rows} rows, "
+class Rows(NamedTuple):
+    """The rows of a raster of degrees whose centres are in Web Mercator."""
+
+    number: int
+    latitudes: tuple[float, float]
+    """Of their edges, south and north, in degrees."""
+
+
+def rows_in_mercator(file: RasterFile) -> Rows | None:
+    """The rows of a raster that runs along longitudes and latitudes; None for any other."""
+    axes = axes_of(file.transform, file.width, file.height)
+    if axes is None or axes[2] or not names.is_geographic(file.crs):
+        return None
+    degrees = 360.0 / (names.period(file.crs) or 360.0)
+    top, step = file.transform[5] * degrees, axes[1] * degrees
+    kept = np.flatnonzero(np.abs(top + step * (np.arange(file.height) + 0.5)) <= names.LATITUDE_LIMIT)
+    if not kept.size:
+        raise outside_mercator(file)
+    low, high = sorted(top + step * place for place in (int(kept[0]), int(kept[-1]) + 1))
+    return Rows(len(kept), (max(low, -names.LATITUDE_LIMIT), min(high, names.LATITUDE_LIMIT)))
+
+
+def outside_mercator(file: RasterFile) -> PartitionError:
+    return PartitionError(f"{file.location} lies outside Web Mercator altogether; crs='native' keeps its own CRS")
+
+
+def lost_pixels(file: RasterFile, rows: Rows | None, kept: NDArray[np.bool_]) -> tuple[str, ...]:
+    """What of a raster lies beyond Web Mercator, in words; by samples where its rows are no latitudes."""
+    if rows is not None:
+        lost = file.height - rows.number
+        text = f"{lost} rows, {lost * file.width} pixels"
     else:
         lost = 0 if kept.all() else max(round(file.width * file.height * float((~kept).mean())), 1)
-    if not lost:
-        return ()
+        text = f"about {lost} pixels"
     where = "beyond ±85.0511°, where Web Mercator ends, or beyond the earth, and are left out (crs='native' keeps them)"
-    return (f"{about}{what}{lost} pixels lie {where}",)
+    return (f"{text} lie {where}",) if lost else ()
 
 
 # ----- grids ----------------------------------------------------------------------------------------------------------
@@ -232,14 +258,14 @@ def warped_grid(file: RasterFile, crs: str) -> Grid:
     square pixels of the median size of the raster's own, over its footprint.
     """
     found = footprint(file, crs)
-    a, b, c, d, e, f = file.transform
-    straight = b == d == 0
-    if straight and names.same(crs, names.WEB_MERCATOR) and names.is_geographic(file.crs):
-        return _from_degrees(file, found)
-    if straight and found.whole:
-        ends = (min(c, c + a * file.width), min(f, f + e * file.height))
-        own = Extent(*ends, ends[0] + abs(a) * file.width, ends[1] + abs(e) * file.height)
-        suggested = _suggested(file.crs, crs, file.width, file.height, own)
+    axes = axes_of(file.transform, file.width, file.height)
+    rows = rows_in_mercator(file) if names.same(crs, names.WEB_MERCATOR) else None
+    if axes is not None and rows is not None:
+        return _from_degrees(file, found, rows, abs(axes[0]))
+    if axes is not None and found.whole:
+        across, down = (file.height, file.width) if axes[2] else (file.width, file.height)
+        own = corners_extent(file.transform, file.width, file.height)
+        suggested = _suggested(file.crs, crs, across, down, own)
         if suggested is not None:
             return _holding(suggested, found.extent)
     step = _median_size(file, crs)
@@ -277,30 +303,18 @@ def _holding(grid: Grid, extent: Extent) -> Grid:
     )  # fmt: skip
 
 
-def _from_degrees(file: RasterFile, found: Footprint) -> Grid:
-    """Of whole rows whose centres are in Web Mercator."""
-    a, _, _, _, e, f = file.transform
+def _from_degrees(file: RasterFile, found: Footprint, rows: Rows, step: float) -> Grid:
+    """Of whole rows of a raster of degrees; `step` is the width of its pixels in its own units."""
     degrees = 360.0 / (names.period(file.crs) or 360.0)
-    middles = (f + e * (np.arange(file.height) + 0.5)) * degrees
-    rows = np.flatnonzero(np.abs(middles) <= names.LATITUDE_LIMIT)
-    edges = sorted((f + e * place) * degrees for place in (int(rows[0]), int(rows[-1]) + 1))
-    low, high = max(edges[0], -names.LATITUDE_LIMIT), min(edges[1], names.LATITUDE_LIMIT)
     scale = 180.0 / names.MERCATOR_LIMIT
     west, width = found.extent.x_min * scale, found.extent.width * scale
     # Moved to the west of the world, where GDAL sees no antimeridian.
     by = west + 180.0 if west + width > 180.0 + SLACK else 0.0
-    columns = max(1, round(width / (abs(a) * degrees)))
-    bounds = Extent(max(west - by, -180.0), low, min(west - by + width, 180.0), high)
-    own = (
-        degrees == 1.0
-        and by == 0.0
-        and abs(west - corners_extent(file.transform, file.width, file.height).x_min) < SLACK
-    )
-    crs = file.crs if own else names.WGS84
-    grid = _suggested(crs, names.WEB_MERCATOR, columns, len(rows), bounds)
+    bounds = Extent(max(west - by, -180.0), rows.latitudes[0], min(west - by + width, 180.0), rows.latitudes[1])
+    grid = _suggested(names.WGS84, names.WEB_MERCATOR, max(1, round(width / (step * degrees))), rows.number, bounds)
     if grid is None:
         raise PartitionError(f"{file.location} cannot be brought into Web Mercator")
-    return grid if by == 0.0 else replace(grid, left=grid.left + by / scale)
+    return replace(grid, left=grid.left + by / scale)
 
 
 def _median_size(file: RasterFile, crs: str) -> float:

@@ -14,7 +14,11 @@ from typing import Any, NamedTuple
 
 from ellipsis_local.types import Extent
 
-__all__ = ["Grid", "TargetGrid", "Window", "apply", "corners_extent", "inverse", "pieces"]
+__all__ = ["SAME_PIXEL", "Grid", "TargetGrid", "Window", "apply", "axes_of", "corners_extent", "inverse", "pieces"]
+
+
+SAME_PIXEL = 0.01
+"""Grids that differ by less than this share of a pixel, anywhere, are one grid."""
 
 
 class Window(NamedTuple):
@@ -137,6 +141,19 @@ def inverse(transform: Sequence[float]) -> tuple[float, ...]:
     area = a * e - b * d
     a, b, d, e = e / area, -b / area, -d / area, a / area
     return a, b, -a * c - b * f, d, e, -d * c - e * f
+
+
+def axes_of(transform: Sequence[float], width: int, height: int) -> tuple[float, float, bool] | None:
+    """Steps along x and y, and whether columns run along y; None where rows and columns do not run along the axes.
+
+    They do where they stay on them to a hundredth of a pixel: a rotation that is only float noise is none.
+    """
+    a, b, _, d, e, _ = transform[:6]
+    if abs(b) * height < SAME_PIXEL * abs(a) and abs(d) * width < SAME_PIXEL * abs(e):
+        return a, e, False
+    if abs(a) * width < SAME_PIXEL * abs(b) and abs(e) * height < SAME_PIXEL * abs(d):
+        return b, d, True
+    return None
 
 
 def corners_extent(transform: Sequence[float], width: int, height: int) -> Extent:

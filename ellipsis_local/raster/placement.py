@@ -12,7 +12,7 @@ from itertools import pairwise
 from typing import Any, NamedTuple
 
 from ellipsis_local import crs as names
-from ellipsis_local.raster.grid import Grid, TargetGrid, apply, inverse
+from ellipsis_local.raster.grid import SAME_PIXEL, Grid, TargetGrid, apply, axes_of, inverse
 from ellipsis_local.types import RasterFile
 
 __all__ = [
@@ -24,9 +24,6 @@ __all__ = [
     "north_up_grid",
     "place_exactly",
 ]
-
-SAME_PIXEL = 0.01
-"""Grids that differ by less than this share of a pixel, anywhere, are one grid."""
 
 Rectangle = tuple[int, int, int, int]
 """Of a grid: first row, last row + 1, first column, last column + 1."""
@@ -97,19 +94,9 @@ def place_exactly(file: RasterFile, grid: TargetGrid) -> Placement | None:
     return Placement(covers, True, transposed, (high < 0, wide < 0))
 
 
-def _axes(file: RasterFile) -> tuple[float, float, bool] | None:
-    """Steps along x and y, and whether columns run along y; None where it is turned otherwise."""
-    a, b, _, d, e, _ = file.transform
-    if abs(b) * file.height < SAME_PIXEL * abs(a) and abs(d) * file.width < SAME_PIXEL * abs(e):
-        return a, e, False
-    if abs(a) * file.width < SAME_PIXEL * abs(b) and abs(e) * file.height < SAME_PIXEL * abs(d):
-        return b, d, True
-    return None
-
-
 def own_grid(file: RasterFile) -> Grid | None:
     """The north-up grid of a file whose rows and columns run along the axes, in any direction; None for others."""
-    axes = _axes(file)
+    axes = axes_of(file.transform, file.width, file.height)
     if axes is None:
         return None
     dx, dy, transposed = axes
@@ -155,13 +142,13 @@ def north_up_grid(files: Sequence[RasterFile], crs: str) -> LayerGrid:
     placements: list[Placement] = []
     notes: list[str] = []
     for number, file in enumerate(files):
-        exact = place_exactly(file, target) if number or first else None
-        if exact is None:
+        place = place_exactly(file, target) if number or first else None
+        if place is None:
             rectangle, lost = _cover(file, target)
-            whole = number == 0
-            exact = Placement((0, base.height, 0, base.width) if whole else rectangle)
+            # What it was made for holds the first file.
+            place = Placement(rectangle if number else None)
             notes += lost
-        placements.append(exact)
+        placements.append(place)
     box, moved = _extended((0, base.height, 0, base.width), placements)
     offset = (box[0] + base.block_offset[0]) % base.block[0], (box[2] + base.block_offset[1]) % base.block[1]
     grid = replace(

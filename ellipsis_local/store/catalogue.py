@@ -355,5 +355,11 @@ class Catalogue:
         with self.transaction() as connection:
             connection.executemany("DELETE FROM files WHERE id = ?", [(file_id,) for file_id in file_ids])
 
+    def all_files(self) -> list[StoredFile]:
+        """The files of all timestamps, trashed ones too."""
+        return [
+            stored_file(row, self.folder) for row in self._rows("SELECT * FROM files WHERE timestamp_id IS NOT NULL")
+        ]
+
     def file_ids(self) -> set[str]:
         return {str(row["id"]) for row in self._rows("SELECT id FROM files")}

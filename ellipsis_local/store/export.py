@@ -11,17 +11,16 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from ellipsis_local import formats, vector
 from ellipsis_local.errors import ArgumentError, LayerError, StoreError
-from ellipsis_local.gdal_errors import reading, writing
+from ellipsis_local.gdal_errors import writing
 from ellipsis_local.raster.files import extent_of
 from ellipsis_local.raster.write import write_mosaic
 from ellipsis_local.types import RasterFile, StoredFile, Timestamp
-from ellipsis_local.vector import files as vectors
-from ellipsis_local.vector import frames
 
-__all__ = ["VECTOR_TARGETS", "beside", "copy_file", "export", "file_footprint", "footprint"]
+__all__ = ["beside", "copy_file", "export", "file_footprint", "footprint"]
 
-VECTOR_TARGETS = (".gpkg", ".geojson", ".json", ".fgb", ".parquet", ".geoparquet", ".shp", ".shp.zip", ".zip")
+ZIPPED = ".shp.zip"
 RASTER_TARGETS = (".tif", ".tiff")
 # What may lie beside a target from before and would be taken for a part of the new one.
 STALE = {
@@ -31,8 +30,14 @@ STALE = {
 STALE_APPENDED = (".aux.xml", ".ovr", ".msk")
 
 
+def vector_targets() -> tuple[str, ...]:
+    """The suffixes of files that vectors can be written to."""
+    written = [one for one in formats.registered("vector") if one.options is not None]
+    return (*(suffix for one in written for suffix in one.suffixes), ZIPPED, ".zip")
+
+
 def suffix_of(target: Path) -> str:
-    return ".shp.zip" if target.name.lower().endswith(".shp.zip") else target.suffix.lower()
+    return ZIPPED if target.name.lower().endswith(ZIPPED) else target.suffix.lower()
 
 
 def checked_target(target: Any) -> Path:
@@ -90,7 +95,7 @@ def export(timestamp: Timestamp, target: Any) -> Path:
         raise LayerError(f"timestamp {timestamp.id} has no files")
     only = timestamp.files[0] if len(timestamp.files) == 1 else None
     own = {suffix_of(Path(only.main))} if only is not None else set()
-    allowed = (*(RASTER_TARGETS if timestamp.type == "raster" else VECTOR_TARGETS), *sorted(own))
+    allowed = (*(RASTER_TARGETS if timestamp.type == "raster" else vector_targets()), *sorted(own))
     if suffix not in allowed:
         raise ArgumentError(
             f"a {timestamp.type} can be exported as {', '.join(dict.fromkeys(allowed))}, not as {path.name!r}",
@@ -129,38 +134,19 @@ def renamed(part: str, main: str, old: str, target: str, new: str) -> str:
 
 
 def write_vector(timestamp: Timestamp, target: Path, suffix: str) -> None:
-    frame = joined(timestamp)
-    if suffix in (".parquet", ".geoparquet"):
-        frames.write_parquet(target, frame)
-    elif suffix in (".shp.zip", ".zip"):
-        stem = target.name[: -len(suffix)]
-        inner = target.parent / stem
-        inner.mkdir()
-        frames.write_ogr(inner / f"{stem}.shp", frame)
-        zip_folder(inner, target)
-        shutil.rmtree(inner)
-    else:
-        frames.write_ogr(target, frame)
-
-
-def joined(timestamp: Timestamp) -> Any:
-    """All files as one GeoDataFrame, in the CRS of the first and with its geometry column."""
-    import geopandas
-    import pandas
-
-    read = [vectors.read_frame(file) for file in timestamp.vectors]
-    if len(read) == 1:
-        return read[0]
-    with reading("the layer", "has files that do not fit together"):
-        first = read[0]
-        name = first.active_geometry_name
-        rest = [
-            (one if one.active_geometry_name == name else one.rename_geometry(name)).to_crs(first.crs)
-            for one in read[1:]
-            if len(one)
-        ]
-        together = pandas.concat([first, *rest], ignore_index=True)
-        return geopandas.GeoDataFrame(together, geometry=name, crs=first.crs)
+    layer = vector.read_table(timestamp.vectors)
+    zipped = suffix in (ZIPPED, ".zip")
+    known = formats.of_suffix(".shp" if zipped else suffix, "vector")
+    assert known is not None  # noqa: S101 - the caller looked
+    if not zipped:
+        vector.write_table(target, layer.table, layer.geometry, layer.crs, known)
+        return
+    stem = target.name[: -len(suffix)]
+    inner = target.parent / stem
+    inner.mkdir()
+    vector.write_table(inner / f"{stem}.shp", layer.table, layer.geometry, layer.crs, known)
+    zip_folder(inner, target)
+    shutil.rmtree(inner)
 
 
 def zip_folder(folder: Path, target: Path) -> None:

@@ -33,14 +33,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict, cast
 
-from ellipsis_local import ids
+from ellipsis_local import ids, vector
 from ellipsis_local.errors import ArgumentError, EllipsisLocalError, LayerError, LayerWarning
 from ellipsis_local.gdal_errors import reading
 from ellipsis_local.notices import warn
 from ellipsis_local.store import formats
 from ellipsis_local.store.parcels import FileParcel, Overrides
 from ellipsis_local.store.target import Target
-from ellipsis_local.vector import files as vectors
 
 if TYPE_CHECKING:
     from ellipsis_local.store.store import LayerStore
@@ -243,7 +242,7 @@ def from_folder(context: Context) -> dict[str, Loaded]:
         reasons = "".join(f"\n  {reason}" for reason in failed)
         raise LayerError(
             f"nothing in {context.root} is a layer"
-            + (f":{reasons}" if failed else f". Supported are {formats.SUPPORTED}"),
+            + (f":{reasons}" if failed else f". Supported are {formats.supported()}"),
             source=str(context.root),
         )
     if failed:
@@ -259,10 +258,10 @@ def is_other_content(error: EllipsisLocalError) -> bool:
 
 def is_candidate(root: Path, path: Path) -> bool:
     hidden = any(part.startswith((".", "__MACOSX")) for part in path.relative_to(root).parts)
-    if hidden or path.suffix.lower() not in formats.LAYER_SUFFIXES or not path.is_file():
+    if hidden or path.suffix.lower() not in formats.layer_suffixes() or not path.is_file():
         return False
     # JSON is a layer only where it is GeoJSON, and any other JSON is nothing to warn of.
-    return path.suffix.lower() != ".json" or formats.is_geojson(path)
+    return path.suffix.lower() != ".json" or vector.is_geojson(path)
 
 
 def layers_in(context: Context, path: Path) -> Iterator[tuple[str, Loaded, tuple[Path, ...]]]:
@@ -271,7 +270,7 @@ def layers_in(context: Context, path: Path) -> Iterator[tuple[str, Loaded, tuple
     names: tuple[str | None, ...] = (None,)
     found = formats.detect(path)
     if found.format == "gpkg" and found.kind == "vector":
-        several = vectors.layers_of(path)
+        several = vector.vector_layers(path)
         names = several if len(several) > 1 else names
     for layer in names:
         name = relative if layer is None else f"{relative}:{layer}"

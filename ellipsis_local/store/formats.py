@@ -2,46 +2,66 @@
 
 from __future__ import annotations
 
+import re
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
+from ellipsis_local import formats
 from ellipsis_local.errors import ArgumentError, LayerError
+from ellipsis_local.formats import Format
 from ellipsis_local.formats.limits import few
-from ellipsis_local.formats.safety import (
-    HEADS,
-    MEMBERS,
-    SQLITE,
-    archive_entries,
-    check_boxes,
-    check_geojson,
-    check_geopackage,
-    check_member,
-    check_parquet,
-)
+from ellipsis_local.formats.safety import HEADS, archive_entries, check_boxes, check_member, is_member
 from ellipsis_local.formats.tiff import check_whole, is_tiff
 from ellipsis_local.gdal_errors import reading
 from ellipsis_local.raster.formats import ALIASES, SUFFIXES
+from ellipsis_local.vector import data_types
 
-__all__ = ["FORMATS", "LAYER_SUFFIXES", "SUPPORTED", "Found", "detect", "format_suffix", "unknown"]
+__all__ = [
+    "Found",
+    "detect",
+    "format_suffix",
+    "known_formats",
+    "layer_suffixes",
+    "supported",
+    "unknown",
+    "vector_format",
+]
 
 Kind = Literal["raster", "vector"]
 
-SUPPORTED = (
-    "rasters: GeoTIFF and whatever else rasterio opens with a georeference; "
-    "vectors: GeoPackage, GeoJSON, Shapefile (also zipped), FlatGeobuf, GeoParquet"
-)
-VECTOR_SUFFIXES = {".gpkg", ".geojson", ".json", ".shp", ".fgb", ".parquet", ".geoparquet", ".zip"}
-LAYER_SUFFIXES = VECTOR_SUFFIXES | SUFFIXES
-# The names that the client's `fileFormat` may have: what they mean here, and the suffix of a file without one.
-FORMATS: dict[str, tuple[str, str]] = {
-    **ALIASES,
-    "gpkg": ("gpkg", ".gpkg"), "geopackage": ("gpkg", ".gpkg"), "geojson": ("geojson", ".geojson"),
-    "json": ("geojson", ".geojson"), "shp": ("shp", ".shp"), "shapefile": ("shp", ".shp"), "zip": ("zip", ".zip"),
-    "fgb": ("fgb", ".fgb"), "flatgeobuf": ("fgb", ".fgb"), "parquet": ("parquet", ".parquet"),
-    "geoparquet": ("parquet", ".parquet"),
+# Vectors that are not read as they are: what ogr2ogr makes GeoPackages of.
+CONVERTED = {
+    ".kml": "KML", ".kmz": "KMZ", ".csv": "CSV", ".gml": "GML", ".gpx": "GPX", ".geojsonl": "GeoJSON lines",
+    ".geojsons": "GeoJSON lines", ".ndjson": "GeoJSON lines", ".jsonl": "GeoJSON lines", ".tab": "MapInfo",
+    ".mif": "MapInfo", ".dxf": "DXF", ".gdb": "an Esri File Geodatabase", ".topojson": "TopoJSON", ".dgn": "DGN",
+    ".sqlite": "SpatiaLite", ".xlsx": "a spreadsheet",
 }  # fmt: skip
+
+
+def supported() -> str:
+    """The formats that are known, in words."""
+    vectors = ", ".join(one.title for one in formats.registered("vector"))
+    return f"rasters: GeoTIFF and whatever else rasterio opens with a georeference; vectors: {vectors}"
+
+
+def vector_suffixes() -> set[str]:
+    return {suffix for one in formats.registered("vector") for suffix in one.suffixes} | {".zip"}
+
+
+def layer_suffixes() -> set[str]:
+    """What the names of layers end in."""
+    return vector_suffixes() | SUFFIXES
+
+
+def known_formats() -> dict[str, tuple[str, str]]:
+    """What the client's `fileFormat` may be: the format that it means, and the suffix of a file without one."""
+    found = dict(ALIASES)
+    for one in formats.registered("vector"):
+        names = (*(suffix[1:] for suffix in one.suffixes), *one.aliases)
+        found |= dict.fromkeys(names, (one.name, one.suffixes[0]))
+    return found | {"zip": ("zip", ".zip")}
 
 
 @dataclass(frozen=True)
@@ -50,7 +70,7 @@ class Found:
 
     kind: Kind
     format: str
-    """A value of FORMATS; empty for a raster that only GDAL can tell."""
+    """What `known_formats` says; empty for a raster that only GDAL can tell."""
     member: str | None = None
     """The layer's main file inside a zip."""
 
@@ -60,17 +80,17 @@ def known_format(name: object) -> str:
     if not isinstance(name, str):
         raise ArgumentError("fileFormat must be of type string", argument="fileFormat", value=name)
     try:
-        return FORMATS[name.lower().lstrip(".")][0]
+        return known_formats()[name.lower().lstrip(".")][0]
     except KeyError:
         raise ArgumentError(
-            f"fileFormat must be one of {', '.join(FORMATS)}, not {name!r}", argument="fileFormat", value=name
+            f"fileFormat must be one of {', '.join(known_formats())}, not {name!r}", argument="fileFormat", value=name
         ) from None
 
 
 def suffixes_of(known: str) -> tuple[str, ...]:
     """The suffixes that files of a format may have, the usual one first; none for a format without a usual one."""
-    first = tuple(dict.fromkeys(suffix for name, (format_, suffix) in FORMATS.items() if format_ == known))
-    return first + tuple(f".{name}" for name, (format_, _) in FORMATS.items() if format_ == known)
+    names = {name: suffix for name, (format_, suffix) in known_formats().items() if format_ == known}
+    return tuple(dict.fromkeys([*names.values(), *(f".{name}" for name in names)]))
 
 
 def format_suffix(name: object) -> str:
@@ -94,8 +114,10 @@ def detect(path: Path, kind: Kind | None = None, layer: str | None = None, *, co
         More than is taken; see `ellipsis_local.formats.limits`.
     """
     with reading(path):
+        if path.is_dir() and path.suffix.lower() == ".gdb":
+            raise unknown(path, b"")
         if path.is_dir():
-            raise LayerError(f"{path} is a folder; a layer is a file. {SUPPORTED}", source=str(path))
+            raise LayerError(f"{path} is a folder; a layer is a file. {supported()}", source=str(path))
         if not path.is_file():
             raise LayerError(f"{path} is not there", source=str(path))
         with path.open("rb") as file:
@@ -107,34 +129,39 @@ def detect(path: Path, kind: Kind | None = None, layer: str | None = None, *, co
     return found
 
 
+def vector_format(found: Found) -> Format:
+    """The record of a vector's format, that of the member of a zip."""
+    if found.member is not None:
+        known = formats.of_suffix(PurePosixPath(found.member).suffix, "vector")
+        assert known is not None  # noqa: S101 - it was detected by that suffix
+        return known
+    return next(one for one in formats.registered("vector") if one.name == found.format)
+
+
 def by_content(path: Path, head: bytes, kind: Kind | None, layer: str | None, contained: bool) -> Found:
     if not head:
         raise LayerError(f"{path} is empty", source=str(path))
     if is_tiff(head):
         check_whole(path)
         return Found("raster", "tif")
-    if head.startswith(SQLITE):
-        return Found(geopackage_kind(path, kind), "gpkg")
-    if head.startswith(b"fgb\x03fgb"):
-        return Found("vector", "fgb")
-    if head.startswith(b"PAR1"):
-        check_parquet(path)
-        return Found("vector", "parquet")
     if head.startswith(b"PK"):
         return zipped(path, layer)
-    if head.startswith(b"\0\0\x27\x0a") and path.suffix.lower() == ".shp":
-        return Found("vector", "shp")
-    if head.removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"{") and is_geojson(path):
-        return Found("vector", "geojson")
+    if head.startswith(b"SQLite") and path.suffix.lower() in CONVERTED:
+        raise unknown(path, b"")
+    for one in formats.registered("vector"):
+        if one.begins(head) and (one.claims is None or one.claims(path)):
+            if one.check is not None:
+                one.check(path, layer)
+            return Found(geopackage_kind(path, kind) if one.name == "gpkg" else "vector", one.name)
     if HEADS["JP2OpenJPEG"](head):
         with reading(path), path.open("rb") as file:
             check_boxes(file, str(path))
     text = head.removeprefix(b"\xef\xbb\xbf").lstrip()
     if text.startswith(b"<VRTDataset") and contained:
         raise LayerError(f"{path}: a VRT refers to files elsewhere; add it by its path", source=str(path))
-    if text.startswith((b"{", b"<")) and not text.startswith(b"<VRTDataset"):
+    if convertible(path, text) or (text.startswith((b"{", b"<")) and not text.startswith(b"<VRTDataset")):
         # Such a file may send GDAL to the network (WMS, STAC), so it is not even opened.
-        raise unknown(path)
+        raise unknown(path, text)
     if contained and is_hdf5(path):
         raise LayerError(
             f"{path} is HDF5, as netCDF-4 is, which may take its pixels from other files; convert it to GeoTIFF",
@@ -145,7 +172,7 @@ def by_content(path: Path, head: bytes, kind: Kind | None, layer: str | None, co
 
 def geopackage_kind(path: Path, kind: Kind | None) -> Kind:
     """Raster or vector, by the table that every GeoPackage has; LayerError where it holds both and `kind` is None."""
-    types = check_geopackage(path)
+    types = data_types(path)
     raster, vector = bool(types & {"tiles", "2d-gridded-coverage"}), "features" in types
     if raster and vector and kind is None:
         raise LayerError(f"{path} holds rasters and vectors; pass type='raster' or type='vector'", source=str(path))
@@ -154,20 +181,6 @@ def geopackage_kind(path: Path, kind: Kind | None) -> Kind:
     if raster and (kind == "raster" or not vector):
         return "raster"
     return "vector"
-
-
-def is_geojson(path: Path) -> bool:
-    import pyogrio
-    from pyogrio.errors import DataLayerError, DataSourceError
-
-    with reading(path), path.open("rb") as file:
-        check_geojson(file, str(path))
-    with reading(path):
-        try:
-            return str(pyogrio.read_info(path)["driver"]) == "GeoJSON"
-        except (DataSourceError, DataLayerError):
-            # Broken JSON with the right name gets the parser's own message later.
-            return path.suffix.lower() == ".geojson"
 
 
 def is_hdf5(path: Path) -> bool:
@@ -182,21 +195,47 @@ def is_hdf5(path: Path) -> bool:
     return False
 
 
-def unknown(path: Path) -> LayerError:
-    return LayerError(f"{path} is no layer that is known here. Supported are {SUPPORTED}", source=str(path))
+def convertible(path: Path, text: bytes) -> str | None:
+    """What a vector is that ogr2ogr can convert, by its name or its beginning."""
+    named = CONVERTED.get(path.suffix.lower())
+    if path.name.lower().endswith(".gdb.zip"):
+        named = CONVERTED[".gdb"]
+    for mark, name in ((b"<kml", "KML"), (b"<gpx", "GPX"), (b"opengis.net/gml", "GML")):
+        named = named or (name if mark in text else None)
+    if named is None and text.startswith(b"\x1e{"):
+        named = "GeoJSON lines"
+    if named is None and text.startswith(b"{") and re.match(rb'\{\s*"type"\s*:\s*"Feature"', text):
+        named = "GeoJSON lines"
+    return named or ("TopoJSON" if re.match(rb'\{\s*"type"\s*:\s*"Topology"', text) else None)
+
+
+def unknown(path: Path, text: bytes) -> LayerError:
+    named = convertible(path, text)
+    if named is not None:
+        return LayerError(
+            f"{path} is {named}, which is not read as it is; convert it (ogr2ogr -f GPKG {path.stem}.gpkg {path.name}) "
+            f"and add that. Supported are {supported()}",
+            source=str(path),
+        )
+    return LayerError(f"{path} is no layer that is known here. Supported are {supported()}", source=str(path))
 
 
 def zipped(path: Path, layer: str | None) -> Found:
     """The one layer in a zip, or the one whose file is called `layer`."""
     with reading(path, "is no readable zip"), zipfile.ZipFile(path) as archive:
         entries = archive_entries(archive, str(path))
-        mains = [one for one in entries if PurePosixPath(one.filename).suffix.lower() in MEMBERS]
+        if any(".gdb" in PurePosixPath(one.filename).parent.suffix.lower() for one in entries):
+            raise unknown(path.with_suffix(".gdb.zip"), b"")
+        mains = [one for one in entries if is_member(one.filename)]
         if len(mains) > 1 and layer is not None:
             mains = [one for one in mains if PurePosixPath(one.filename).stem == layer]
         if not mains:
+            named = next((one.filename for one in entries if convertible(Path(one.filename), b"")), None)
+            if named is not None or path.suffix.lower() == ".kmz":
+                raise unknown(path if named is None else path.with_name(PurePosixPath(named).name), b"")
             raise LayerError(
                 f"{path} contains no layer that is known here (a zip in a zip is not opened). Supported are "
-                f"{SUPPORTED}",
+                f"{supported()}",
                 source=str(path),
             )
         if len(mains) > 1:
@@ -204,5 +243,5 @@ def zipped(path: Path, layer: str | None) -> Found:
             raise LayerError(f"{path} contains {len(mains)} layers; pass layer= with one of {stems}", source=str(path))
         check_member(archive, mains[0], entries, str(path))
     name = mains[0].filename
-    vector = PurePosixPath(name).suffix.lower() in VECTOR_SUFFIXES
-    return Found("vector" if vector else "raster", "zip", name)
+    vector = formats.of_suffix(PurePosixPath(name).suffix, "vector")
+    return Found("raster" if vector is None else "vector", "zip", name)

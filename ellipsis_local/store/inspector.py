@@ -26,7 +26,7 @@ from ellipsis_local.store.parcels import Overrides, file_parcel
 __all__ = ["main"]
 
 IDLE_SECONDS = 60.0
-RASTERS, VECTORS = ("rasterio",), ("geopandas", "pyarrow.parquet", "pyogrio.raw")
+RASTERS, VECTORS = ("rasterio",), ("pyarrow.parquet", "pyogrio.raw")
 
 
 def main() -> None:

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from ellipsis_local import vector
 from ellipsis_local.errors import ArgumentError, LayerError, StoreError
 from ellipsis_local.gdal_errors import naming, reading, shown_name, writing
 from ellipsis_local.home import Home
@@ -33,7 +34,6 @@ from ellipsis_local.store.parcels import (
 )
 from ellipsis_local.store.records import FileRow
 from ellipsis_local.store.target import Taken
-from ellipsis_local.vector import frames
 
 __all__ = ["Intake", "Progress", "Staged"]
 
@@ -76,7 +76,7 @@ class Intake:
             if isinstance(source, Mapping):
                 made = ArrayParcel(raster_array(source, epsg=overrides.epsg, nodata=overrides.nodata))
             else:
-                made = FrameParcel(frames.checked_frame(source, epsg=overrides.epsg))
+                made = FrameParcel(vector.checked_frame(source, epsg=overrides.epsg))
             if kind is not None and made.kind != kind:
                 raise LayerError(f"the object is a {made.kind}, not a {kind}")
             yield replace_name(made, name)

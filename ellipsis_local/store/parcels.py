@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
+from ellipsis_local import vector
 from ellipsis_local.errors import ArgumentError, LayerError
 from ellipsis_local.gdal_errors import reading, shown_name, writing
 from ellipsis_local.raster.files import RasterArray
@@ -23,10 +24,18 @@ from ellipsis_local.raster.write import can_be_tagged, convert, write_array
 from ellipsis_local.store import formats
 from ellipsis_local.store.records import FileRow
 from ellipsis_local.types import RasterFile, VectorFile
-from ellipsis_local.vector import files as vectors
-from ellipsis_local.vector import frames
 
-__all__ = ["CHUNK", "ArrayParcel", "FileParcel", "FrameParcel", "Overrides", "Parcel", "PlainParcel", "file_parcel"]
+__all__ = [
+    "CHUNK",
+    "ArrayParcel",
+    "FileParcel",
+    "FrameParcel",
+    "Overrides",
+    "Parcel",
+    "PlainParcel",
+    "content_of",
+    "file_parcel",
+]
 
 CHUNK = 4 * 1024**2
 
@@ -89,6 +98,11 @@ def hashed_copy(source: Path, target: Path | None, *, move: bool = False) -> str
 def combined(kind: str, parts: Mapping[str, str], overrides: Mapping[str, Any]) -> str:
     text = json.dumps([kind, sorted(parts.items()), sorted(overrides.items())], default=repr)
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def content_of(path: Path) -> str:
+    """The hash of a vector that is one file of ours, without overrides."""
+    return combined("vector", {path.suffix: hashed_copy(path, None)}, {})
 
 
 @dataclass(frozen=True)
@@ -178,10 +192,10 @@ class FileParcel:
             ).file  # fmt: skip
             detail = replace(detail, content=content)
         else:
-            detail = vectors.inspect(
-                location, source=source, content=content, epsg=self.overrides.epsg, layer=layer,
-                format="parquet" if self.found.format == "parquet" else "ogr",
-            )  # fmt: skip
+            known = formats.vector_format(self.found)
+            detail = vector.inspect(
+                location, source=source, format=known, content=content, epsg=self.overrides.epsg, layer=layer
+            )
         return replace(detail, location=location.replace(str(folder), "{folder}"))
 
 
@@ -216,12 +230,13 @@ class FrameParcel:
     kind: formats.Kind = "vector"
 
     def content(self) -> str:
-        return combined(self.kind, {"frame": frames.frame_content(self.frame)}, {})
+        return combined(self.kind, {"frame": vector.frame_content(self.frame)}, {})
 
     def stage(self, folder: Path, file_id: str) -> FileRow:
         main, content = "vector.parquet", self.content()
-        frames.write_parquet(folder / main, self.frame)
-        detail = vectors.inspect(folder / main, source="the GeoDataFrame", content=content, format="parquet")
+        vector.write_frame(folder / main, self.frame)
+        known = formats.vector_format(formats.Found("vector", "parquet"))
+        detail = vector.inspect(folder / main, source="the GeoDataFrame", format=known, content=content)
         size = (folder / main).stat().st_size
         detail = replace(detail, location=f"{{folder}}/{main}")
         return FileRow(file_id, self.name, main, (main,), size, "parquet", content, detail, {})
@@ -263,7 +278,7 @@ def file_parcel(
         raise LayerError(f"{path}: fileFormat is {format!r} and the content is {found.format}", source=str(path))
     if found.kind == "vector" and overrides.nodata is not None:
         raise ArgumentError("nodata is for rasters; this is a vector", argument="nodata", value=overrides.nodata)
-    parts = vectors.shapefile_parts(path) if found.format == "shp" else (path,)
+    parts = formats.vector_format(found).parts(path) if found.member is None else (path,)
     return FileParcel(path, name or path.name, found, parts, overrides, ours)
 
 
@@ -280,7 +295,7 @@ def raster_parcel(
     except LayerError as error:
         if found.format or path.suffix.lower() in SUFFIXES or is_looked_into(error):
             raise
-        raise formats.unknown(path) from error
+        raise formats.unknown(path, b"") from error
     found = replace(found, format=found.format or format_of(inspected.driver))
     if wanted is not None and wanted != found.format:
         raise LayerError(f"{path}: fileFormat is {wanted!r} and the content is {found.format}", source=str(path))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import os
 from collections.abc import Collection, Mapping
@@ -12,6 +11,7 @@ from typing import Any
 from ellipsis_local.errors import ArgumentError
 from ellipsis_local.testing.frame_diff import compare_frames
 from ellipsis_local.testing.rasters import bytes_of
+from ellipsis_local.vector import recognised
 
 __all__ = ["as_frame", "assert_frame_equal", "is_frame"]
 
@@ -89,22 +89,15 @@ def as_frame(value: Any, name: str) -> Any:
         path = Path(value)
         if not path.is_file():
             raise ArgumentError(f"{name} is no file: {os.fspath(value)!r}", argument=name, value=value)
-        # What lies beside a file belongs to it, as with a Shapefile.
-        data = path.read_bytes() if path.suffix in (".parquet", ".geoparquet") else None
-        if data is None:
-            return _read(path, name)
+        return _read(path, name)
     if data is not None:
         return _read(data, name)
     raise ArgumentError(f"{name} must be {FORMS}, not {type(value).__name__}", argument=name, value=value)
 
 
 def _read(source: bytes | Path, name: str) -> Any:
-    import geopandas as gpd
-
     try:
-        if isinstance(source, bytes) and source[:4] == b"PAR1":
-            return gpd.read_parquet(io.BytesIO(source))
-        return gpd.read_file(io.BytesIO(source) if isinstance(source, bytes) else source, engine="pyogrio")
+        return recognised(source)
     except Exception as error:
         shown = f"{len(source)} bytes" if isinstance(source, bytes) else str(source)
         raise ArgumentError(f"{name} cannot be read as features ({shown}): {error}", argument=name) from error

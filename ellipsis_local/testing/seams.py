@@ -9,6 +9,7 @@ from ellipsis_local.partitions import Tree
 from ellipsis_local.testing.rasters import RasterDifference, at
 from ellipsis_local.testing.runs import Run
 from ellipsis_local.types import Extent
+from ellipsis_local.vector import read_partition
 
 __all__ = ["Crossing", "Line", "crossings", "features_of", "holdings", "lines_of", "near", "owners"]
 
@@ -79,14 +80,13 @@ def _merged(spans: list[tuple[float, float]]) -> Iterator[tuple[float, float]]:
 
 def features_of(run: Run) -> dict[str, Any]:
     """The features of each vector layer as the nodes of a run received them, one frame per layer."""
-    import geopandas as gpd
     import pandas as pd
 
     found: dict[str, list[Any]] = {}
     for node in run.partitioning.parts:
         for part in node:
             if part.type == "vector":
-                found.setdefault(part.id, []).append(gpd.read_parquet(part.path))
+                found.setdefault(part.id, []).append(read_partition(part.path))
     return {layer: pd.concat(frames, ignore_index=True) for layer, frames in found.items()}
 
 

@@ -107,14 +107,12 @@ def vector_overrides(path: Path, file: ServiceFile) -> Overrides:
 
 
 def has_crs(path: Path) -> bool:
-    import pyogrio
-
-    from ellipsis_local.gdal_errors import reading
+    from ellipsis_local import vector
+    from ellipsis_local.store.formats import detect
 
     try:
         # Not before it is known to be something that refers to nothing else.
         detect(path, "vector", contained=True)
-        with reading(path):
-            return pyogrio.read_info(path)["crs"] is not None
+        return vector.file_info(path)["crs"] is not None
     except EllipsisLocalError:
         return True

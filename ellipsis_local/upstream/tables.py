@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from ellipsis_local.crs import WGS84
 from ellipsis_local.errors import UpstreamError
 from ellipsis_local.gdal_errors import writing
 from ellipsis_local.types import Extent
 from ellipsis_local.upstream.columns import Columns
 from ellipsis_local.upstream.feature_pages import Feature, features_in
+from ellipsis_local.vector import GeoParquetWriter
+from ellipsis_local.vector.wkb import from_shapely
 
 __all__ = ["write_features"]
-
-ROW_GROUP = 65_536
 
 
 def write_features(
@@ -37,7 +37,6 @@ def write_features(
         For a feature whose geometry cannot be understood.
     """
     import pyarrow
-    import pyarrow.parquet
 
     columns = Columns(told)
     for page in pages:
@@ -45,19 +44,18 @@ def write_features(
             columns.look(properties_of(feature))
     geometry = columns.free_name("geometry")
     schema = pyarrow.schema([*columns.fields(), pyarrow.field(geometry, pyarrow.binary())])
-    schema = schema.with_metadata({"geo": json.dumps(geo_metadata(geometry))})
     count = 0
     known: set[str] = set()
-    with writing(target), pyarrow.parquet.ParquetWriter(target, schema, compression="zstd") as writer:
+    with writing(target), GeoParquetWriter(target, schema, geometry, WGS84) as writer:
         for page in pages:
             features = list(features_in(page))
             shapes = shapes_of(features, name)
             if area is not None:
                 features, shapes = within(features, shapes, area, known)
             arrays = columns.arrays(properties_of(feature) for feature in features)
-            wkb = pyarrow.array(wkb_of(shapes), pyarrow.binary())
+            wkb = from_shapely(shapes)
             table = pyarrow.Table.from_arrays([*arrays, wkb], schema=schema)
-            writer.write_table(table, row_group_size=ROW_GROUP)
+            writer.write(table)
             count += len(features)
     return count
 
@@ -93,13 +91,6 @@ def shapes_of(features: Sequence[Feature], name: str) -> list[Any]:
     return made
 
 
-def wkb_of(shapes: Sequence[Any]) -> list[bytes | None]:
-    import shapely
-
-    # The flavour with Z as 1001: what GeoParquet asks for.
-    return [None if one is None else shapely.to_wkb(one, flavor="iso") for one in shapes]
-
-
 def within(
     features: Sequence[Feature], shapes: Sequence[Any], area: Extent, known: set[str]
 ) -> tuple[list[Feature], list[Any]]:
@@ -120,11 +111,3 @@ def within(
         kept.append(feature)
         kept_shapes.append(one)
     return kept, kept_shapes
-
-
-def geo_metadata(geometry: str) -> dict[str, Any]:
-    """What makes a Parquet file a GeoParquet file (version 1.0.0 of its specification)."""
-    import pyproj
-
-    column = {"encoding": "WKB", "geometry_types": [], "crs": pyproj.CRS.from_epsg(4326).to_json_dict()}
-    return {"version": "1.0.0", "primary_column": geometry, "columns": {geometry: column}}

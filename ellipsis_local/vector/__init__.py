@@ -1,1 +1,40 @@
-"""Vector files: the one room that opens, reads, assigns and writes them; all others ask it."""
+"""Vector files: the one room that opens, reads, assigns and writes them; all others ask it.
+
+formats    one record per format, from which detection, checks, parts and exports come
+inspect    file ──> VectorFile, what the store notes of it
+reader     file ──> batches of one schema; `schema` their types, `wkb` their geometries
+layers     files of a timestamp ──> a table or a frame in one CRS; `project`
+writer     a table or a frame ──> GeoParquet, or another format
+"""
+
+from ellipsis_local.vector import formats as _formats  # noqa: F401 - registers them
+from ellipsis_local.vector.formats.geojson import is_geojson
+from ellipsis_local.vector.formats.geopackage import data_types, vector_layers
+from ellipsis_local.vector.inspect import Census, inspect
+from ellipsis_local.vector.layers import (
+    LayerTable,
+    attributes,
+    for_frames,
+    read_frame,
+    read_partition,
+    read_table,
+    recognised,
+)
+from ellipsis_local.vector.project import transform
+from ellipsis_local.vector.reader import calls, file_info, layers_of, open_layer
+from ellipsis_local.vector.rows import Rows, copy
+from ellipsis_local.vector.writer import (
+    GeoParquetWriter,
+    checked_frame,
+    frame_content,
+    write_frame,
+    write_partition,
+    write_table,
+)
+
+__all__ = [
+    "Census", "GeoParquetWriter", "LayerTable", "Rows", "attributes", "calls", "checked_frame", "copy", "data_types",
+    "file_info", "for_frames", "frame_content", "inspect", "is_geojson", "layers_of", "open_layer", "read_frame",
+    "read_partition", "read_table", "recognised", "transform", "vector_layers", "write_frame", "write_partition",
+    "write_table",
+]  # fmt: skip

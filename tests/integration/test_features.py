@@ -17,7 +17,7 @@ from ellipsis_local import features as room
 from ellipsis_local.database import Database
 from ellipsis_local.errors import ArgumentError, LayerError, LimitError, NotFoundError
 from ellipsis_local.features.features import Features
-from ellipsis_local.features.reading import PAGE_BYTES, collection
+from ellipsis_local.features.query import PAGE_BYTES, collection
 from ellipsis_local.home import Home
 from ellipsis_local.store import SCHEMA, LayerStore
 
@@ -234,9 +234,9 @@ def test_parquet_of_all_kinds(features, tmp_path):
 
 
 def test_large_groups_of_rows_are_not_held(features, tmp_path, monkeypatch):
-    from ellipsis_local.features import opening
+    from ellipsis_local.vector import rows
 
-    monkeypatch.setattr(opening, "MOST_ROWS", 50)
+    monkeypatch.setattr(rows, "MOST_ROWS", 50)
     data = frame(300)
     data.to_parquet(tmp_path / "a.parquet")
     timestamp = added(features, tmp_path / "a.parquet")

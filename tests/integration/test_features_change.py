@@ -17,13 +17,12 @@ import shapely
 from geopandas.testing import assert_geodataframe_equal
 
 from ellipsis_local import features as room
+from ellipsis_local import vector
 from ellipsis_local.accounts import User
 from ellipsis_local.database import Database
 from ellipsis_local.errors import ArgumentError, LayerError, LimitError, NotFoundError, StoreError
 from ellipsis_local.features.features import Features
 from ellipsis_local.home import Home
-from ellipsis_local.partitions import frames
-from ellipsis_local.partitions.planning import plan
 from ellipsis_local.store import SCHEMA, LayerStore
 
 NOWHERE = "5a0e4f9c-3c8e-4c53-9d5c-6c1f7f1f4b11"
@@ -70,9 +69,8 @@ def values(features, ids, name):
 
 
 def seen(features, ids):
-    """The layer as the helper that cuts it for computes reads it, in its own CRS."""
-    (layer,) = plan([features.store.timestamp(*ids)], 1, crs="native").layers
-    return frames._concatenate([frames._read(source) for source in layer.sources])
+    """The layer as computes get it, in its own CRS."""
+    return vector.read_frame(features.store.timestamp(*ids).vectors)
 
 
 def parcel(features, source):
@@ -153,9 +151,9 @@ def test_what_the_client_declares_first(features, empty):
 
 
 def test_many_calls_make_few_files_and_one_frame(features, empty, monkeypatch):
-    from ellipsis_local.features import changing
+    from ellipsis_local.features import edit
 
-    monkeypatch.setattr(changing, "TAIL_ROWS", 250)
+    monkeypatch.setattr(edit, "TAIL_ROWS", 250)
     ids = []
     for call in range(10):
         ids += features.add(*empty, [point(n=call * 100 + i, name=f"{i}") for i in range(100)])
@@ -205,9 +203,9 @@ def test_integers_that_floats_cannot_hold_survive_nulls(features, empty):
     ids = parcel(features, data)
     features.add(*ids, [point(n=5)])
     assert list(seen(features, ids)["h"].iloc[:2]) == [large, 2**63 + 3]
-    # Small ones are floats where they are null, as in every file that GDAL reads.
+    # Small ones stay integers where one is null, too.
     features.add(*empty, [point(h=3)])
-    assert seen(features, empty)["n"].dtype == "float64"
+    assert seen(features, empty)["n"].dtype == "Int64"
 
 
 def test_new_columns_and_categories(features):
@@ -573,7 +571,7 @@ def test_a_full_disk_changes_nothing(features, monkeypatch):
 
 
 def test_former_versions_go(features, monkeypatch):
-    from ellipsis_local.features import versions
+    from ellipsis_local.features import rewrite
 
     ids = parcel(features, rich())
     one = everything(features, ids)[0]["id"]
@@ -585,7 +583,7 @@ def test_former_versions_go(features, monkeypatch):
     assert {path.name for path in folder.iterdir()} == set(names[-2:])
     features.tidy()
     assert len(list(folder.iterdir())) == 2
-    monkeypatch.setattr(versions, "FORMER_SECONDS", -1)
+    monkeypatch.setattr(rewrite, "FORMER_SECONDS", -1)
     features.tidy()
     assert [path.name for path in folder.iterdir()] == names[-1:]
 
@@ -696,7 +694,7 @@ def test_changes_of_several_threads_and_processes(features):
 def collect(params):
     (value,) = params.values()
     frame = value["vector"]
-    return {"i": [None if v != v else int(v) for v in frame["i"]], "crs": str(frame.crs)}
+    return {"i": [None if str(v) in ("nan", "<NA>") else int(v) for v in frame["i"]], "crs": str(frame.crs)}
 
 
 def test_a_compute_sees_changes(el, create, token):

@@ -511,7 +511,6 @@ def changed(tmp_path, script):
         (COLUMNS, "'gpkg_geometry_columns' is a view"),
         (COMPUTED, "'made' is a table with computed columns"),
         (INDEX, "'rtree_made_geom' is a view"),
-        (VIRTUAL, "'evil' is a virtual table"),
         (MANY, "10,001 layers, and at most 10,000"),
     ],
 )
@@ -521,6 +520,23 @@ def test_geopackages_that_compute(store, tmp_path, script, words):
     refused(store, archive({"a.gpkg": data}), ".zip", "vector", words)
     with pytest.raises((LayerError, LimitError), match=words):
         store.add(tmp_path / "made.gpkg")
+
+
+def test_what_computes_and_is_not_asked_for_is_let_be(store, tmp_path):
+    extra = f"""
+        CREATE VIEW endless AS {ENDLESS};
+        INSERT INTO gpkg_contents (table_name, data_type, identifier, srs_id)
+            VALUES ('endless', 'features', 'endless', 3857);
+        INSERT INTO gpkg_geometry_columns VALUES ('endless', 'geom', 'POINT', 3857, 0, 0);
+    """
+    changed(tmp_path, VIRTUAL + extra)
+    for layer in (None, "made"):
+        store.add(tmp_path / "made.gpkg", layer=layer)
+    for layer, words in (("evil", "'evil' is a virtual table"), ("endless", "'endless' is a view")):
+        with pytest.raises(LayerError, match=words):
+            store.add(tmp_path / "made.gpkg", layer=layer)
+    with pytest.raises(LayerError, match="computed whenever"):
+        store.add(io.BytesIO(archive({"a.gpkg": (tmp_path / "made.gpkg").read_bytes()})))
 
 
 def test_a_geopackage_whose_rows_share_their_pages(store, tmp_path):

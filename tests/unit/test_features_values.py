@@ -13,8 +13,17 @@ from hypothesis import strategies as st
 from ellipsis_local.errors import ArgumentError
 from ellipsis_local.features.columns import array_of, inferred, json_values, logical_type, new_field, plain
 from ellipsis_local.features.filters import Condition, checked_filter, matching
-from ellipsis_local.features.ids import NUMBERS, feature_id, feature_ids, parted, stem
-from ellipsis_local.features.writing import KEY, numbers_in, packed, unpacked
+from ellipsis_local.features.ids import (
+    KEY,
+    NUMBERS,
+    feature_id,
+    feature_ids,
+    numbers_in,
+    packed,
+    parted,
+    stem,
+    unpacked,
+)  # fmt: skip
 from ellipsis_local.ids import as_uuid
 
 FILE = "0d1d3f0e-6d5c-4f7e-9d3a-3f0a54e1a001"

@@ -7,6 +7,7 @@ under `if TYPE_CHECKING` count for the direction, and not for cycles, because th
 from __future__ import annotations
 
 import ast
+import re
 import sys
 from collections.abc import Iterator
 from functools import cache
@@ -18,6 +19,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2] / "ellipsis_local"
 MOST_LINES = 60
+"""Of a function, without its docstring: a screen."""
 
 LEVELS = (
     {"errors", "types"},
@@ -175,19 +177,58 @@ def test_the_program_that_compiles_bytecode_needs_no_package() -> None:
     assert {one.module.partition(".")[0] for one in imports(path)} <= set(sys.stdlib_module_names)
 
 
-def functions(path: Path) -> Iterator[tuple[str, int]]:
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-            start = node.body[0].end_lineno if ast.get_docstring(node) else node.lineno
-            inner = [one for one in node.body if isinstance(one, ast.FunctionDef | ast.AsyncFunctionDef)]
-            own = node.end_lineno - start - sum(one.end_lineno - one.lineno + 1 for one in inner)
-            yield f"{path}:{node.lineno} {node.name}", own
+def body_lines(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
+    """Lines without the docstring, and without functions inside, which count for themselves."""
+    inner = [one for one in function.body if isinstance(one, ast.FunctionDef | ast.AsyncFunctionDef)]
+    first = function.body[1] if ast.get_docstring(function) and len(function.body) > 1 else function.body[0]
+    whole = (function.body[-1].end_lineno or 0) - first.lineno + 1
+    return whole - sum((one.end_lineno or 0) - one.lineno + 1 for one in inner)
 
 
 def test_functions_fit_a_screen() -> None:
-    """Docstrings, which list parameters, and functions inside are not counted."""
-    long = {name: lines for path in MODULES.values() for name, lines in functions(path) if lines > MOST_LINES}
+    long = {}
+    for path in MODULES.values():
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and body_lines(node) > MOST_LINES:
+                long[f"{path}:{node.lineno} {node.name}"] = body_lines(node)
     assert long == {}
+
+
+VECTOR_FILES = {
+    "pyogrio": r"\bpyogrio\b(?!-)",
+    "pyarrow.parquet": r"\bpyarrow\.parquet\b|\bpq\.",
+    "geopandas I/O": r"\.(read_parquet|read_file|to_parquet|to_file|to_arrow|from_arrow)\(",
+}
+"""What opens, reads and writes vector files."""
+
+OPENS_VECTORS = {"vector", "node_program", "util", "cli"}
+"""Rooms that may: the room of vectors; the node program, which has no package of ours; and what runs as a user's own
+script would (`util`, the demonstration)."""
+
+
+@pytest.mark.parametrize("library", VECTOR_FILES)
+def test_one_room_opens_vector_files(library: str) -> None:
+    wrong = []
+    for name, path in MODULES.items():
+        if room(name) in OPENS_VECTORS:
+            continue
+        if library == "geopandas I/O":
+            text = "\n".join(ast.unparse(node) for node in ast.parse(path.read_text(encoding="utf-8")).body)
+            wrong += [f"{path}: {found[0]}" for found in re.finditer(VECTOR_FILES[library], text)]
+        else:
+            wrong += [f"{path}:{one.line}" for one in imports(path) if re.match(VECTOR_FILES[library], one.module)]
+    assert wrong == []
+
+
+def test_the_store_is_asked_at_its_door() -> None:
+    """Rooms that were made since go through what `ellipsis_local.store` names."""
+    wrong = [
+        f"{path}:{one.line}: {one.module}"
+        for name, path in OURS.items()
+        for one in ours(path)
+        if room(name) == "features" and one.module.startswith("ellipsis_local.store.")
+    ]
+    assert wrong == []
 
 
 def test_modules_say_what_they_are() -> None:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import copy
+import datetime
+import decimal
 import io
+import json
 import mmap
 import threading
 from typing import Any, Callable, Sequence
@@ -67,23 +70,55 @@ def _mapped(path: str, shape: tuple[int, ...], dtype: str, offset: int) -> Any:
 
 def _vector(part: VectorPart, frames: dict[str, Any]) -> Any:
     """A copy of the node's frame."""
-    import geopandas
-
-    frame = frames.get(part.path)
-    if frame is None:
-        # The file spells the CRS out; scripts compare its short name.
-        frame = geopandas.read_parquet(part.path).set_crs(part.crs, allow_override=True)
-        frames[part.path] = frame
-    own = frame.copy()
-    for name in own.columns:
+    if part.path not in frames:
+        frames[part.path] = _loaded(part)
+    frame, mutable = frames[part.path]
+    own = _copied(frame)
+    for name in mutable:
         # A copied column of objects still shares its lists, arrays and dicts.
-        if own[name].dtype == object and any(not isinstance(item, IMMUTABLE) for item in own[name]):
-            own[name] = own[name].map(copy.deepcopy)
+        own[name] = own[name].map(copy.deepcopy)
     object.__setattr__(own, "_answers_vector", True)
     return own
 
 
-IMMUTABLE = (str, bytes, int, float, type(None))
+def _loaded(part: VectorPart) -> tuple[Any, list[str]]:
+    """The node's frame, and its columns with cells that can be changed: looked for once, there may be many cells."""
+    import geopandas
+    from pyarrow import parquet
+
+    # The file spells the CRS out; scripts compare its short name.
+    frame = geopandas.read_parquet(part.path).set_crs(part.crs, allow_override=True)
+    for field in parquet.read_schema(part.path):
+        if (field.metadata or {}).get(b"ellipsis_local:type") == b"json":
+            cells = [json.loads(text) if isinstance(text, str) else None for text in frame[field.name]]
+            column = frame[field.name].astype(object)
+            column[:] = cells
+            frame[field.name] = column
+    objects = [name for name in frame.columns if frame[name].dtype == object]
+    return frame, [name for name in objects if not {type(cell) for cell in frame[name]} <= IMMUTABLE]
+
+
+def _copied(frame: Any) -> Any:
+    """A copy that shares nothing that can be changed.
+
+    Where pandas copies a column when it is written to (from release 3 on), only extension arrays, which hand out
+    themselves, are copied now.
+    """
+    import pandas
+
+    if int(pandas.__version__.partition(".")[0]) < 3:
+        return frame.copy()
+    own = frame.copy(deep=False)
+    for name in own.columns:
+        if pandas.api.types.is_extension_array_dtype(own[name].dtype):
+            own[name] = own[name].copy()
+    return own
+
+
+IMMUTABLE = {
+    str, bytes, int, float, bool, type(None), datetime.date, datetime.time, datetime.datetime, datetime.timedelta,
+    decimal.Decimal,
+}  # fmt: skip
 
 
 def answer_vector() -> Callable[[], None]:

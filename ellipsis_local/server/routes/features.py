@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Path, Query
 from pydantic import Field
 
-from ellipsis_local.features.reading import collection
+from ellipsis_local.features.query import collection
 from ellipsis_local.server.auth import Asker, At
 from ellipsis_local.server.request_models import (
     Body,

@@ -3,16 +3,30 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal, Protocol
 
 import numpy as np
 
-from ellipsis_local.features.writing import Integers, packed, unpacked
+from ellipsis_local.errors import ArgumentError
+from ellipsis_local.features.geojson import geojson
+from ellipsis_local.features.ids import Integers, feature_ids, packed, unpacked
+from ellipsis_local.features.table import FeatureTable
 from ellipsis_local.ids import from_text, to_text
 
-__all__ = ["Action", "Author", "Entry", "entry", "frozen", "insert_entry", "thawed", "wire_date"]
+__all__ = [
+    "ACTIONS", "COLUMNS", "PAGE", "Action", "Author", "Entry", "checked_actions", "checked_mark", "entry",
+    "insert_entry", "remembered", "thawed", "thawed_features", "wire_date",
+]  # fmt: skip
+
+ACTIONS = ("add", "edit", "trash", "recover")
+PAGE = 1000
+COLUMNS = "id, file_id, action, date, user_id, username, numbers"
+CRS = b"ellipsis_local:crs"
+GEOMETRY = b"ellipsis_local:geometry"
+
 
 Action = Literal["add", "edit", "trash", "recover"]
 
@@ -94,3 +108,33 @@ def thawed(data: bytes) -> Any:
 
     with pa.ipc.open_stream(data) as stream:
         return stream.read_all()
+
+
+def remembered(sheet: FeatureTable, table: Any) -> bytes:
+    """Rows of a sheet for the log, with what is needed to read them."""
+    return frozen(table.replace_schema_metadata({CRS: sheet.detail.crs.encode(), GEOMETRY: sheet.geometry.encode()}))
+
+
+def thawed_features(table: Any, file_id: str, numbers: Sequence[int], names: Sequence[str]) -> list[dict[str, Any]]:
+    known = table.schema.metadata
+    return geojson(table, known[GEOMETRY].decode(), known[CRS].decode(), feature_ids(file_id, numbers), names)
+
+
+def checked_actions(actions: Any) -> Sequence[str]:
+    if actions is None:
+        return ACTIONS
+    if not isinstance(actions, list | tuple) or not all(one in ACTIONS for one in actions):
+        raise ArgumentError(
+            f"actions must be a list of {', '.join(map(repr, ACTIONS))}", argument="actions", value=actions
+        )
+    return actions
+
+
+def checked_mark(start: Any) -> tuple[int, int]:
+    """An entry of the log, and how many of its features were on former pages."""
+    parts = start.split("-") if isinstance(start, str) else []
+    if len(parts) != 2 or not all(part.isascii() and part.isdigit() and len(part) < 19 for part in parts):
+        raise ArgumentError(
+            f"pageStart {start!r} is no nextPageStart of these changes", argument="pageStart", value=start
+        )
+    return int(parts[0]), int(parts[1])

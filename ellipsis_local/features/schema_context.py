@@ -1,36 +1,22 @@
-"""Which columns new and changed features get, so that all files of a timestamp agree in their types.
-
-Computes read each file into a frame and concatenate the frames. A column of integers with nulls reads as floats there,
-as it does from any file that GDAL reads, unless the layer's own file says otherwise (pandas' Int64), or its integers
-are too large for floats.
-"""
+"""Which columns new and changed features get, so that all files of a timestamp agree in their types."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from ellipsis_local.errors import ArgumentError, LimitError
-from ellipsis_local.features.columns import Where, array_of, inferred, new_field, value_type
+from ellipsis_local.features.columns import Where, array_of, inferred, new_field
+from ellipsis_local.features.parquet_cache import open_table
+from ellipsis_local.home import Home
+from ellipsis_local.types import Timestamp
+from ellipsis_local.vector import attributes
+from ellipsis_local.vector.schema import FRAME, notes_of, pandas_metadata, wider
 
-__all__ = [
-    "EXACT",
-    "Column",
-    "Known",
-    "check_count",
-    "fitted",
-    "joined",
-    "notes_of",
-    "pandas_metadata",
-    "patched",
-    "planned",
-]
+__all__ = ["Column", "Known", "check_count", "fitted", "joined", "known_columns", "patched", "planned"]
 
 MOST_COLUMNS = 1000
-EXACT = 2**53
-"""Up to here a float holds every integer."""
 
 
 @dataclass(frozen=True)
@@ -54,8 +40,6 @@ class Known:
     """By name: what that file says to pandas."""
     partial: Collection[str]
     """Columns that not every file has."""
-    plain: Collection[str]
-    """Columns of files that GDAL reads: integers with nulls are floats there."""
     taken: Collection[str]
     """Names of geometry columns."""
     declared: Mapping[str, str]
@@ -64,8 +48,6 @@ class Known:
     trashed: Collection[str]
     categories: Callable[[str], Any]
     """The values of a dictionary column; None where there are none."""
-    large: Callable[[str], bool]
-    """Whether a column has integers that floats cannot hold."""
 
     def of(self, schema: Any) -> Known:
         """The same, where a file's own columns count more than those of other files."""
@@ -74,10 +56,8 @@ class Known:
         return replace(self, fields={**self.fields, **own}, notes={**others, **notes_of(schema)})
 
 
-def planned(known: Known, name: str, values: Sequence[Any], where: Where, *, lacking: bool) -> Column:
+def planned(known: Known, name: str, values: Sequence[Any], where: Where) -> Column:
     """JSON values as a column that agrees with what is known.
-
-    `lacking`: other features have no such column, which is as good as a null.
 
     Raises
     ------
@@ -98,14 +78,7 @@ def planned(known: Known, name: str, values: Sequence[Any], where: Where, *, lac
         array, note = (array, None) if encoded is None else (encoded, note)
     elif array.type != field.type:
         note = None
-    if name not in known.plain and (lacking or array.null_count) and not is_extension(note):
-        note = nullable(name, array, known.large) or note
     return Column(field.with_type(array.type), array, note)
-
-
-def is_extension(note: dict[str, Any] | None) -> bool:
-    """Whether pandas is told to use a type of its own, such as Int64, which has nulls."""
-    return note is not None and str(note.get("numpy_type"))[:1].isupper()
 
 
 def check_name(known: Known, name: str, values: Sequence[Any], where: Where) -> None:
@@ -138,21 +111,6 @@ def check_count(names: Collection[str]) -> None:
         raise LimitError(f"the features would have {len(names):,} properties; a layer has at most {MOST_COLUMNS:,}")
 
 
-def nullable(name: str, array: Any, large: Callable[[str], bool]) -> dict[str, Any] | None:
-    """The note that makes pandas keep integers with nulls as integers, where floats would change them."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    if not pa.types.is_integer(array.type) or array.type.bit_width < 64:
-        return None
-    ends = pc.min_max(array).as_py()
-    own = ends["min"] is not None and max(abs(ends["min"]), abs(ends["max"])) > EXACT
-    if not own and not large(name):
-        return None
-    kind = "UInt64" if pa.types.is_unsigned_integer(array.type) else "Int64"
-    return {"name": name, "field_name": name, "pandas_type": kind.lower(), "numpy_type": kind, "metadata": None}
-
-
 def categorised(array: Any, kind: Any, categories: Any) -> Any:
     """Values as a dictionary column of the same categories; None where one of them is no category."""
     import pyarrow as pa
@@ -164,22 +122,6 @@ def categorised(array: Any, kind: Any, categories: Any) -> Any:
     if indices.null_count > array.null_count:
         return None
     return pa.DictionaryArray.from_arrays(indices.cast(kind.index_type), categories, ordered=kind.ordered)
-
-
-def wider(one: Any, other: Any) -> Any:
-    """The type that holds columns of both types; None where there is none."""
-    import pyarrow as pa
-    from pyarrow import types
-
-    if one == other or types.is_null(other):
-        return one
-    if types.is_null(one):
-        return other
-    if types.is_dictionary(one) or types.is_dictionary(other):
-        return wider(value_type(one), value_type(other))
-    if types.is_integer(one) and types.is_integer(other):
-        return None if "uint64" in (str(one), str(other)) else pa.int64()
-    return None
 
 
 def joined(own: Any, geometry: str, columns: Iterable[Column]) -> Any:
@@ -199,7 +141,8 @@ def joined(own: Any, geometry: str, columns: Iterable[Column]) -> Any:
             notes.pop(name, None)
         if column.note is not None:
             notes[name] = column.note
-    return pa.schema(list(fields.values()), pandas_metadata(notes.values()))
+    kept = {key: value for key, value in (own.metadata or {}).items() if key in (FRAME, b"geo")}
+    return pa.schema(list(fields.values()), {**kept, **pandas_metadata(notes.values())})
 
 
 def patched(table: Any, name: str, positions: Sequence[int], values: Any) -> Any:
@@ -232,18 +175,34 @@ def fitted(table: Any, schema: Any) -> Any:
     return pa.Table.from_arrays(columns, schema=schema.remove_metadata())
 
 
-def notes_of(schema: Any) -> dict[str, dict[str, Any]]:
-    """What a file says to pandas of its columns, by their names."""
-    try:
-        columns = json.loads((schema.metadata or {})[b"pandas"])["columns"]
-        return {str(one["field_name"]): one for one in columns if one.get("field_name") in schema.names}
-    except (KeyError, ValueError, TypeError, AttributeError):
-        return {}
+def known_columns(home: Home, timestamp: Timestamp, declared: Mapping[str, Mapping[str, Any]]) -> Known:
+    """The columns of a timestamp's files and the properties that were declared for its path."""
+    schemas = [attributes(file) for file in timestamp.vectors]
+    fields: dict[str, Any] = {}
+    notes: dict[str, dict[str, Any]] = {}
+    for schema in schemas:
+        own = notes_of(schema)
+        for field in schema:
+            # A column of nulls says nothing of its type.
+            if field.name not in fields or str(fields[field.name].type) == "null":
+                fields[field.name] = field
+                notes |= {field.name: own[field.name]} if field.name in own else {}
 
+    def categories(name: str) -> Any:
+        for file, schema in zip(timestamp.files, schemas, strict=True):
+            if name in schema.names:
+                with open_table(home, file) as sheet:
+                    for _, table in sheet.read(range(min(1, sheet.rows)), [name]):
+                        return getattr(table[name].chunk(0), "dictionary", None)
+        return None
 
-def pandas_metadata(notes: Iterable[dict[str, Any]]) -> dict[bytes, bytes]:
-    """The metadata of a schema that says so much to pandas."""
-    columns = list(notes)
-    if not columns:
-        return {}
-    return {b"pandas": json.dumps({"index_columns": [], "column_indexes": [], "columns": columns}).encode()}
+    return Known(
+        fields=fields,
+        notes=notes,
+        partial={name for name in fields if not all(name in schema.names for schema in schemas)},
+        taken={*(file.geometry_column for file in timestamp.vectors), "geometry"},
+        declared={name: one["type"] for name, one in declared.items() if not one["trashed"]},
+        required={name for name, one in declared.items() if one["required"] and not one["trashed"]},
+        trashed={name for name, one in declared.items() if one["trashed"]},
+        categories=categories,
+    )

@@ -1,4 +1,4 @@
-"""Files of features as they come into the store: a new one, and a new version of one that is there."""
+"""A file of features written anew with some of its rows replaced, added or left out; and new files, as they come in."""
 
 from __future__ import annotations
 
@@ -9,45 +9,91 @@ import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from ellipsis_local.features.bounds import carry_over
-from ellipsis_local.features.copies import forget
-from ellipsis_local.features.rewriting import NOTHING, rewrite
-from ellipsis_local.features.schemas import Column, pandas_metadata
-from ellipsis_local.features.sheets import Sheet
-from ellipsis_local.features.writing import Integers, LayerWriter, Written
+import numpy as np
+
+from ellipsis_local.features.ids import Integers, footer
+from ellipsis_local.features.parquet_cache import carry_over, forget
+from ellipsis_local.features.schema_context import Column, fitted
+from ellipsis_local.features.table import FeatureTable
 from ellipsis_local.gdal_errors import writing
 from ellipsis_local.home import Home
-from ellipsis_local.store.formats import Kind
-from ellipsis_local.store.parcels import combined, hashed_copy
-from ellipsis_local.store.records import FileRow
+from ellipsis_local.store import FileRow, content_of
 from ellipsis_local.types import StoredFile, VectorFile
+from ellipsis_local.vector import Census, GeoParquetWriter
+from ellipsis_local.vector.schema import pandas_metadata
+from ellipsis_local.vector.wkb import from_shapely
 
-__all__ = ["MARK", "NewFeatures", "Version", "drop_former", "tidy", "write_version"]
+__all__ = ["MARK", "NOTHING", "NewFeatures", "Version", "drop_former", "rewrite", "tidy", "write_version"]
 
 MARK = "features"
 """In a file's options: 'added' for features that were added one by one, 'changed' for an upload that was changed."""
 FORMER_SECONDS = 3600.0
 
 
+NOTHING: Integers = np.empty(0, np.int64)
+
+
 def row_of(
-    folder: Path, main: str, file_id: str, name: str, fields: Sequence[str], geometry: str, crs: str, written: Written,
+    folder: Path, main: str, file_id: str, name: str, fields: Sequence[str], geometry: str, crs: str, written: Census,
     mark: str,
 ) -> FileRow:  # fmt: skip
     """What the catalogue is to say of a GeoParquet file that was just written."""
-    content = combined("vector", {".parquet": hashed_copy(folder / main, None)}, {})
+    content = content_of(folder / main)
     detail = VectorFile(
-        location=f"{{folder}}/{main}", content=content, crs=crs, features=written.features, extent=written.extent,
+        location=f"{{folder}}/{main}", content=content, crs=crs, features=written.usable, extent=written.extent,
         fields=tuple(fields), geometry_column=geometry, format="parquet",
+        without_geometry=written.total - written.usable,
     )  # fmt: skip
     size = (folder / main).stat().st_size
     return FileRow(file_id, name, main, (main,), size, "parquet", content, detail, {MARK: mark})
 
 
+def rewrite(sheet: FeatureTable, target: Path, schema: Any, *, rows: tuple[Integers, Any], without: Integers) -> Census:
+    """Write a sheet to `target`, its rows ordered by their numbers.
+
+    Parameters
+    ----------
+    schema : pyarrow.Schema
+        Of the new file, with what pandas is told of it; holds every column of the sheet, maybe in a wider type.
+    rows : (array of int64, table)
+        Numbers, ascending, and the rows that are to have them: in the place of those that have them now, or new.
+    without : array of int64
+        Numbers of rows that are left out.
+    """
+    new, table = rows
+    gone = np.union1d(without, new)
+    numbers = np.union1d(np.setdiff1d(sheet.numbers, gone, assume_unique=True), new)
+    following = max(sheet.following, int(new[-1]) + 1 if len(new) else 0)
+    plain = following == len(numbers)
+    done = 0
+    with GeoParquetWriter(
+        target, schema, sheet.geometry, sheet.detail.crs, more={} if plain else footer(numbers, following)
+    ) as writer:
+        for piece, old in sheet.read(np.arange(sheet.rows)):
+            own = sheet.numbers[piece]
+            end = int(np.searchsorted(new, own[-1], side="right"))
+            writer.write(merged(fitted(old, schema), own, table.slice(done, end - done), new[done:end], gone))
+            done = end
+        writer.write(table.slice(done))
+    return writer.census
+
+
+def merged(old: Any, own: Integers, table: Any, new: Integers, gone: Integers) -> Any:
+    """Rows that stay and new ones, by their numbers."""
+    import pyarrow as pa
+
+    keep = ~np.isin(own, gone)
+    if keep.all() and not len(new):
+        return old
+    together = pa.concat_tables([old.filter(pa.array(keep)), table]).unify_dictionaries()
+    return together.take(pa.array(np.argsort(np.concatenate([own[keep], new]), kind="stable")))
+
+
 @dataclass(frozen=True)
 class NewFeatures:
-    """A parcel of features that were added: see `ellipsis_local.store.parcels`."""
+    """A parcel of features that were added: what the store's `staged` takes."""
 
     columns: Sequence[Column]
     geometries: Any = field(repr=False)
@@ -55,16 +101,15 @@ class NewFeatures:
     geometry: str = "geometry"
     crs: str = "EPSG:4326"
     name: str = "features.parquet"
-    kind: Kind = "vector"
+    kind: Literal["raster", "vector"] = "vector"
 
     def table(self) -> Any:
         """The features as an Arrow table with what pandas is told of it."""
         import pyarrow as pa
-        import shapely
 
         schema = pa.schema([column.field for column in self.columns])
         schema = schema.append(pa.field(self.geometry, pa.binary()))
-        arrays = [*(column.values for column in self.columns), pa.array(shapely.to_wkb(self.geometries), pa.binary())]
+        arrays = [*(column.values for column in self.columns), from_shapely(self.geometries)]
         notes = [column.note for column in self.columns if column.note is not None]
         return pa.Table.from_arrays(arrays, schema=schema.with_metadata(pandas_metadata(notes)))
 
@@ -74,10 +119,10 @@ class NewFeatures:
 
     def stage(self, folder: Path, file_id: str) -> FileRow:
         table = self.table()
-        with writing(folder), LayerWriter(folder / self.name, table.schema, self.geometry, self.crs) as writer:
-            writer.write(table, self.geometries)
+        with writing(folder), GeoParquetWriter(folder / self.name, table.schema, self.geometry, self.crs) as writer:
+            writer.write(table)
         fields = [column.field.name for column in self.columns]
-        return row_of(folder, self.name, file_id, self.name, fields, self.geometry, self.crs, writer.written, "added")
+        return row_of(folder, self.name, file_id, self.name, fields, self.geometry, self.crs, writer.census, "added")
 
 
 @dataclass(frozen=True)
@@ -93,7 +138,12 @@ class Version:
 
 
 def write_version(
-    home: Home, sheet: Sheet, schema: Any, *, rows: tuple[Integers, Any] | None = None, without: Integers = NOTHING
+    home: Home,
+    sheet: FeatureTable,
+    schema: Any,
+    *,
+    rows: tuple[Integers, Any] | None = None,
+    without: Integers = NOTHING,
 ) -> Version:
     """Write a file anew with rows replaced, added or left out; see `rewrite`."""
     rows = (NOTHING, schema.remove_metadata().empty_table()) if rows is None else rows

@@ -1,0 +1,147 @@
+"""What the store notes of a vector file: one pass over its geometries, batch by batch, never held."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ellipsis_local.crs import crs_text, epsg_text
+from ellipsis_local.errors import LayerError, LayerWarning
+from ellipsis_local.formats import Format
+from ellipsis_local.formats.limits import MOST_FEATURES, MOST_FIELDS, check_count, few
+from ellipsis_local.notices import warn
+from ellipsis_local.types import Extent, VectorFile
+from ellipsis_local.vector.reader import Layer, layers_of, open_layer
+from ellipsis_local.vector.wkb import Shapes
+
+__all__ = ["Census", "inspect"]
+
+INFINITE = (math.inf, math.inf, -math.inf, -math.inf)
+
+
+@dataclass
+class Census:
+    """What a scan of the geometries found."""
+
+    total: int = 0
+    usable: int = 0
+    measured: int = 0
+    """How many have an M."""
+    bounds: tuple[float, float, float, float] = INFINITE
+
+    @property
+    def extent(self) -> Extent | None:
+        return Extent(*self.bounds) if self.usable else None
+
+    def add(self, wkb: Any, source: str = "the layer") -> None:
+        """Count one Arrow array of WKB; LayerError for a kind that no frame can hold."""
+        shapes = Shapes(wkb, source)
+        if shapes.unknown is not None:
+            raise LayerError(
+                f"{source} has a geometry of type {shapes.unknown}, which no frame holds; write it as polygons "
+                "(ogr2ogr -nlt MULTIPOLYGON out.gpkg in) and add that",
+                source=source,
+            )
+        bounds = shapes.bounds()[~shapes.without()]
+        self.total += len(shapes)
+        self.usable += len(bounds)
+        self.measured += int(shapes.measured.sum())
+        if len(bounds):
+            low, high = bounds[:, :2].min(axis=0), bounds[:, 2:].max(axis=0)
+            west, south, east, north = self.bounds
+            self.bounds = (
+                min(west, float(low[0])), min(south, float(low[1])),
+                max(east, float(high[0])), max(north, float(high[1])),
+            )  # fmt: skip
+
+
+def inspect(
+    location: str | Path,
+    *,
+    source: str,
+    format: Format,
+    content: str = "",
+    epsg: int | None = None,
+    layer: str | None = None,
+) -> VectorFile:
+    """What is known of the vector layer at `location`, after the overrides. The file is opened once.
+
+    Features without geometry (null, EMPTY, NaN or infinite coordinates) are counted and reported in one LayerWarning.
+
+    Raises
+    ------
+    LayerError
+        Without a CRS, a geometry column, or any geometry where there are features; with several layers and no `layer`.
+        Our choice: the service's own checks are not documented.
+    """
+    layer = choose_layer(str(location), source, format, layer)
+    with open_layer(location, format=format.reads, layer=layer, source=source) as opened:
+        fields = tuple(name for name in opened.schema.names if name != opened.geometry)
+        check_count(source, len(fields), MOST_FIELDS, "fields", "leave some out")
+        crs = epsg_text(epsg) if epsg is not None else crs_text(opened.crs, source)
+        census = scan(opened)
+        rows = opened.rows
+        if format.rows is not None and not str(location).startswith("/vsi"):
+            rows = format.rows(Path(location))
+        if rows is not None and census.total < rows:
+            raise LayerError(
+                f"{source} is truncated or damaged: {rows - census.total:,} of {rows:,} features are missing",
+                source=source,
+            )
+    report(census, source)
+    return VectorFile(
+        location=str(location), content=content, crs=crs, features=census.usable, extent=census.extent, fields=fields,
+        geometry_column=opened.geometry, format=format.reads, layer=layer,
+        without_geometry=census.total - census.usable,
+    )  # fmt: skip
+
+
+def scan(opened: Layer) -> Census:
+    census = Census()
+    for wkb in opened.geometries():
+        census.add(wkb, opened.source)
+        check_count(opened.source, census.total, MOST_FEATURES, "features or more", "split it")
+    return census
+
+
+def report(census: Census, source: str) -> None:
+    """The warnings about a layer; LayerError where it has features, and none with a geometry."""
+    import shapely
+
+    if census.total and not census.usable:
+        raise LayerError(f"none of the {census.total} features of {source} has a geometry", source=source)
+    if census.usable < census.total:
+        warn(
+            f"{census.total - census.usable} of {census.total} features of {source} have no geometry and are left out",
+            LayerWarning,
+        )
+    if census.measured and shapely.geos_version < (3, 12, 0):
+        warn(
+            f"{census.measured} of {census.total} features of {source} have measures (M), which this GEOS drops; "
+            "with shapely 2.1 or later they are kept",
+            LayerWarning,
+        )
+
+
+def choose_layer(location: str, source: str, format: Format, layer: str | None) -> str | None:
+    """The layer to read; LayerError where there is none, or several and `layer` names none of them.
+
+    Only a format that holds several is asked for their names, unless one was given.
+    """
+    if format.reads == "parquet" or (format.layers is None and layer is None):
+        return None
+    plain = format.layers is not None and not location.startswith("/vsi")
+    names = format.layers(Path(location)) if plain and format.layers is not None else layers_of(location)
+    if layer is not None:
+        if layer not in names:
+            raise LayerError(
+                f"{source} has no layer {layer!r} with geometries; it has {few(names) or 'none'}", source=source
+            )
+        return layer
+    if not names:
+        raise LayerError(f"{source} has no geometry: it is a plain table", source=source)
+    if len(names) > 1:
+        raise LayerError(f"{source} holds {len(names)} layers; pass layer= with one of {few(names)}", source=source)
+    return names[0]

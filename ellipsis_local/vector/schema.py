@@ -1,0 +1,276 @@
+"""Columns of features: one schema for every format, what pandas is told of it, and several files as one table."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any
+
+from ellipsis_local.crs import WGS84
+
+__all__ = [
+    "JSON",
+    "for_frames",
+    "free_name",
+    "geo_metadata",
+    "geo_of",
+    "index_columns",
+    "is_json",
+    "is_text",
+    "joined",
+    "notes_of",
+    "pandas_metadata",
+    "plain",
+    "value_type",
+    "wider",
+]  # fmt: skip
+
+JSON = b"ellipsis_local:type"
+"""In a field's metadata, with the value ``json``: the text in it is JSON."""
+FRAME = b"ellipsis_local:frame"
+"""In a schema's metadata: the file was a GeoDataFrame, whose dtypes stay what they were."""
+NULLABLE = {
+    "bool": "boolean", "int8": "Int8", "int16": "Int16", "int32": "Int32", "int64": "Int64", "uint8": "UInt8",
+    "uint16": "UInt16", "uint32": "UInt32", "uint64": "UInt64",
+}  # fmt: skip
+
+
+# ----- types ----------------------------------------------------------------------------------------------------------
+
+
+def value_type(kind: Any) -> Any:
+    """The type of the values of a column that may be dictionary encoded."""
+    from pyarrow import types
+
+    return kind.value_type if types.is_dictionary(kind) else kind
+
+
+def is_text(kind: Any) -> bool:
+    from pyarrow import types
+
+    kind = value_type(kind)
+    return bool(types.is_string(kind) or types.is_large_string(kind) or str(kind) == "string_view")
+
+
+def is_json(field: Any) -> bool:
+    """Whether a field holds JSON as text."""
+    return (field.metadata or {}).get(JSON) == b"json"
+
+
+def json_field(name: str) -> Any:
+    import pyarrow as pa
+
+    return pa.field(name, pa.string(), metadata={JSON: b"json"})
+
+
+def plain(field: Any, name: str | None = None) -> Any:
+    """A field as this room gives it: JSON marked, extension types as their storage, no notes of GDAL's own."""
+    import pyarrow as pa
+
+    name = field.name if name is None else name
+    metadata = dict(field.metadata or {})
+    extension, kind = metadata.get(b"ARROW:extension:name", b"").decode(), field.type
+    if isinstance(kind, pa.BaseExtensionType) and not str(kind.extension_name).startswith("pandas."):
+        extension, kind = kind.extension_name, kind.storage_type
+    if extension == "arrow.json" or is_json(field):
+        return json_field(name)
+    kept = {key: value for key, value in metadata.items() if extension.startswith("pandas.")}
+    if pa.types.is_list(kind) and not kind.value_field.nullable:
+        kind = pa.list_(kind.value_type)
+    elif str(kind) == "string_view":
+        kind = pa.string()
+    elif str(kind) == "binary_view":
+        kind = pa.binary()
+    return pa.field(name, kind, metadata=kept or None)
+
+
+def wider(one: Any, other: Any) -> Any:
+    """The type that holds columns of both types without changing a value; None where there is none."""
+    import pyarrow as pa
+    from pyarrow import types
+
+    if one == other or types.is_null(other):
+        return one
+    if types.is_null(one):
+        return other
+    if types.is_dictionary(one) or types.is_dictionary(other):
+        return wider(value_type(one), value_type(other))
+    if types.is_integer(one) and types.is_integer(other):
+        return None if "uint64" in (str(one), str(other)) else pa.int64()
+    if is_text(one) and is_text(other):
+        return pa.large_string()
+    return None
+
+
+def common(one: Any, other: Any) -> Any:
+    """The type of a column whose files disagree: `wider`, floats for numbers, moments for times, else text."""
+    import pyarrow as pa
+    from pyarrow import types
+
+    found = wider(one, other)
+    if found is not None:
+        return found
+    one, other = value_type(one), value_type(other)
+    number = [types.is_integer(kind) or types.is_floating(kind) for kind in (one, other)]
+    if all(number):
+        return pa.float64()
+    moments = [kind for kind in (one, other) if types.is_timestamp(kind)]
+    if moments and all(types.is_timestamp(kind) or types.is_date(kind) for kind in (one, other)):
+        zones = {getattr(kind, "tz", None) for kind in (one, other)}
+        units = [getattr(kind, "unit", "ms") for kind in (one, other)]
+        finest = max(units, key=("s", "ms", "us", "ns").index)
+        return pa.timestamp(finest, tz=zones.pop() if len(zones) == 1 else "UTC")
+    return pa.string()
+
+
+def cast(column: Any, field: Any) -> Any:
+    """A column as another file's; what has no cast goes as text."""
+    import pyarrow as pa
+
+    if column.type == field.type:
+        return column
+    if pa.types.is_timestamp(field.type) and field.type.tz and not getattr(column.type, "tz", None):
+        column = column.cast(pa.timestamp(field.type.unit))
+    try:
+        return column.cast(field.type)
+    except pa.ArrowException:
+        return pa.chunked_array([[None if one is None else text_of(one) for one in column.to_pylist()]], field.type)
+
+
+def text_of(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, default=str, ensure_ascii=False)
+
+
+def free_name(wanted: str, taken: Collection[str]) -> str:
+    """`wanted`, or the like of it that no column has."""
+    while wanted in taken:
+        wanted += "_"
+    return wanted
+
+
+def joined(tables: Sequence[Any]) -> Any:
+    """Tables as one: the columns in the order in which files first have them, nulls where a file lacks one.
+
+    Types that differ become the one that holds both; numbers and text together become text.
+    """
+    import pyarrow as pa
+
+    tables = [table for table in tables if len(table)] or list(tables[:1])
+    if len(tables) == 1:
+        return tables[0]
+    fields: dict[str, Any] = {}
+    for field in (field for table in tables for field in table.schema):
+        known = fields.get(field.name)
+        if known is None or known.type == field.type:
+            fields.setdefault(field.name, field)
+        else:
+            fields[field.name] = (known if not pa.types.is_null(known.type) else field).with_type(
+                common(known.type, field.type)
+            )
+    schema = pa.schema(list(fields.values()))
+    parts = []
+    for table in tables:
+        columns = [
+            cast(table[field.name], field) if field.name in table.column_names else pa.nulls(len(table), field.type)
+            for field in schema
+        ]
+        parts.append(pa.Table.from_arrays(columns, schema=schema))
+    notes: dict[str, dict[str, Any]] = {}
+    for table in reversed(tables):
+        notes |= notes_of(table.schema)
+    notes = {name: note for name, note in notes.items() if all(keeps(table, schema, name) for table in tables)}
+    metadata = tables[0].schema.metadata or {}
+    return pa.concat_tables(parts).replace_schema_metadata({**metadata, **pandas_metadata(notes.values())})
+
+
+def keeps(table: Any, schema: Any, name: str) -> bool:
+    return name not in table.column_names or table.schema.field(name).type == schema.field(name).type
+
+
+# ----- pandas ---------------------------------------------------------------------------------------------------------
+
+
+def notes_of(schema: Any) -> dict[str, dict[str, Any]]:
+    """What a file says to pandas of its columns, by their names."""
+    try:
+        columns = json.loads((schema.metadata or {})[b"pandas"])["columns"]
+        return {str(one["field_name"]): one for one in columns if one.get("field_name") in schema.names}
+    except (KeyError, ValueError, TypeError, AttributeError):
+        return {}
+
+
+def pandas_metadata(notes: Iterable[Mapping[str, Any]]) -> dict[bytes, bytes]:
+    """The metadata of a schema that says so much to pandas."""
+    columns = list(notes)
+    if not columns:
+        return {}
+    return {b"pandas": json.dumps({"index_columns": [], "column_indexes": [], "columns": columns}).encode()}
+
+
+def index_columns(schema: Any) -> set[str]:
+    """The columns that are the index of a frame, which computes do not see."""
+    try:
+        names = json.loads((schema.metadata or {})[b"pandas"])["index_columns"]
+        return {name for name in names if isinstance(name, str)}
+    except (KeyError, ValueError, TypeError):
+        return set()
+
+
+def is_extension(note: Mapping[str, Any] | None) -> bool:
+    """Whether pandas is told to use a type of its own, such as Int64, which has nulls."""
+    kind = "" if note is None else str(note.get("numpy_type"))
+    return kind[:1].isupper() or kind == "boolean"
+
+
+def for_frames(table: Any) -> Any:
+    """A whole layer with the dtypes that it gets in frames, whichever part of it is read.
+
+    Integers and booleans with a null anywhere are pandas' nullable ones; dates are datetime64, unless they came in a
+    frame that had them as objects.
+    """
+    import pyarrow as pa
+
+    given = table.schema.metadata or {}
+    notes = notes_of(table.schema)
+    for index, field in enumerate(table.schema):
+        note = notes.get(field.name)
+        if pa.types.is_date(field.type):
+            if note is not None and FRAME in given:
+                continue
+            notes.pop(field.name, None)
+            table = table.set_column(
+                index, pa.field(field.name, pa.timestamp("ms")), table.column(index).cast(pa.timestamp("ms"))
+            )
+        kind = NULLABLE.get(str(field.type))
+        if kind is not None and table.column(index).null_count and not is_extension(note):
+            notes[field.name] = {
+                "name": field.name, "field_name": field.name, "pandas_type": kind.lower().replace("boolean", "bool"),
+                "numpy_type": kind, "metadata": None,
+            }  # fmt: skip
+    kept = {key: value for key, value in given.items() if key not in (b"pandas", FRAME)}
+    return table.replace_schema_metadata({**kept, **pandas_metadata(notes.values())})
+
+
+# ----- GeoParquet -----------------------------------------------------------------------------------------------------
+
+
+def geo_of(schema: Any) -> dict[str, Any] | None:
+    """The 'geo' metadata of a GeoParquet file, None where there is none that can be used."""
+    try:
+        geo: dict[str, Any] = json.loads((schema.metadata or {})[b"geo"])
+        return geo if isinstance(geo["columns"][geo["primary_column"]], dict) else None
+    except (KeyError, ValueError, TypeError, RecursionError):
+        return None
+
+
+def geo_metadata(geometry: str, crs: str, others: Mapping[str, Any] | None = None) -> dict[bytes, bytes]:
+    """What GeoParquet 1.1 wants to know of a file; `others`: what is known of its further geometry columns."""
+    about = {"encoding": "WKB", "geometry_types": [], "crs": _projjson(crs)}
+    columns = {**(others or {}), geometry: about}
+    return {b"geo": json.dumps({"version": "1.1.0", "primary_column": geometry, "columns": columns}).encode()}
+
+
+def _projjson(crs: str) -> Any:
+    from pyproj import CRS
+
+    return CRS.from_user_input(crs if crs != "OGC:CRS84" else WGS84).to_json_dict()
