@@ -57,7 +57,7 @@ from ellipsis_local.features.table import FeatureTable
 from ellipsis_local.features.validate_geojson import Incoming, checked_features
 from ellipsis_local.home import Home
 from ellipsis_local.ids import as_uuid
-from ellipsis_local.store import LayerStore
+from ellipsis_local.store import LayerStore, checked_name
 from ellipsis_local.types import Extent, PathRecord, StoredFile, Timestamp, VectorFile
 from ellipsis_local.vector import attributes
 from ellipsis_local.vector.wkb import from_shapely
@@ -139,7 +139,7 @@ class Features:
             type or in the trash.
         """
         path = self._vector(path_id)
-        name = checked_name(name)
+        name = checked_property(name)
         if type not in TYPES:
             raise ArgumentError(f"type must be one of {', '.join(TYPES)}, not {type!r}", argument="type", value=type)
         flags = (checked_flag("required", required), checked_flag("private", private))
@@ -799,13 +799,8 @@ class Features:
             connection.execute("DELETE FROM feature_fields WHERE content NOT IN (SELECT content FROM files)")
 
 
-def checked_name(name: Any) -> str:
-    if not isinstance(name, str):
-        raise ArgumentError("name must be of type string", argument="name", value=name)
-    try:
-        name.encode()
-    except UnicodeEncodeError as error:
-        raise ArgumentError(f"name {name!r} is no valid text", argument="name", value=name) from error
+def checked_property(given: Any) -> str:
+    name = checked_name(given)
     if not name or len(name) > LONGEST_NAME or "\0" in name:
         raise ArgumentError(
             f"name must have 1 to {LONGEST_NAME} characters, not {len(name)}", argument="name", value=name

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, Literal
 
-__all__ = ["EVERY", "Format", "of_driver", "of_suffix", "register", "registered", "unregister"]
+__all__ = ["EVERY", "Format", "of_suffix", "register", "registered", "unregister"]
 
 
 EVERY = "*"
@@ -88,8 +88,3 @@ def registered(kind: str | None = None) -> tuple[Format, ...]:
 def of_suffix(suffix: str, kind: str | None = None) -> Format | None:
     """The format whose files have this suffix."""
     return next((one for one in registered(kind) if suffix.lower() in one.suffixes), None)
-
-
-def of_driver(driver: str) -> Format | None:
-    """The format of a driver of GDAL."""
-    return next((one for one in registered() if one.driver == driver), None)

@@ -111,9 +111,7 @@ class Partitions:
             source = next(layer.sources[0] for layer in request.layers if layer.id == gone)
             said = f"RasterioIOError: {source.location}: No such file or directory"
             if isinstance(source, VectorSource):
-                said = said.replace("RasterioIOError", "DataSourceError")
-                if source.format == "parquet":
-                    said = f"FileNotFoundError: {source.location}"
+                said = f"LayerError: {source.location} is not there"
             raise PartitionError(f"layer {gone} cannot be cut: {said}")
 
     def _make(self, request: CutRequest, report: Callable[[str], None]) -> Partitioning:

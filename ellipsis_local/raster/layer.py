@@ -19,7 +19,7 @@ from ellipsis_local.raster.dataset_pool import DatasetPool, OpenRaster
 from ellipsis_local.raster.grid import TargetGrid
 from ellipsis_local.raster.locate import Centres, Located, at_points, shifts
 from ellipsis_local.raster.placement import Placement, Rectangle, common, place_exactly
-from ellipsis_local.raster.validity import Missing, differs, is_same, missing_in
+from ellipsis_local.raster.validity import Missing, differs, missing_in
 from ellipsis_local.types import RasterFile
 
 __all__ = ["RasterLayer", "Sample"]
@@ -235,10 +235,10 @@ class RasterLayer:
             return self._placements
         return [place_exactly(file, grid) or Placement() for file in self.files]
 
-    def _blank(self, file: RasterFile) -> Any:
-        """What missing pixels of a file become: the layer's nodata value, where the file's own is another."""
-        nodata = self.missing.nodata
-        return None if nodata is None or is_same(nodata, file.nodata) else self.fill
+    @property
+    def _blank(self) -> Any:
+        """What missing pixels become in a layer of several files that has a nodata value; else they stay as they are."""
+        return None if self.missing.nodata is None or len(self.files) == 1 else self.fill
 
     def _copy(self, file: RasterFile, placement: Placement, area: Rectangle, canvas: Canvas) -> None:
         """Paint a file whose pixels are those of the grid."""
@@ -251,7 +251,7 @@ class RasterLayer:
             values = read_window(source, placement.own_window(both))
             there = there_of(source, file, values, placement.own_window(both))
         there = None if there is None else placement.turned(there)
-        part.paint(placement.turned(values), there, None, self._blank(file))
+        part.paint(placement.turned(values), there, None, self._blank)
 
     def _take(self, source: OpenRaster, file: RasterFile, place: Located, canvas: Canvas, *, coarse: bool) -> None:
         """Paint what a file has under the centres of a grid, piece by piece where that is much."""
@@ -278,7 +278,7 @@ class RasterLayer:
             return
         under = flat.take(index, axis=1)
         good = None if there is None else there.reshape(there.shape[0], -1).take(index, axis=1)
-        canvas.paint(under, good, place.inside, self._blank(file))
+        canvas.paint(under, good, place.inside, self._blank)
 
 
 def shape_of(area: Rectangle) -> tuple[int, int]:

@@ -4,8 +4,8 @@ A pixel of a file is missing where its value is the file's nodata value, where a
 is not a number; any of them is enough. In a file without nodata value and mask its alpha band says it, as GDAL has it:
 the fourth of four bands is often called alpha, and is none. Nodata and NaN count per band, masks and alpha for all.
 
-A layer of several files tells what is missing by one nodata value where its files agree on it; where they do not,
-floats by NaN, which is no value in any file, and integers by a mask, because every integer may be a valid one.
+A layer of several files tells what is missing by one nodata value where its files agree on it; where they do not, or
+some have masks, floats by NaN, which is no value in any file, and integers by a mask: each may be a valid one.
 (Our choice throughout; the service does not say.)
 """
 
@@ -145,8 +145,9 @@ def missing_in(files: Sequence[RasterFile], masked: bool, covered: bool) -> Miss
         Whether files lie under all of the layer's grid.
     """
     first = files[0].nodata
-    if all(is_same(file.nodata, first) for file in files):
+    floats = any(file.dtype.startswith(("float", "complex")) for file in files)
+    if all(is_same(file.nodata, first) for file in files) and not (floats and masked and len(files) > 1):
         return Missing(first, masked or (first is None and not covered), per_band=False)
-    if any(file.dtype.startswith(("float", "complex")) for file in files):
+    if floats:
         return Missing(math.nan, masked, per_band=False)
     return Missing(None, True, per_band=files[0].bands > 1)

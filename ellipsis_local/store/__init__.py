@@ -2,8 +2,8 @@
 
 from ellipsis_local.store.catalogue import SCHEMA, Catalogue
 from ellipsis_local.store.parcels import content_of
-from ellipsis_local.store.records import FileRow
+from ellipsis_local.store.records import FileRow, checked_name
 from ellipsis_local.store.store import LayerStore
 from ellipsis_local.store.target import NewFile, Taken
 
-__all__ = ["SCHEMA", "Catalogue", "FileRow", "LayerStore", "NewFile", "Taken", "content_of"]
+__all__ = ["SCHEMA", "Catalogue", "FileRow", "LayerStore", "NewFile", "Taken", "checked_name", "content_of"]

@@ -199,6 +199,8 @@ def open_layer(
 ) -> Iterator[Layer]:
     """Open a file once; LayerError where that cannot be, or it has no geometry."""
     source = source or str(location)
+    if not str(location).startswith("/vsi") and not Path(location).exists():
+        raise LayerError(f"{source} is not there", source=source)
     with contextlib.ExitStack() as stack:
         if format == "parquet":
             yield _parquet(stack, str(location), source, batch)

@@ -241,7 +241,8 @@ def for_frames(table: Any) -> Any:
             table = table.set_column(
                 index, pa.field(field.name, pa.timestamp("ms")), table.column(index).cast(pa.timestamp("ms"))
             )
-        kind = NULLABLE.get(str(field.type))
+        # Where pandas is not loaded, its own types (periods) look like the integers that they are stored as.
+        kind = None if b"ARROW:extension:name" in (field.metadata or {}) else NULLABLE.get(str(field.type))
         if kind is not None and table.column(index).null_count and not is_extension(note):
             notes[field.name] = {
                 "name": field.name, "field_name": field.name, "pandas_type": kind.lower().replace("boolean", "bool"),

@@ -26,6 +26,7 @@ from ellipsis_local.features import SCHEMA as FEATURES
 from ellipsis_local.features.features import Features
 from ellipsis_local.formats import Format
 from ellipsis_local.home import Home
+from ellipsis_local.inside.ellipsis_node.params import make_params
 from ellipsis_local.partitions import Partitions
 from ellipsis_local.store import SCHEMA, LayerStore
 
@@ -95,11 +96,11 @@ def write(path, table, crs="EPSG:4326", kind="Point"):
     )
 
 
-def received(home, timestamp, crs="native", nodes=2):
+def received(home, timestamp, crs="native", nodes=2, here="all"):
     """The layer as nodes get it, put together again in the order of its first column that is whole."""
-    partitions = Partitions(home, cores=2, cache_size=10**12, here="all")
+    partitions = Partitions(home, cores=2, cache_size=10**12, here=here)
     made = partitions.ensure(partitions.plan([timestamp], nodes, crs=crs))
-    frames = [geopandas.read_parquet(part[0]["path"]) for part in made.parts]
+    frames = [geopandas.read_parquet(part[0].path) for part in made.parts]
     assert all(list(frame.dtypes) == list(frames[0].dtypes) for frame in frames), [f.dtypes for f in frames]
     return pandas.concat(frames, ignore_index=True)
 
@@ -281,6 +282,26 @@ def test_nested_values_and_json(features, tmp_path):
     assert row["took"] == pandas.Timedelta(seconds=90) and nodes["c"].dtype == "category"
 
 
+def test_functions_receive_json_as_objects_and_never_each_others(features, tmp_path):
+    shape = {"type": "Point", "coordinates": [1, 2]}
+    row = {"type": "Feature", "geometry": shape, "properties": {"o": {"a": [1]}, "l": [1, 2], "n": 1, "s": "x"}}
+    (tmp_path / "a.geojson").write_text(json.dumps({"type": "FeatureCollection", "features": [row]}))
+    timestamp = features.store.timestamp(*features.store.add(tmp_path / "a.geojson"))
+    partitions = Partitions(features.home, cores=2, cache_size=10**12, here="all")
+    ((part,),) = partitions.ensure(partitions.plan([timestamp], 1)).parts
+    kept = {}
+    for _ in range(2):
+        frame = make_params([part | {"crs": "EPSG:3857"}], [], kept)[timestamp.id]
+        assert frame["o"][0] == {"a": [1]} and frame["l"][0].tolist() == [1, 2] and frame["n"][0] == 1
+        frame["o"][0]["a"].append(2)
+        frame["l"][0][0] = 9
+        frame.loc[0, "n"] = 7
+        frame.loc[0, "s"] = "y"
+        frame.geometry.array[0] = shapely.Point(9, 9)
+    assert make_params([part], [], kept)[timestamp.id]["s"][0] == "x"
+    assert make_params([part], [], kept)[timestamp.id].geometry.iloc[0] != shapely.Point(9, 9)
+
+
 def test_zones_that_differ_from_row_to_row(features, tmp_path):
     times = ["2024-01-02T03:04:05+01:00", "2024-01-02T03:04:05+02:00", "2024-01-02T03:04:05"]
     shape = {"type": "Point", "coordinates": [1, 2]}
@@ -385,13 +406,14 @@ def test_a_frame_keeps_its_dtypes(features):
     """Whatever it holds, also what a file would give another dtype: dates as objects."""
     data = geopandas.GeoDataFrame(
         {
-            "day": [datetime.date(2024, 1, 1), None], "span": pandas.period_range("2024", "2025", freq="Y"),
+            "day": [datetime.date(2024, 1, 1), None], "span": pandas.PeriodIndex(["2024", None], freq="Y"),
             "class": pandas.Categorical(["a", "b"]), "second": geopandas.GeoSeries([shapely.Point(5, 5), None], crs=3857),
         },
         geometry=[shapely.Point(0, 0), shapely.Point(1, 1)], crs=4326,
     )  # fmt: skip
     ids = features.store.add(data)
-    nodes = received(features.home, features.store.timestamp(*ids), "EPSG:3857", nodes=1)
+    # By a helper, which does without pandas.
+    nodes = received(features.home, features.store.timestamp(*ids), "EPSG:3857", nodes=1, here="never")
     assert list(nodes.dtypes.astype(str)) == list(data.dtypes.astype(str))
     assert nodes.crs.to_epsg() == 3857 and nodes["second"].crs.to_epsg() == 3857
     assert nodes["day"].tolist() == data["day"].tolist()
@@ -464,7 +486,7 @@ def test_longitudes_from_0_to_360(features, tmp_path):
     (warning,) = made.warnings
     assert "0 features were cut off and 1 dropped" in warning
     nodes = (
-        pandas.concat([geopandas.read_parquet(part[0]["path"]) for part in made.parts]).sort_values("n").to_crs(4326)
+        pandas.concat([geopandas.read_parquet(part[0].path) for part in made.parts]).sort_values("n").to_crs(4326)
     )
     assert list(nodes["n"]) == [0, 1, 2]
     assert np.allclose(nodes.geometry.iloc[0].coords[0], (-10, 10))

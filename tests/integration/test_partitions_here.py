@@ -92,11 +92,11 @@ def test_nothing_stays(home: Home, helpers: list[int], raster, vector, tmp_path:
         made(home, "all", raster, vector)
         assert np.geterr()["over"] == "raise"
         assert warnings.filters[0][0] == "error"
-    assert frames._frames == pixels._layers == {}
+    assert frames._layers == pixels._layers == {}
     (tmp_path / "a.tif").write_bytes(b"gone")
     with pytest.raises(PartitionError, match=f"layer {raster.id} cannot be cut"):
         made(Home(tmp_path / "again"), "all", raster)
-    assert frames._frames == pixels._layers == {}
+    assert frames._layers == pixels._layers == {}
 
 
 def test_threads_take_turns(home: Home, helpers: list[int], raster, vector) -> None:

@@ -129,3 +129,17 @@ def test_records_of_before_know_no_cut() -> None:
     del data["cut"], data["seed"]
     assert CutRequest.from_json(data) == request()
     assert CutRequest.from_json(json.loads(json.dumps(request(cut="random", seed=3).to_json()))).seed == 3
+
+
+def test_requests_of_the_first_release_open_and_are_cut_anew():
+    """What 0.1.0 kept of a vector knows no extent and no rule; its key is another one, so no old cut is taken."""
+    source = {"location": "/a.gpkg", "content": "c", "crs": "EPSG:3857", "format": "ogr", "layer": "a"}
+    layer = {"id": "i", "crs": "EPSG:3857", "sources": [source | {"geometry_column": "geometry"}], "type": "vector"}
+    data = {"format": 1, "crs": "EPSG:3857", "nodes": 2, "features": "once", "overlap": 0.0, "layers": [layer]}
+    found = CutRequest.from_json(data | {"tree": None})
+    (plan,) = found.vectors
+    assert plan.rule == 2 and plan.sources[0].extent is None and plan.sources[0].without_geometry is None
+    assert CutRequest.from_json(json.loads(json.dumps(found.to_json()))) == found
+    with_extent = dataclasses.replace(plan.sources[0], extent=Extent(0, 1, 2, 3), without_geometry=0)
+    other = dataclasses.replace(found, layers=(dataclasses.replace(plan, sources=(with_extent,)),))
+    assert CutRequest.from_json(json.loads(json.dumps(other.to_json()))) == other
