@@ -25,6 +25,8 @@ __all__ = ["Imagery"]
 MOST_PIXELS = 4096 * 4096
 MOST_BYTES = 256 * 2**20
 """Of a window, which is in memory three times at the end: as pixels, as a TIFF, and as its bytes."""
+LEAST_METRES = 1e-100
+"""Of an extent's sides: the area of a pixel is a number then."""
 MOST_LOCATIONS = 100_000
 BLOCK = 512
 """A window is computed in squares of this side."""
@@ -316,7 +318,7 @@ def checked_extent(extent: Extent) -> Extent:
             raise ArgumentError(
                 f"extent must be of finite numbers, {name} is {value!r}", argument="extent", value=value
             )
-    if extent.x_min >= extent.x_max or extent.y_min >= extent.y_max:
+    if min(extent.width, extent.height) < LEAST_METRES:
         raise ArgumentError(
             f"extent has no area: xMin {extent.x_min} to xMax {extent.x_max}, yMin {extent.y_min} to yMax "
             f"{extent.y_max}",

@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import sys
 import threading
-import warnings
 from collections.abc import Sequence
 from types import TracebackType
 from typing import Literal
@@ -59,7 +58,6 @@ class Here:
         """See `Helpers.run`; tasks and answers are what JSON makes of them here, too."""
         import numpy as np
 
-        # Those of a helper go to a file that nobody reads; and what the caller makes of NaN is not asked.
-        with _turn, np.errstate(all="ignore"), warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        # What the caller makes of NaN is not asked.
+        with _turn, np.errstate(all="ignore"):
             return [json.loads(json.dumps(unwrap(perform(json.loads(json.dumps(task))), task))) for task in tasks]

@@ -109,10 +109,10 @@ class Partitions:
         gone = faults.vanished(self._home.root, [layer.id for layer in request.layers])
         if gone is not None:
             source = next(layer.sources[0] for layer in request.layers if layer.id == gone)
-            said = f"RasterioIOError: {source.location}: No such file or directory"
-            if isinstance(source, VectorSource):
-                said = f"LayerError: {source.location} is not there"
-            raise PartitionError(f"layer {gone} cannot be cut: {said}")
+            said = f"{source.location} is not there"
+            if not isinstance(source, VectorSource):
+                said = f"{source.location} cannot be read: {source.location}: No such file or directory"
+            raise PartitionError(f"layer {gone} cannot be cut: LayerError: {said}")
 
     def _make(self, request: CutRequest, report: Callable[[str], None]) -> Partitioning:
         from ellipsis_local.partitions.cutting import make

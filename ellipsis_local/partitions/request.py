@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, fields, replace
 from functools import cached_property
 from typing import Any, Literal, TypeAlias, cast
 
@@ -171,6 +172,17 @@ class CutRequest:
     def settled(self) -> bool:
         """Whether the cells are known without reading a feature."""
         return self.tree is not None or self.nodes == 1 or not self.vectors
+
+    def moved(self, change: Callable[[str], str]) -> CutRequest:
+        """The same with what `change` makes of the files' locations."""
+
+        def moved(source: Any) -> Any:
+            if isinstance(source, RasterSource):
+                return replace(source, file=moved(source.file))
+            return replace(source, location=change(source.location))
+
+        layers = tuple(replace(layer, sources=tuple(map(moved, layer.sources))) for layer in self.layers)
+        return replace(self, layers=cast(tuple[LayerPlan, ...], layers))
 
     def to_json(self) -> dict[str, Any]:
         """As JSON-ready data; `from_json` takes it back."""

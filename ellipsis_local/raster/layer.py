@@ -237,7 +237,7 @@ class RasterLayer:
 
     @property
     def _blank(self) -> Any:
-        """What missing pixels become in a layer of several files that has a nodata value; else they stay as they are."""
+        """What missing pixels become in a layer of several files with a nodata value; else they stay as they are."""
         return None if self.missing.nodata is None or len(self.files) == 1 else self.fill
 
     def _copy(self, file: RasterFile, placement: Placement, area: Rectangle, canvas: Canvas) -> None:

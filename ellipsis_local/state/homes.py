@@ -7,8 +7,10 @@ import json
 import re
 import sqlite3
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
+from ellipsis_local.computes.specification import Specification
 from ellipsis_local.database import VERSION
 from ellipsis_local.errors import StoreError
 from ellipsis_local.home import Home
@@ -119,8 +121,6 @@ def placed(spec: str, home: Home) -> str:
 
 
 def _relocated(spec: str, change: Callable[[str], str]) -> str:
-    data = json.loads(spec)
-    for layer in (data.get("cut") or {"layers": ()})["layers"]:
-        for source in layer["sources"]:
-            source["location"] = change(source["location"])
-    return json.dumps(data)
+    found = Specification.from_json(json.loads(spec))
+    cut = None if found.cut is None else found.cut.moved(change)
+    return json.dumps(replace(found, cut=cut).to_json())

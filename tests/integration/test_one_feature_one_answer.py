@@ -26,7 +26,7 @@ from ellipsis_local.features import SCHEMA as FEATURES
 from ellipsis_local.features.features import Features
 from ellipsis_local.formats import Format
 from ellipsis_local.home import Home
-from ellipsis_local.inside.ellipsis_node.params import make_params
+from ellipsis_local.node_program.ellipsis_node.params import make_params
 from ellipsis_local.partitions import Partitions
 from ellipsis_local.store import SCHEMA, LayerStore
 
@@ -485,9 +485,7 @@ def test_longitudes_from_0_to_360(features, tmp_path):
     made = partitions.ensure(partitions.plan([features.store.timestamp(*ids)], 2))
     (warning,) = made.warnings
     assert "0 features were cut off and 1 dropped" in warning
-    nodes = (
-        pandas.concat([geopandas.read_parquet(part[0].path) for part in made.parts]).sort_values("n").to_crs(4326)
-    )
+    nodes = pandas.concat([geopandas.read_parquet(part[0].path) for part in made.parts]).sort_values("n").to_crs(4326)
     assert list(nodes["n"]) == [0, 1, 2]
     assert np.allclose(nodes.geometry.iloc[0].coords[0], (-10, 10))
     assert sorted(np.round(part.bounds[0]) for part in nodes.geometry.iloc[1].geoms) == [-180, 170]

@@ -19,6 +19,8 @@ OLD = json.loads((Path(__file__).parent / "data" / "compute-0.1.0.json").read_te
 def reduced(new: Any, old: Any) -> Any:
     """JSON of today with only the names that 0.1.0 knew."""
     if isinstance(new, dict):
+        # A raster source was flat.
+        new = {**new, **new.get("file", {}), **new.get("placement", {})}
         return {name: reduced(value, old[name]) for name, value in new.items() if name in old}
     if isinstance(new, list) and new and isinstance(new[0], dict):
         return [reduced(item, next((o for o in old if o.get("type") == item.get("type")), old[0])) for item in new]
