@@ -138,9 +138,9 @@ def check_roads_at_risk(output: Any, client: ModuleType, fixtures: Path) -> None
         list(roads.geometry), out_shape=heights.shape, transform=file.transform, all_touched=True
     )
     count = sum(part["pixels"] for part in output)
-    # The grid of the nodes is a warped one, and what a road touches of another node's pixels is not counted.
+    # The grid of the nodes is a warped one, and what a road touches of other pixels than its node's is not counted.
     assert 0.5 * whole.sum() < count < 1.5 * whole.sum()
-    assert sum(part["sum"] for part in output) / count == pytest.approx(heights[whole == 1].mean(), rel=0.1)
+    assert sum(part["sum"] for part in output) / count == pytest.approx(heights[whole == 1].mean(), rel=0.2)
 
 
 def check_values_at_trees(output: Any, client: ModuleType, fixtures: Path) -> None:
