@@ -12,14 +12,13 @@ from typing import Any, BinaryIO
 
 from ellipsis_local import arguments, faults
 from ellipsis_local.computes.compute_json import describe
-from ellipsis_local.computes.outputs import check_results
 from ellipsis_local.computes.parse_arguments import compute_request, write_target
 from ellipsis_local.computes.results import copy_result, result_path
+from ellipsis_local.computes.validate_outputs import add_results
 from ellipsis_local.emulator import current_emulator
 from ellipsis_local.environments import DEFAULT_INTERPRETER
 from ellipsis_local.errors import ArgumentError
 from ellipsis_local.sharing import EDIT
-from ellipsis_local.store import NewFile
 
 __all__ = [
     "addLayer",
@@ -273,9 +272,7 @@ def addLayer(response: Iterable[str], pathId: str, timestampId: str, token: str)
         )
     files = [result_path(emulator.home, emulator.computes.records, url, user.id) for url in urls]
     timestamp = emulator.drive(user).timestamp(path_id, timestamp_id, needed=EDIT)
-    suffix = "tif" if timestamp.type == "raster" else "gpkg"
-    check_results(emulator.computes.records, files, timestamp.type, strict=emulator.settings.strict)
-    emulator.store.add_files(path_id, timestamp_id, [NewFile(file, f"{file.name}.{suffix}", suffix) for file in files])
+    add_results(emulator.store, emulator.computes.records, files, path_id, timestamp, strict=emulator.settings.strict)
     emulator.store.activate(path_id, timestamp_id)
 
 

@@ -127,6 +127,10 @@ class VectorFile:
     """The layer within a file that holds several."""
     without_geometry: int | None = None
     """How many features have none, and are left out; None in records of 0.1.0, which do not say."""
+    types: tuple[str, ...] = ()
+    """Of the fields, as Arrow writes them; empty in records of 0.1.0, as `geometries`."""
+    geometries: tuple[str, ...] = ()
+    """The kinds that occur, such as ``MultiPolygon``."""
 
     def to_json(self) -> dict[str, Any]:
         """As JSON-ready data."""
@@ -136,7 +140,8 @@ class VectorFile:
     def from_json(cls, data: Mapping[str, Any]) -> VectorFile:
         """The record that `to_json` wrote, or a release before."""
         extent = None if data["extent"] is None else Extent(*data["extent"])
-        return cls(**{**data, "extent": extent, "fields": tuple(data["fields"])})
+        lists = {name: tuple(value) for name, value in data.items() if isinstance(value, list)}
+        return cls(**{**data, **lists, "extent": extent})
 
 
 @dataclass(frozen=True)

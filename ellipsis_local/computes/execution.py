@@ -10,16 +10,16 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ellipsis_local import faults
-from ellipsis_local.computes.outputs import check_outputs, places
 from ellipsis_local.computes.records import Record, Records
 from ellipsis_local.computes.replay_inputs import Keeper, replay_command
 from ellipsis_local.computes.results import file_url
+from ellipsis_local.computes.validate_outputs import add_outputs, places
 from ellipsis_local.errors import ArgumentError, ComputeStateError, EllipsisLocalError, NodeError
 from ellipsis_local.home import Home
 from ellipsis_local.node_program.ellipsis_node.records import NodeFunction
 from ellipsis_local.node_program.ellipsis_node.values import decode
 from ellipsis_local.nodes import NodeOutcome, Pool, node_error
-from ellipsis_local.store import LayerStore, NewFile
+from ellipsis_local.store import LayerStore
 
 __all__ = ["Execution", "WriteTarget"]
 
@@ -116,9 +116,8 @@ class Execution:
         nodes = self.records.nodes(self.record.id, results=False)
         paths, place, form = [self.results / str(name) for name in files], places(self.record), self.target.format
         outputs = [place(node.node, node.extent, path) for node, path in zip(nodes, paths, strict=True)]
-        check_outputs(outputs, FORMATS[form], strict=self.strict)
-        new = [NewFile(path, f"{path.name}.{form}", form) for path in paths]
-        added = self.store.add_files(self.target.path_id, self.target.timestamp_id, new)
+        target = self.target.path_id, self.target.timestamp_id
+        added = add_outputs(self.store, *target, [outputs], form, strict=self.strict)
         for path in paths:
             path.unlink(missing_ok=True)
         return list(added)

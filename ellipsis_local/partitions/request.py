@@ -176,13 +176,14 @@ class CutRequest:
     def moved(self, change: Callable[[str], str]) -> CutRequest:
         """The same with what `change` makes of the files' locations."""
 
-        def moved(source: Any) -> Any:
-            if isinstance(source, RasterSource):
-                return replace(source, file=moved(source.file))
-            return replace(source, location=change(source.location))
+        def moved(part: Any) -> Any:
+            if isinstance(part, RasterSource):
+                return replace(part, file=moved(part.file))
+            if isinstance(part, RasterPlan | VectorPlan):
+                return replace(part, sources=tuple(map(moved, part.sources)))  # type: ignore[arg-type]
+            return replace(part, location=change(part.location))
 
-        layers = tuple(replace(layer, sources=tuple(map(moved, layer.sources))) for layer in self.layers)
-        return replace(self, layers=cast(tuple[LayerPlan, ...], layers))
+        return replace(self, layers=tuple(map(moved, self.layers)))
 
     def to_json(self) -> dict[str, Any]:
         """As JSON-ready data; `from_json` takes it back."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,11 +20,12 @@ from ellipsis_local.store.intake import Intake, Progress, Staged
 from ellipsis_local.store.parcels import Overrides, Parcel
 from ellipsis_local.store.records import FileRow
 from ellipsis_local.store.target import NewFile, Target
-from ellipsis_local.types import PathRecord, RasterFile, Timestamp
+from ellipsis_local.types import PathRecord, RasterFile, Timestamp, VectorFile
 
 __all__ = ["Adding"]
 
 PRIORITIES = (None, "newest", "oldest")
+Check = Callable[[Sequence[RasterFile | VectorFile]], None] | None
 LAYER_KINDS: tuple[Kind, ...] = ("raster", "vector")
 
 
@@ -201,6 +202,7 @@ class Adding:
         format: str | None = None,
         mosaic_priority: str | None = None,
         progress: Progress = None,
+        check: Check = None,
     ) -> tuple[str, ...]:
         """Add files to a timestamp, all or none, and return their ids.
 
@@ -213,6 +215,8 @@ class Adding:
             The format of those that do not say it themselves.
         mosaic_priority : None, 'newest' or 'oldest'
             'oldest' lays the files beneath those that are there (the client passes it on, its values are our reading).
+        check : callable, optional
+            Called with what was found in the files, in their order, before any is added; may raise.
 
         Raises
         ------
@@ -240,6 +244,8 @@ class Adding:
                 for file in (one if isinstance(one, NewFile) else NewFile(*one) for one in files)
             ]
             staged = stack.enter_context(self.intake.staged(parcels, self.catalogue.file_ids, progress))
+            if check is not None:
+                check([row.detail for row in staged.rows if row.detail is not None])
             with self.catalogue.transaction():
                 # Read again: files may have come meanwhile.
                 there = self.catalogue.get_timestamp(path_id, timestamp_id)

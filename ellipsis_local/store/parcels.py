@@ -275,7 +275,7 @@ def file_parcel(
     if found.kind == "raster" and found.member is None:
         return raster_parcel(path, ours, found, overrides, name or path.name, wanted)
     if wanted is not None and wanted != found.format:
-        raise LayerError(f"{path}: fileFormat is {format!r} and the content is {found.format}", source=str(path))
+        raise other_format(path, found, wanted)
     if found.kind == "vector" and overrides.nodata is not None:
         raise ArgumentError("nodata is for rasters; this is a vector", argument="nodata", value=overrides.nodata)
     parts = formats.vector_format(found).parts(path) if found.member is None else (path,)
@@ -298,13 +298,17 @@ def raster_parcel(
         raise formats.unknown(path, b"") from error
     found = replace(found, format=found.format or format_of(inspected.driver))
     if wanted is not None and wanted != found.format:
-        raise LayerError(f"{path}: fileFormat is {wanted!r} and the content is {found.format}", source=str(path))
+        raise other_format(path, found, wanted)
     parcel = FileParcel(path, name, found, inspected.parts, overrides, ours, source=inspected.file.location)
     if parcel.converted:
         return parcel
     location = inspected.file.location.replace(str(path), f"{{folder}}/{parcel.main}")
     state += state_of(inspected.parts[1:])
     return replace(parcel, seen=replace(inspected.file, location=location), state=() if ours else state)
+
+
+def other_format(path: Path, found: formats.Found, wanted: str) -> LayerError:
+    return LayerError(f"{path} is {found.format}, and not {wanted}; give its own fileFormat", source=str(path))
 
 
 def is_looked_into(error: LayerError) -> bool:

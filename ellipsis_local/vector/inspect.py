@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from ellipsis_local.crs import crs_text, epsg_text
 from ellipsis_local.errors import LayerError, LayerWarning
@@ -18,6 +20,10 @@ from ellipsis_local.vector.wkb import Shapes
 
 __all__ = ["Census", "inspect"]
 
+KINDS = (
+    "", "Point", "LineString", "Polygon", "MultiPoint", "MultiLineString", "MultiPolygon", "GeometryCollection",
+)  # fmt: skip
+"""As WKB numbers them; curves have the numbers after."""
 INFINITE = (math.inf, math.inf, -math.inf, -math.inf)
 
 
@@ -30,10 +36,17 @@ class Census:
     measured: int = 0
     """How many have an M."""
     bounds: tuple[float, float, float, float] = INFINITE
+    kinds: set[int] = field(default_factory=set)
+    """As WKB numbers them, 0 for null."""
 
     @property
     def extent(self) -> Extent | None:
         return Extent(*self.bounds) if self.usable else None
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of the kinds that occur."""
+        return tuple(KINDS[kind] if kind < len(KINDS) else "Curve" for kind in sorted(self.kinds) if kind)
 
     def add(self, wkb: Any, source: str = "the layer") -> None:
         """Count one Arrow array of WKB; LayerError for a kind that no frame can hold."""
@@ -48,6 +61,7 @@ class Census:
         self.total += len(shapes)
         self.usable += len(bounds)
         self.measured += int(shapes.measured.sum())
+        self.kinds |= set(np.unique(shapes.kinds).tolist())
         if len(bounds):
             low, high = bounds[:, :2].min(axis=0), bounds[:, 2:].max(axis=0)
             west, south, east, north = self.bounds
@@ -94,7 +108,8 @@ def inspect(
     return VectorFile(
         location=str(location), content=content, crs=crs, features=census.usable, extent=census.extent, fields=fields,
         geometry_column=opened.geometry, format=format.reads, layer=layer,
-        without_geometry=census.total - census.usable,
+        without_geometry=census.total - census.usable, geometries=census.names,
+        types=tuple(str(opened.schema.field(name).type).removeprefix("large_") for name in fields),
     )  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""What nodes return is opened before it is added: refused where it cannot be a layer, told of where it does not fit."""
+"""What nodes return is looked at before it is added: refused where it cannot be a layer, told of where it does not fit."""
 
 from __future__ import annotations
 
@@ -163,12 +163,24 @@ def test_what_does_not_fit_is_told_with_the_node(el, scene, added, change, words
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ("if east: crs = None", "node 3 returned a file that has no CRS"),
+        (
+            "if east: crs = None",
+            r"node 3 returned a file that cannot be added as a GeoTIFF with a CRS \(.* bytes\): it has no CRS; nothing",
+        ),
         ("if east: values = numpy.repeat(values, 2, 0)", "bands 2 on node 3, and 1 on the others; nothing was added"),
         ("if east: dtype = 'float64'", "dtype float64 on node 3, and float32 on the others; nothing was added"),
-        ("if east: return io.BytesIO(b'rubbish')", r"node 3 returned a file that cannot be read as a GeoTIFF \(7 b"),
-        ("if east: driver, dtype = 'PNG', 'uint8'", "node 3 returned a file that is PNG, where GTiff is expected"),
-        ("cut = 100", r"node 3 returned a file that cannot be read as a GeoTIFF .* at least 100 bytes are missing"),
+        (
+            "if east: return io.BytesIO(b'rubbish')",
+            r"node 3 returned a file that cannot be added as a GeoTIFF with a CRS \(7 b",
+        ),
+        (
+            "if east: driver, dtype = 'PNG', 'uint8'",
+            r"node 3 returned a file that cannot be added as a GeoTIFF with a CRS \(",
+        ),
+        (
+            "cut = 100",
+            r"node [0-3] returned a file that cannot be added as a GeoTIFF .* at least 100 bytes are missing",
+        ),
     ],
 )
 def test_what_no_layer_holds_is_refused_with_the_node(scene, added, way, change, words) -> None:
@@ -189,9 +201,9 @@ def test_with_an_overlap_files_may_reach_so_far(el, scene, added) -> None:
         ("if east: frame = frame.iloc[:0]", None),
         ("if east: frame = frame.to_crs('EPSG:4326')", "CRS EPSG:4326 on node 3, and EPSG:3857 on the others"),
         ("if east: frame = frame.drop(columns='kind')", "columns on node 3 are not those of the others: not kind;"),
-        ("as_json = True", "node 3 returned a file that is GeoJSON, where GPKG is expected; write with driver='GPKG'"),
+        ("as_json = True", "bytes): it is geojson, and not gpkg; nothing was added"),
         ("if east: frame['more'] = 1", "columns on node 3 are not those of the others: more more;"),
-        ("if east: frame['id'] = frame['id'].astype(str)", "column 'id' is object on node 3, and int64 on the others"),
+        ("if east: frame['id'] = frame['id'].astype(str)", "column 'id' is string on node 3, and int64 on the others"),
         ("if east: frame['geometry'] = frame.buffer(3)", "geometries are polygons on node 3, and points on the others"),
     ],
 )
@@ -204,7 +216,7 @@ def test_frames_that_do_not_make_one_layer(people, added, change, words) -> None
 
 def test_rubbish_in_place_of_a_geopackage(people, added) -> None:
     text = added(people, sheet("if east: return io.BytesIO(b'rubbish')"), kind="vector")
-    assert "node 3 returned a file that cannot be read as a GeoPackage (7 bytes)" in text
+    assert "node 3 returned a file that cannot be added as a GeoPackage of one layer with a CRS (7 bytes)" in text
 
 
 def test_with_real_nodes(el, scene, added) -> None:

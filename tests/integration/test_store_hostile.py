@@ -301,8 +301,8 @@ def test_archives(store, tmp_path, make, words):
 
 def test_names_that_say_another_format(store, tmp_path):
     data = archive({"a.tif": tif(tmp_path)})
-    refused(store, data, ".tif", "raster", "fileFormat is 'tif' and the content is zip", format="tif")
-    refused(store, tif(tmp_path), ".zip", "raster", "fileFormat is 'zip' and the content is tif", format="zip")
+    refused(store, data, ".tif", "raster", "is zip, and not tif; give its own fileFormat", format="tif")
+    refused(store, tif(tmp_path), ".zip", "raster", "is tif, and not zip; give its own fileFormat", format="zip")
     refused(store, vector(tmp_path, ".gpkg"), ".tif", "raster", "is a vector")
     refused(store, b"no layer at all", ".tif", "raster", "no layer that is known here")
 

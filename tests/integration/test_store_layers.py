@@ -210,7 +210,7 @@ def test_mosaics(store, tmp_path):
         (lambda p: raster(p / "b.tif", bands=2), {}, "2 bands of uint8.*1 bands of uint8"),
         (lambda p: raster(p / "b.tif", dtype="int16"), {}, "1 bands of int16"),
         (lambda p: points().to_file(p / "b.gpkg") or p / "b.gpkg", {}, "is a vector .*, not a raster"),
-        (lambda p: raster(p / "b.tif"), {"format": "gpkg"}, "fileFormat is 'gpkg' and the content is tif"),
+        (lambda p: raster(p / "b.tif"), {"format": "gpkg"}, "is tif, and not gpkg; give its own fileFormat"),
         (lambda p: raster(p / "b.tif"), {"format": "docx"}, "fileFormat must be one of tif"),
         (lambda p: raster(p / "b.tif"), {"format": 3}, "fileFormat must be of type string"),
         (lambda p: raster(p / "b.tif"), {"mosaic_priority": "top"}, "mosaicPriority"),
