@@ -9,7 +9,10 @@ import warnings
 
 import geopandas as gpd
 import numpy as np
+import pyogrio.core
+import pyogrio.raw
 import pytest
+import rasterio
 import shapely
 from affine import Affine
 
@@ -223,3 +226,34 @@ def test_with_real_nodes(el, scene, added) -> None:
     el.configure(inline=False)
     text = added(scene, writer("if east: values = values[:, 2:]"), nodes=2)
     assert "node 1's file leaves a hole" in text
+
+
+@pytest.mark.parametrize("kind", ["raster", "vector"])
+def test_each_is_opened_once(el, token, scene, people, monkeypatch, kind) -> None:
+    """By whichever way their libraries open a file."""
+    layer, function = (scene, writer("pass")) if kind == "raster" else (people, sheet("pass"))
+    room = getattr(el.path, kind)
+    path = room.add("results", token)["id"]
+    timestamp = room.timestamp.add(path, token)["id"]
+    compute_id = el.compute.createCompute(
+        [layer], token, nodes=3, largeResult=True, interpreter=f"python3.{sys.version_info[1]}"
+    )["id"]
+    response = el.compute.execute(compute_id, function, token)
+    opened = []
+
+    def counted(original):
+        def call(location, *arguments, **options):
+            opened.append(location)
+            return original(location, *arguments, **options)
+
+        return call
+
+    monkeypatch.setattr(rasterio, "open", counted(rasterio.open))
+    for module in (pyogrio.raw, pyogrio.core):
+        for name in vars(module).copy():
+            if name.startswith("ogr_"):
+                monkeypatch.setattr(module, name, counted(getattr(module, name)))
+    el.compute.addLayer(response, path, timestamp, token)
+    monkeypatch.undo()
+    el.compute.terminateCompute(compute_id, token)
+    assert len(opened) == len(set(map(str, opened))) == 3
