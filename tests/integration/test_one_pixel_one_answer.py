@@ -158,7 +158,7 @@ def oracle(drawn, x, y, crs):
 class Answers:
     """A layer in a home of its own, asked at every face."""
 
-    def __init__(self, folder: Path, drawn: list[Drawn]) -> None:
+    def __init__(self, folder: Path, drawn: list[Drawn], paths: list[Path] | None = None) -> None:
         home = Home(folder / "home")
         home.prepare()
         self.folder = folder
@@ -166,7 +166,7 @@ class Answers:
         self.store = LayerStore(home, self.database)
         self.imagery = Imagery()
         self.partitions = make_partitions(folder, here="all")
-        paths = [
+        paths = paths or [
             write(folder / f"{number}.tif", file.values, crs=file.crs, transform=file.transform, nodata=file.nodata,
                   mask=file.mask, alpha=file.alpha)
             for number, file in enumerate(drawn)
@@ -363,3 +363,25 @@ def test_every_face_gives_the_same_pixel(drawn, nodes):
             check(answers, drawn, min(nodes, max(1, pixels // len(drawn) // 50)))
         finally:
             answers.close()
+
+
+@pytest.mark.data
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "name",
+    [
+        "landsat_pucallpa_1985_u8.tif",
+        "l7_olinda_6band_u8.tif",
+        "nlcd_zion_u8.tif",
+        "dsm_alexandria_f32.tif",
+        "copdem30_saotome_crop_f32.tif",
+    ],
+)
+def test_real_layers_give_the_same_pixel(data, tmp_path, name):
+    with rasterio.open(data / name) as dataset:
+        drawn = [Drawn(dataset.read(), dataset.crs.to_wkt(), dataset.transform, dataset.nodata, None, alpha=False)]
+    answers = Answers(tmp_path, drawn, [data / name])
+    try:
+        check(answers, drawn, 4)
+    finally:
+        answers.close()
