@@ -28,6 +28,7 @@ __all__ = ["Inspected", "RasterArray", "check_nodata", "extent_of", "inspect", "
 
 SMALL = 64 * 1024**2
 """Bytes of pixels up to which what is no TIFF is read whole; of larger files the first and last blocks are."""
+SIDECARS = {".xml", ".ovr", ".msk"}
 RAW_DRIVERS = {"ENVI", "EHdr", "ERS", "RRASTER"}
 
 
@@ -122,7 +123,7 @@ def facts(
     check_georeference(dataset, source)
     dtype = check_dtype(dataset, source)
     if parts:
-        check_end(dataset, Path(dataset.files[0]), source)
+        check_end(dataset, parts, source)
     check_pixels(dataset, source)
     scales, offsets, units = tuple(dataset.scales), tuple(dataset.offsets), tuple(dataset.units)
     return RasterFile(
@@ -269,10 +270,11 @@ def check_pixels(dataset: Any, source: str) -> None:
                 dataset.read(band, window=window)
 
 
-def check_end(dataset: Any, path: Path, source: str) -> None:
+def check_end(dataset: Any, parts: tuple[Path, ...], source: str) -> None:
     """LayerError where a format whose readers invent the missing rest (PNG, raw bytes beside a header) is cut short."""
     missing = 0
     with reading(source):
+        path = max(parts, key=lambda part: (part.suffix not in SIDECARS, part.stat().st_size))
         size = path.stat().st_size
         if dataset.driver == "PNG":
             with path.open("rb") as file:

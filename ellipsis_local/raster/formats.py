@@ -17,9 +17,10 @@ ALIASES: dict[str, tuple[str, str]] = {
 """The names that the client's `fileFormat` may have: what they mean here, and the suffix of a file without one."""
 OTHER_DRIVERS = {
     "VRT", "netCDF", "ENVI", "EHdr", "ERS", "SRTMHGT", "USGSDEM", "GSAG", "GSBG", "GS7BG", "SAGA", "RST", "PCIDSK",
-    "RMF", "RRASTER", "ILWIS",
+    "RMF", "RRASTER",
 }  # fmt: skip
-"""What is opened besides those that are recognised by how they begin. Not what takes any text for a grid (XYZ)."""
+"""What is opened besides those that are recognised by how they begin. Not what takes any text for
+a grid (XYZ), nor what does not tell its files (ILWIS)."""
 NAMES = {
     "GTiff": "tif", "COG": "tif", "JP2OpenJPEG": "jp2", "JPEG": "jpg", "AAIGrid": "asc", "HFA": "img", "netCDF": "nc",
 }  # fmt: skip
