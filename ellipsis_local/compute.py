@@ -104,8 +104,10 @@ def execute(
     f : function
         Takes one dictionary: per timestamp id a raster ``{'raster': ndarray (bands, height, width), 'transform':
         Affine, 'extent': {'xMin', 'xMax', 'yMin', 'yMax'}, 'crs', 'nodata'}`` or a vector's GeoDataFrame (which also
-        answers ``['vector']``), per file's path id a BytesIO. It is sent as source: it has to import and define all
-        that it uses.
+        answers ``['vector']``), per file's path id a BytesIO. Our choice: a raster also has what its files say of
+        their pixels, 'mask' (booleans (height, width), or (bands, height, width) where bands differ; True is valid),
+        'scales', 'offsets' and 'units' (one per band). It is sent as source: it has to import and define all that it
+        uses.
     token : str
         Of the compute's owner.
     awaitTillCompleted : bool
