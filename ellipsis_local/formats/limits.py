@@ -13,11 +13,6 @@ from typing import Any
 
 from ellipsis_local.errors import LimitError
 
-__all__ = [
-    "MOST_DIRECTORIES", "MOST_ENTRIES", "MOST_FEATURES", "MOST_LAYERS", "MOST_TAGS", "MOST_UNPACKED_DATABASE",
-    "check_archive", "check_count", "check_raster", "check_table", "few",
-]  # fmt: skip
-
 MOST_PIXELS = 10**11
 """Of one band: a scene of 300,000 × 300,000. A compute cuts every pixel of a layer, an empty one as well."""
 MOST_SAMPLES = 10**12

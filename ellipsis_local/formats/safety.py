@@ -25,8 +25,6 @@ from ellipsis_local.formats import EVERY, Format, limits, of_suffix
 from ellipsis_local.formats.tiff import is_tiff
 from ellipsis_local.gdal_errors import naming
 
-__all__ = ["HEADS", "MEMBERS", "archive_entries", "check_boxes", "check_member", "is_member"]
-
 CHUNK = 4 * 1024**2
 
 # ----- JPEG 2000 -----------------------------------------------------------------------------------------------------

@@ -19,8 +19,6 @@ from ellipsis_local.errors import LayerError, LimitError
 from ellipsis_local.formats.limits import MOST_DIRECTORIES, MOST_TAGS
 from ellipsis_local.gdal_errors import reading
 
-__all__ = ["check_whole", "is_tiff", "missing_bytes"]
-
 MAGIC = {b"II*\0": ("<", False), b"MM\0*": (">", False), b"II+\0": ("<", True), b"MM\0+": (">", True)}
 # Bytes per value of the TIFF types 1 to 18.
 SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}

@@ -17,8 +17,6 @@ from ellipsis_local.partitions.tree import Axis, Tree
 from ellipsis_local.raster.grid import Grid, Window
 from ellipsis_local.types import Extent
 
-__all__ = ["bisect_rasters", "choose_guide", "halves", "nearest"]
-
 SNAP = 1.05
 """How much more the busiest node may do for a cut at an edge of blocks, where each block is decoded once."""
 

@@ -23,8 +23,6 @@ from ellipsis_local.node_program.ellipsis_node.records import Part, files_of, mo
 from ellipsis_local.partitions.request import CutRequest, Partitioning
 from ellipsis_local.types import Extent
 
-__all__ = ["CutCache"]
-
 Json = dict[str, Any]
 
 

@@ -29,8 +29,6 @@ from ellipsis_local.partitions.request import CutRequest, RasterPlan, VectorPlan
 from ellipsis_local.partitions.tree import Tree, cells, pad
 from ellipsis_local.types import Extent
 
-__all__ = ["make"]
-
 Json = dict[str, Any]
 
 

@@ -21,8 +21,6 @@ from typing import IO, Any
 
 from ellipsis_local.errors import PartitionError, StoreError
 
-__all__ = ["Helpers"]
-
 PROGRAM = Path(__file__).with_name("helper.py")
 LIBRARIES = ("numpy", "rasterio", "affine", "geopandas", "pandas", "shapely", "pyogrio", "pyproj", "pyarrow")
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS}

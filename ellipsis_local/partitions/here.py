@@ -17,8 +17,6 @@ from ellipsis_local.partitions.helpers import Task, unwrap
 from ellipsis_local.partitions.request import CutRequest
 from ellipsis_local.partitions.tasks import is_small
 
-__all__ = ["Here", "Place", "is_for_here"]
-
 Place = Literal["never", "rasters", "all"]
 """What may be cut here: rasters where this process has their library loaded, or whatever is small."""
 

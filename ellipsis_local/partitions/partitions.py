@@ -17,8 +17,6 @@ from ellipsis_local.types import Timestamp
 if TYPE_CHECKING:
     from ellipsis_local.partitions.here import Place
 
-__all__ = ["Partitions"]
-
 
 def _silent(_: str) -> None:
     pass

@@ -18,8 +18,6 @@ from ellipsis_local.partitions.tree import Axis, Cut, Tree
 from ellipsis_local.raster.grid import Grid
 from ellipsis_local.types import Extent
 
-__all__ = ["Pattern", "lay_on_extent", "lay_on_rasters", "pattern_of"]
-
 LEAST = 0.15
 """A random cut leaves at least this share of a cell on either side."""
 

@@ -10,8 +10,6 @@ from numpy.typing import NDArray
 from ellipsis_local.partitions.tree import Axis, Tree
 from ellipsis_local.types import Extent
 
-__all__ = ["assign", "bisect_points"]
-
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 

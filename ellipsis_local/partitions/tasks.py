@@ -14,8 +14,6 @@ from ellipsis_local.partitions.request import CutRequest, LayerPlan, RasterPlan,
 from ellipsis_local.partitions.tree import EVERYWHERE, Tree, cells
 from ellipsis_local.raster.grid import Window, pieces
 
-__all__ = ["count_helpers", "is_small", "layer_key", "raster_part", "raster_tasks", "raster_windows", "vector_task"]
-
 TASK_BYTES = 64 * 2**20
 """At most about how many bytes of pixels make one task."""
 SMALL_TASK_BYTES = 8 * 2**20

@@ -12,8 +12,6 @@ from typing import Literal, TypeAlias
 
 from ellipsis_local.types import Extent
 
-__all__ = ["EVERYWHERE", "Axis", "Cut", "Tree", "cells", "count_leaves", "pad"]
-
 Axis = Literal["x", "y"]
 
 Cut = Literal["balanced", "rows", "columns", "blocks", "medians", "random"]

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import sqlite3
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
+from ellipsis_local.arguments import invalid
 from ellipsis_local.database import Database
 from ellipsis_local.errors import ArgumentError, NotFoundError, StoreError
 from ellipsis_local.ids import as_uuid, date_range, from_text, optional_uuid, to_text
-from ellipsis_local.store.records import SCHEMA, FileRow, as_json, checked_name, path_record, stored_file
+from ellipsis_local.store.records import FILE_COLUMNS, FileRow, as_json, checked_name, path_record, stored_file
 from ellipsis_local.types import PathRecord, PathType, StoredFile, Timestamp
-
-__all__ = ["SCHEMA", "Catalogue"]
 
 KEEP: Any = object()
 """Stands for an argument that was not given, where None has a meaning."""
@@ -76,24 +74,32 @@ class Catalogue:
         """Add a path and return its id; ArgumentError where the id is taken or the parent is no folder."""
         path_id = self.database.new_id() if path_id is None else as_uuid("pathId", path_id)
         parent_id = optional_uuid("parentId", parent_id)
-        values = (
-            path_id, type, checked_name(name), parent_id, owner, to_text(self.database.now()),
-            as_json("metadata", metadata), as_json("publicAccess", public_access),
-        )  # fmt: skip
-        with self.transaction() as connection:
+        values = {
+            "id": path_id, "type": type, "name": checked_name(name), "parent_id": parent_id, "owner": owner,
+            "created": to_text(self.database.now()), "metadata": as_json("metadata", metadata),
+            "public_access": as_json("publicAccess", public_access),
+        }  # fmt: skip
+        with self.transaction():
             self._check_parent(parent_id)
             if self.find_path(path_id) is not None:
-                raise ArgumentError(f"pathId {path_id} exists already", argument="pathId", value=path_id)
-            connection.execute(
-                "INSERT INTO paths (id, type, name, parent_id, owner, created, metadata, public_access) "
-                "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-                values,
-            )
+                raise invalid("pathId", path_id, f"{path_id} exists already")
+            self._insert("paths", values)
         return path_id
+
+    def _insert(self, table: str, values: Mapping[str, Any]) -> None:
+        marks = ", ".join("?" * len(values))
+        query = f"INSERT INTO {table} ({', '.join(values)}) VALUES ({marks})"  # noqa: S608 - own text only
+        with self.transaction() as connection:
+            connection.execute(query, list(values.values()))
+
+    def _update(self, table: str, id: str, **values: Any) -> None:
+        query = f"UPDATE {table} SET {', '.join(f'{name} = ?' for name in values)} WHERE id = ?"  # noqa: S608 - own text
+        with self.transaction() as connection:
+            connection.execute(query, [*values.values(), id])
 
     def _check_parent(self, parent_id: str | None) -> None:
         if parent_id is not None and self.get_path(parent_id, argument="parentId").type != "folder":
-            raise ArgumentError(f"parentId {parent_id} is not a folder", argument="parentId", value=parent_id)
+            raise invalid("parentId", parent_id, f"{parent_id} is not a folder")
 
     def find_path(self, path_id: str) -> PathRecord | None:
         row = self._row("SELECT * FROM paths WHERE id = ?", (path_id,))
@@ -132,17 +138,17 @@ class Catalogue:
         return [path_record(row) for row in self._rows(query, values)]
 
     def rename(self, path_id: str, name: str) -> None:
-        self._edit_path(path_id, "name", checked_name(name))
+        self._edit_path(path_id, name=checked_name(name))
 
     def trash(self, path_id: str, trashed: bool = True) -> None:
         """Put a path in the trash, or take it out."""
-        self._edit_path(path_id, "trashed", int(trashed))
+        self._edit_path(path_id, trashed=int(trashed))
 
     def set_metadata(self, path_id: str, metadata: Mapping[str, Any]) -> None:
-        self._edit_path(path_id, "metadata", as_json("metadata", metadata))
+        self._edit_path(path_id, metadata=as_json("metadata", metadata))
 
     def set_public_access(self, path_id: str, public_access: Mapping[str, Any]) -> None:
-        self._edit_path(path_id, "public_access", as_json("publicAccess", public_access))
+        self._edit_path(path_id, public_access=as_json("publicAccess", public_access))
 
     def move(self, path_ids: Sequence[str], parent_id: str | None) -> None:
         """Move paths into a folder, or to the root; ArgumentError for a folder into itself."""
@@ -151,15 +157,13 @@ class Catalogue:
             self._check_parent(parent_id)
             for path_id in path_ids:
                 if parent_id is not None and parent_id in self.subtree(path_id):
-                    raise ArgumentError(
-                        f"{path_id} cannot be moved into itself or below", argument="parentId", value=parent_id
-                    )
-                self._edit_path(path_id, "parent_id", parent_id)
+                    text = f"{path_id} cannot be moved into itself or below"
+                    raise ArgumentError(text, argument="parentId", value=parent_id)
+                self._edit_path(path_id, parent_id=parent_id)
 
-    def _edit_path(self, path_id: str, column: str, value: Any) -> None:
-        with self.transaction() as connection:
-            path_id = self.get_path(path_id).id
-            connection.execute(f"UPDATE paths SET {column} = ? WHERE id = ?", (value, path_id))  # noqa: S608 - own text
+    def _edit_path(self, path_id: str, **values: Any) -> None:
+        with self.transaction():
+            self._update("paths", self.get_path(path_id).id, **values)
 
     def subtree(self, path_id: str) -> list[str]:
         """The path and all below it."""
@@ -197,22 +201,15 @@ class Catalogue:
         timestamp_id = self.database.new_id() if timestamp_id is None else as_uuid("timestampId", timestamp_id)
         start, end = date_range(date, self.database.now())
         if description is not None and not isinstance(description, str):
-            raise ArgumentError("description must be of type string", argument="description", value=description)
-        with self.transaction() as connection:
+            raise invalid("description", description, "must be of type string")
+        with self.transaction():
             path = self.get_path(path_id)
             if path.type not in ("raster", "vector"):
-                raise ArgumentError(
-                    f"pathId {path.id} is a {path.type}, which has no timestamps", argument="pathId", value=path.id
-                )
+                raise invalid("pathId", path.id, f"{path.id} is a {path.type}, which has no timestamps")
             if self.find_timestamp(timestamp_id) is not None:
-                raise ArgumentError(
-                    f"timestampId {timestamp_id} exists already", argument="timestampId", value=timestamp_id
-                )
-            connection.execute(
-                "INSERT INTO timestamps (id, path_id, status, description, date_from, date_to) "
-                "VALUES (?, ?, ?, ?, ?, ?)",
-                (timestamp_id, path.id, status, description, to_text(start), to_text(end)),
-            )
+                raise invalid("timestampId", timestamp_id, f"{timestamp_id} exists already")
+            values = {"id": timestamp_id, "path_id": path.id, "status": status, "description": description}
+            self._insert("timestamps", values | {"date_from": to_text(start), "date_to": to_text(end)})
         return timestamp_id
 
     def find_timestamp(self, timestamp_id: str) -> Timestamp | None:
@@ -225,11 +222,8 @@ class Catalogue:
         timestamp_id = as_uuid("timestampId", timestamp_id)
         found = self.find_timestamp(timestamp_id)
         if found is None or found.path_id != path.id:
-            raise NotFoundError(
-                f"timestampId {timestamp_id} does not exist in path {path.id}",
-                argument="timestampId",
-                value=timestamp_id,
-            )
+            text = f"timestampId {timestamp_id} does not exist in path {path.id}"
+            raise NotFoundError(text, argument="timestampId", value=timestamp_id)
         return found
 
     def timestamps_of(self, path_id: str, *, trashed: bool | None = False) -> list[Timestamp]:
@@ -244,11 +238,7 @@ class Catalogue:
         )
         return [
             Timestamp(
-                id=row["id"],
-                path_id=row["path_id"],
-                type=row["type"],
-                status=row["status"],
-                description=row["description"],
+                **{name: row[name] for name in ("id", "path_id", "type", "status", "description")},
                 date_from=from_text(row["date_from"]),
                 date_to=from_text(row["date_to"]),
                 files=tuple(file for file in self.files_of(row["id"]) if not file.trashed),
@@ -258,25 +248,21 @@ class Catalogue:
         ]
 
     def edit_timestamp(self, path_id: str, timestamp_id: str, *, description: Any = KEEP, date: Any = KEEP) -> None:
-        with self.transaction() as connection:
+        with self.transaction():
             found = self.get_timestamp(path_id, timestamp_id)
             if description is not KEEP:
-                connection.execute("UPDATE timestamps SET description = ? WHERE id = ?", (description, found.id))
+                self._update("timestamps", found.id, description=description)
             if date is not KEEP:
                 start, end = map(to_text, date_range(date, self.database.now()))
-                connection.execute(
-                    "UPDATE timestamps SET date_from = ?, date_to = ? WHERE id = ?", (start, end, found.id)
-                )
+                self._update("timestamps", found.id, date_from=start, date_to=end)
 
     def set_status(self, path_id: str, timestamp_id: str, status: Literal["created", "active", "passive"]) -> None:
-        with self.transaction() as connection:
-            found = self.get_timestamp(path_id, timestamp_id)
-            connection.execute("UPDATE timestamps SET status = ? WHERE id = ?", (status, found.id))
+        with self.transaction():
+            self._update("timestamps", self.get_timestamp(path_id, timestamp_id).id, status=status)
 
     def trash_timestamp(self, path_id: str, timestamp_id: str, trashed: bool = True) -> None:
-        with self.transaction() as connection:
-            found = self.get_timestamp(path_id, timestamp_id)
-            connection.execute("UPDATE timestamps SET trashed = ? WHERE id = ?", (int(trashed), found.id))
+        with self.transaction():
+            self._update("timestamps", self.get_timestamp(path_id, timestamp_id).id, trashed=int(trashed))
 
     def delete_timestamp(self, path_id: str, timestamp_id: str) -> list[str]:
         """Delete a timestamp; the ids of the files whose folders may go now."""
@@ -292,21 +278,14 @@ class Catalogue:
         self, path_id: str, timestamp_id: str | None, rows: Sequence[FileRow], *, beneath: bool = False
     ) -> None:
         """Make files known, the later ones on top, or all of them beneath what is there."""
-        with self.transaction() as connection:
-            (low, high) = self._rows(
-                "SELECT min(position), max(position) FROM files WHERE timestamp_id IS ?", (timestamp_id,)
-            )[0]
+        query = "SELECT min(position), max(position) FROM files WHERE timestamp_id IS ?"
+        with self.transaction():
+            (low, high) = self._rows(query, (timestamp_id,))[0]
             start = (low or 0) - len(rows) if beneath else (high if high is not None else -1) + 1
             for position, row in enumerate(rows, start=start):
-                detail = None if row.detail is None else json.dumps(row.detail.to_json())
-                connection.execute(
-                    "INSERT INTO files (id, path_id, timestamp_id, position, name, main, parts, size, format, content, "
-                    "created, detail, options) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                    (
-                        row.id, path_id, timestamp_id, position, row.name, row.main, json.dumps(row.parts), row.size,
-                        row.format, row.content, to_text(self.database.now()), detail, json.dumps(row.options),
-                    ),
-                )  # fmt: skip
+                place = {"id": row.id, "path_id": path_id, "timestamp_id": timestamp_id, "position": position}
+                known = dict(zip(FILE_COLUMNS, row.values(), strict=True))
+                self._insert("files", place | known | {"created": to_text(self.database.now())})
 
     def files_of(self, timestamp_id: str) -> list[StoredFile]:
         """The files of a timestamp, trashed ones too, from the bottom to the top."""
@@ -328,28 +307,19 @@ class Catalogue:
         for file in self.files_of(timestamp.id):
             if file.id == file_id:
                 return file
-        raise NotFoundError(
-            f"fileId {file_id} does not exist in timestamp {timestamp.id}", argument="fileId", value=file_id
-        )
+        text = f"fileId {file_id} does not exist in timestamp {timestamp.id}"
+        raise NotFoundError(text, argument="fileId", value=file_id)
 
     def trash_file(self, path_id: str, timestamp_id: str, file_id: str, trashed: bool = True) -> None:
-        with self.transaction() as connection:
-            found = self.get_file(path_id, timestamp_id, file_id)
-            connection.execute("UPDATE files SET trashed = ? WHERE id = ?", (int(trashed), found.id))
+        with self.transaction():
+            self._update("files", self.get_file(path_id, timestamp_id, file_id).id, trashed=int(trashed))
 
     def replace_file(self, row: FileRow, former: str) -> bool:
         """Let a file of the same id be another one; False where it is gone, or its content is not `former` any more."""
-        values = (
-            row.name, row.main, json.dumps(row.parts), row.size, row.format, row.content,
-            None if row.detail is None else json.dumps(row.detail.to_json()), json.dumps(row.options), row.id, former,
-        )  # fmt: skip
+        columns = ", ".join(f"{name} = ?" for name in FILE_COLUMNS)
+        query = f"UPDATE files SET {columns} WHERE id = ? AND content = ?"  # noqa: S608 - own text only
         with self.transaction() as connection:
-            changed = connection.execute(
-                "UPDATE files SET name = ?, main = ?, parts = ?, size = ?, format = ?, content = ?, detail = ?, "
-                "options = ? WHERE id = ? AND content = ?",
-                values,
-            )
-            return changed.rowcount == 1
+            return connection.execute(query, (*row.values(), row.id, former)).rowcount == 1
 
     def delete_files(self, file_ids: Sequence[str]) -> None:
         with self.transaction() as connection:
@@ -357,9 +327,8 @@ class Catalogue:
 
     def all_files(self) -> list[StoredFile]:
         """The files of all timestamps, trashed ones too."""
-        return [
-            stored_file(row, self.folder) for row in self._rows("SELECT * FROM files WHERE timestamp_id IS NOT NULL")
-        ]
+        rows = self._rows("SELECT * FROM files WHERE timestamp_id IS NOT NULL")
+        return [stored_file(row, self.folder) for row in rows]
 
     def file_ids(self) -> set[str]:
         return {str(row["id"]) for row in self._rows("SELECT id FROM files")}

@@ -18,8 +18,6 @@ from ellipsis_local.raster.files import extent_of
 from ellipsis_local.raster.write import write_mosaic
 from ellipsis_local.types import RasterFile, StoredFile, Timestamp
 
-__all__ = ["beside", "copy_file", "export", "file_footprint", "footprint"]
-
 ZIPPED = ".shp.zip"
 RASTER_TARGETS = (".tif", ".tiff")
 # What may lie beside a target from before and would be taken for a part of the new one.

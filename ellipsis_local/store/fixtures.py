@@ -44,8 +44,6 @@ from ellipsis_local.store.target import Target
 if TYPE_CHECKING:
     from ellipsis_local.store.store import LayerStore
 
-__all__ = ["Loaded", "load"]
-
 CATALOG = "catalog.toml"
 LAYER_KEYS = {"name", "type", "pathId", "description", "timestamp", "files"}
 TIMESTAMP_KEYS = {"id", "description", "date", "files", "epsg", "nodata", "layer"}

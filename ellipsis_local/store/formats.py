@@ -18,17 +18,6 @@ from ellipsis_local.gdal_errors import reading
 from ellipsis_local.raster.formats import ALIASES, SUFFIXES
 from ellipsis_local.vector import data_types
 
-__all__ = [
-    "Found",
-    "detect",
-    "format_suffix",
-    "known_formats",
-    "layer_suffixes",
-    "supported",
-    "unknown",
-    "vector_format",
-]
-
 Kind = Literal["raster", "vector"]
 
 # Vectors that are not read as they are: what ogr2ogr makes GeoPackages of.

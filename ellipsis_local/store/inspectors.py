@@ -1,16 +1,21 @@
 """Processes that look at files from elsewhere first, so that a file that crashes or fills its reader harms nobody.
 
-    a file from elsewhere ──path──> inspector.py ──> what is in it, or why it is refused
+    a file from elsewhere ──path──> `main` ──> what is in it, or why it is refused
                                     with a limit on memory and on seconds, and without a network
 
-One is started with the first such file and ends when none came for a while, or with the calling process.
+One is started with the first such file and ends when none came for a while, or with the calling process, however that
+ends. Questions and answers are JSON lines.
 """
 
 from __future__ import annotations
 
+import contextlib
+import importlib
 import json
 import os
+import resource
 import selectors
+import shutil
 import signal
 import subprocess
 import sys
@@ -21,25 +26,26 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Any
 
+import psutil
+
 from ellipsis_local import errors
 from ellipsis_local.errors import EllipsisLocalError, LayerError, LimitError, StoreError
-from ellipsis_local.notices import warn
+from ellipsis_local.notices import held_back, warn
 from ellipsis_local.processes import available_cores
 from ellipsis_local.raster.opening import OPTIONS
 from ellipsis_local.store.formats import Found, Kind
-from ellipsis_local.store.parcels import FileParcel, Overrides
+from ellipsis_local.store.parcels import FileParcel, Overrides, file_parcel
 from ellipsis_local.store.records import detail_of
-
-__all__ = ["MEMORY", "SECONDS", "Inspectors"]
 
 MEMORY = 4 * 1024**3
 """Bytes that looking at a file may take: a block of 1 GiB, decoded and as it is, and what GDAL keeps."""
 SECONDS, BYTES_PER_SECOND = 30.0, 1_000_000
 """CPU time that it may take, and so many bytes for a second more. GeoJSON, read several times, is the slowest."""
+IDLE_SECONDS = 60.0
 PATIENCE = 5
 """The clock may run so many times as long: other processes are at work, too."""
 MOST_IDLE = 2
-PROGRAM = "import sys; sys.path[:] = sys.argv[1:]; from ellipsis_local.store.inspector import main; main()"
+PROGRAM = "import sys; sys.path[:] = sys.argv[1:]; from ellipsis_local.store.inspectors import main; main()"
 # Drivers that read from the network or from programs: not needed, so not there.
 SKIP = (
     "HTTP WMS WCS WMTS OGCAPI EEDA EEDAI PLMOSAIC DAAS STACIT STACTA WFS OAPIF CSW NGW Carto AmigoCloud Elasticsearch "
@@ -232,8 +238,78 @@ def unpacked(error: Mapping[str, Any]) -> EllipsisLocalError:
     return made
 
 
-def as_answer(parcel: FileParcel, detail: Any, notices: list[str]) -> dict[str, Any]:
-    return {
-        "found": [parcel.found.kind, parcel.found.format, parcel.found.member],
-        "detail": detail.to_json(), "notices": notices,
-    }  # fmt: skip
+# ----- in the process -------------------------------------------------------------------------------------------------
+
+
+def main() -> None:
+    """Answer until the caller ends, kills this process, or asks nothing for IDLE_SECONDS."""
+    answers = os.fdopen(os.dup(1), "wb", buffering=0)
+    os.dup2(2, 1)  # what libraries print must not come between the answers
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    received = b""
+    with selectors.DefaultSelector() as selector:
+        selector.register(0, selectors.EVENT_READ)
+        while selector.select(IDLE_SECONDS):
+            data = os.read(0, 1 << 16)
+            if not data:
+                return
+            received += data
+            while b"\n" in received:
+                line, _, received = received.partition(b"\n")
+                answers.write(json.dumps(answered(json.loads(line))).encode() + b"\n")
+    # Nobody asked. What comes from now on finds a closed pipe or an exit code of 0.
+    os._exit(0)
+
+
+def prepare(kind: str | None) -> None:
+    """Import what a file of this kind may need: before the limits, which are for the file.
+
+    What rasters do not need takes more memory than all the rest.
+    """
+    _, hard = resource.getrlimit(resource.RLIMIT_CPU)
+    resource.setrlimit(resource.RLIMIT_CPU, (hard, hard))
+    for library in ("rasterio",) if kind == "raster" else ("rasterio", "pyarrow.parquet", "pyogrio.raw"):
+        importlib.import_module(library)
+
+
+def answered(question: dict[str, Any]) -> dict[str, Any]:
+    """The layer that is in the file, as its parcel and detail, or the error."""
+    with held_back() as notices:
+        try:
+            prepare(question["kind"])
+            limit(question["seconds"], question["memory"])
+            parcel, detail = look(question)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the caller gets to know
+            return {"error": packed(error)}
+    found = [parcel.found.kind, parcel.found.format, parcel.found.member]
+    return {"found": found, "detail": detail.to_json(), "notices": [text for text, _ in notices]}
+
+
+def limit(seconds: float, memory: int) -> None:
+    """What the rest may take on top of what this process has taken until now."""
+    used = time.process_time()
+    _, hard = resource.getrlimit(resource.RLIMIT_CPU)
+    resource.setrlimit(resource.RLIMIT_CPU, (int(used + seconds) + 1, hard))
+    _, hard = resource.getrlimit(resource.RLIMIT_AS)
+    # macOS knows no such limit.
+    with contextlib.suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_AS, (psutil.Process().memory_info().vms + memory, hard))
+
+
+def look(question: dict[str, Any]) -> tuple[Any, Any]:
+    path = Path(question["path"])
+    # Alone in a folder, under the name that it will have: readers look at names, and at what lies beside a file.
+    folder = Path(tempfile.mkdtemp(dir=path.parent))
+    alone = folder / path.name
+    path.rename(alone)
+    try:
+        parcel = file_parcel(
+            alone, True, question["kind"], Overrides(**question["overrides"]), question["name"], question["format"]
+        )
+        if parcel.seen is not None:
+            return parcel, parcel.seen
+        alone = alone.rename(folder / parcel.main)
+        return parcel, parcel.inspect(folder, parcel.main, "")
+    finally:
+        alone.rename(path)
+        shutil.rmtree(folder, ignore_errors=True)

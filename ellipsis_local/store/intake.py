@@ -35,8 +35,6 @@ from ellipsis_local.store.parcels import (
 from ellipsis_local.store.records import FileRow
 from ellipsis_local.store.target import Taken
 
-__all__ = ["Intake", "Progress", "Staged"]
-
 NO_OVERRIDES = Overrides()
 Progress = Callable[[str], None] | None
 

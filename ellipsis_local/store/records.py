@@ -7,13 +7,11 @@ import sqlite3
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
-from ellipsis_local.errors import ArgumentError
+from ellipsis_local.arguments import invalid
 from ellipsis_local.ids import from_text
-from ellipsis_local.types import PathRecord, PathType, RasterFile, StoredFile, VectorFile
-
-__all__ = ["SCHEMA", "FileRow", "as_json", "checked_name", "detail_of", "path_record", "stored_file"]
+from ellipsis_local.types import PathRecord, RasterFile, StoredFile, VectorFile
 
 SCHEMA: tuple[str, ...] = (
     """
@@ -68,6 +66,10 @@ SCHEMA: tuple[str, ...] = (
 )
 
 
+FILE_COLUMNS = ("name", "main", "parts", "size", "format", "content", "detail", "options")
+"""What a row of `files` says of a file, in the order of `FileRow.values`."""
+
+
 @dataclass(frozen=True)
 class FileRow:
     """A file that lies in its folder and is to be made known."""
@@ -82,21 +84,22 @@ class FileRow:
     detail: RasterFile | VectorFile | None
     options: dict[str, Any]
 
+    def values(self) -> tuple[Any, ...]:
+        """For FILE_COLUMNS."""
+        detail = None if self.detail is None else json.dumps(self.detail.to_json())
+        parts, options = json.dumps(self.parts), json.dumps(self.options)
+        return self.name, self.main, parts, self.size, self.format, self.content, detail, options
+
 
 def stored_file(row: sqlite3.Row, layers: Path) -> StoredFile:
     """A row of `files`; its folder lies below `layers`."""
     folder = layers / row["id"]
     return StoredFile(
-        id=row["id"],
-        name=row["name"],
+        **{name: row[name] for name in ("id", "name", "main", "size", "format", "content")},
         folder=folder,
-        main=row["main"],
-        size=row["size"],
-        format=row["format"],
         created=from_text(row["created"]),
         detail=None if row["detail"] is None else detail_of(json.loads(row["detail"]), folder),
         options=json.loads(row["options"]),
-        content=row["content"],
         parts=tuple(json.loads(row["parts"])),
         trashed=bool(row["trashed"]),
     )
@@ -112,11 +115,7 @@ def detail_of(values: dict[str, Any], folder: Path | None) -> RasterFile | Vecto
 
 def path_record(row: sqlite3.Row) -> PathRecord:
     return PathRecord(
-        id=row["id"],
-        type=cast(PathType, row["type"]),
-        name=row["name"],
-        parent_id=row["parent_id"],
-        owner=row["owner"],
+        **{name: row[name] for name in ("id", "type", "name", "parent_id", "owner")},
         created=from_text(row["created"]),
         trashed=bool(row["trashed"]),
         metadata=json.loads(row["metadata"]),
@@ -126,11 +125,11 @@ def path_record(row: sqlite3.Row) -> PathRecord:
 
 def checked_name(name: Any) -> str:
     if not isinstance(name, str):
-        raise ArgumentError("name must be of type string", argument="name", value=name)
+        raise invalid("name", name, "must be of type string")
     try:
         name.encode()
     except UnicodeEncodeError as error:
-        raise ArgumentError(f"name {name!r} is no valid text", argument="name", value=name) from error
+        raise invalid("name", name, f"{name!r} is no valid text") from error
     return name
 
 
@@ -138,8 +137,8 @@ def as_json(argument: str, value: Any) -> str:
     if value is None:
         return "{}"
     if not isinstance(value, Mapping):
-        raise ArgumentError(f"{argument} must be of type dict", argument=argument, value=value)
+        raise invalid(argument, value, "must be of type dict")
     try:
         return json.dumps(dict(value))
     except (TypeError, ValueError) as error:
-        raise ArgumentError(f"{argument} must be of JSON values: {error}", argument=argument, value=value) from error
+        raise invalid(argument, value, f"must be of JSON values: {error}") from error

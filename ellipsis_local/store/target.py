@@ -9,8 +9,6 @@ from typing import Any, Literal, NamedTuple
 
 from ellipsis_local.store.formats import Kind
 
-__all__ = ["NewFile", "Taken", "Target"]
-
 
 class Taken(NamedTuple):
     """A file that the store may move instead of copying it; a copy is made where it cannot be moved."""

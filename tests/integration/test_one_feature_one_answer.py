@@ -6,6 +6,7 @@ import json
 import math
 import re
 import zipfile
+from dataclasses import replace
 
 import geopandas
 import numpy as np
@@ -291,7 +292,7 @@ def test_functions_receive_json_as_objects_and_never_each_others(features, tmp_p
     ((part,),) = partitions.ensure(partitions.plan([timestamp], 1)).parts
     kept = {}
     for _ in range(2):
-        frame = make_params([part | {"crs": "EPSG:3857"}], [], kept)[timestamp.id]
+        frame = make_params([replace(part, crs="EPSG:3857", id=timestamp.id)], [], kept)[timestamp.id]
         assert frame["o"][0] == {"a": [1]} and frame["l"][0].tolist() == [1, 2] and frame["n"][0] == 1
         frame["o"][0]["a"].append(2)
         frame["l"][0][0] = 9

@@ -773,7 +773,7 @@ def look(looking, tmp_path):
 )
 def test_a_file_that_ends_its_reader(own, tmp_path, monkeypatch, instead, error, words):
     """The next file has another process."""
-    harmful = f"import os; import ellipsis_local.store.inspector as i; i.look = lambda question: {instead}; i.main()"
+    harmful = f"import os; import ellipsis_local.store.inspectors as i; i.look = lambda question: {instead}; i.main()"
     looking = own(seconds=0.0)
     with monkeypatch.context() as patch:
         patch.setattr(inspectors, "PROGRAM", "import sys; sys.path[:] = sys.argv[1:]; " + harmful)

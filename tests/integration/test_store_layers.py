@@ -344,7 +344,7 @@ SLOW = ADD.replace(
     'print("ready"',
     """
 import time
-from ellipsis_local.store import adding, parcels
+from ellipsis_local.store import LayerStore, parcels
 where = Path(sys.argv[1]).parent / "stop"
 def wait(*arguments, **named):
     where.write_text("here")
@@ -352,7 +352,7 @@ def wait(*arguments, **named):
 if sys.argv[5:] == ["copying"]:
     parcels.hashed_copy = wait
 else:
-    adding.Adding._commit = wait
+    LayerStore._commit = wait
 print("ready\"""",
 )
 
