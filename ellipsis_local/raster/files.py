@@ -118,9 +118,8 @@ def facts(
     if dataset.count < 1:
         raise LayerError(f"{source} has no band", source=source)
     check_raster(dataset, source)
-    check_points(dataset, source)
-    crs = epsg_text(epsg) if epsg is not None else crs_text(dataset.crs, source)
     check_georeference(dataset, source)
+    crs = epsg_text(epsg) if epsg is not None else crs_text(dataset.crs, source)
     dtype = check_dtype(dataset, source)
     if parts:
         check_end(dataset, parts, source)
@@ -173,7 +172,7 @@ def effective_nodata(dataset: Any, source: str, given: float | None, dtype: str)
     values = dataset.nodatavals
     if any(not is_same(value, values[0]) for value in values[1:]):
         raise LayerError(
-            f"{source} has a different nodata value per band {values}; pass nodata=… with the one that counts",
+            f"{source} has a different nodata value per band {values}; pass noDataValue=… with the one that counts",
             source=source,
         )
     # A nodata tag that no pixel can have (-9999 in bytes) means that none is missing.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import threading
 import warnings
 from pathlib import Path
@@ -11,6 +12,7 @@ import numpy as np
 import pyproj
 import pytest
 import rasterio
+import rasterio.shutil
 from affine import Affine
 from rasterio.control import GroundControlPoint
 from rasterio.crs import CRS
@@ -250,3 +252,25 @@ def test_warnings_of_other_threads_are_theirs(el, tmp_path) -> None:
     done.set()
     thread.join()
     assert seen == {tuple(map(str, filters))}
+
+
+def test_what_lies_nowhere_is_told_so_at_once(el, tmp_path) -> None:
+    """Not first that its CRS is missing: with one it would still lie nowhere."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        file = write(tmp_path / "a.tif", np.ones((1, 4, 4), "uint8"), Affine.identity(), None)
+    for options in ({}, {"epsg": 3857}):
+        with pytest.raises(LayerError, match="no georeference: .* give it a transform and a CRS"):
+            el.layers.add(file, **options)
+
+
+def test_a_way_out_names_arguments_that_exist(el, tmp_path) -> None:
+    file = write(tmp_path / "a.tif", np.arange(32, dtype="uint8").reshape(2, 4, 4))
+    rasterio.shutil.copy(file, tmp_path / "a.vrt", driver="VRT")
+    text = (tmp_path / "a.vrt").read_text()
+    for band, number in ((1, 3), (2, 20)):
+        text = re.sub(rf'(band="{band}"[^>]*>)', rf"\g<1><NoDataValue>{number}</NoDataValue>", text)
+    (tmp_path / "a.vrt").write_text(text)
+    with pytest.raises(LayerError, match=r"per band .*; pass noDataValue=… with the one that counts"):
+        el.layers.add(tmp_path / "a.vrt")
+    el.layers.add(tmp_path / "a.vrt", noDataValue=3)

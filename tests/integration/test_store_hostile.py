@@ -416,7 +416,7 @@ def test_boxes_of_jpeg_2000(store, tmp_path):
         refused(store, lying, ".jp2", "raster", "a box at byte .* has no end")
         refused(store, archive({"a.jp2": lying}), ".zip", "raster", "a box at byte .* has no end")
     stream = data[data.index(b"\xff\x4f\xff\x51") :]
-    refused(store, stream, ".j2k", "raster", "no CRS")
+    refused(store, stream, ".j2k", "raster", "no georeference")
     at = data.index(b"jp2c") - 4
     assert upload(store, data[:at] + bytes(4) + data[at + 4 :], "a.jp2").detail.width == 64
 
