@@ -14,7 +14,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from ellipsis_local import scopes
+from ellipsis_local import layers, scopes
 from ellipsis_local.emulator import emulator_of
 from ellipsis_local.mocking import installing
 from ellipsis_local.settings import PREFIX, Settings, read_settings
@@ -63,7 +63,9 @@ class Activation(scopes.Scope):
         """Enter: whatever fails, nothing is left of it."""
         with contextlib.ExitStack() as stack:
             stack.callback(self._remove)
-            home = self.plan.home or self._made()
+            home = self.plan.home
+            if home is None:
+                home = self._temporary = Path(tempfile.mkdtemp(prefix="ellipsis_local-"))
             settings = self.plan.settings(home)
             self.given = {**QUIET, **self.plan.given, "home": home}
             if settings.environments is None:
@@ -75,35 +77,17 @@ class Activation(scopes.Scope):
             stack.callback(scopes.leave, self)
             if self.plan.home is not None:
                 emulator_of(self)
-            if self.plan.layers:
-                self._load()
-            stack.pop_all()
+            for folder in self.plan.layers:
+                self.loaded |= layers.load(folder)
+            self._leaving = stack.pop_all()
             _end_with_process()
             return module
 
-    def close(self) -> None:
+    def close(self, *_: object) -> None:
         """Leave: end what this process runs for it, and put everything back."""
-        with contextlib.ExitStack() as stack:
-            stack.callback(self._remove)
-            stack.callback(installing.release)
-            stack.callback(self._end)
-            stack.callback(scopes.leave, self)
+        self._leaving.close()
 
-    def __enter__(self) -> ModuleType:
-        return self.start()
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def _made(self) -> Path:
-        self._temporary = Path(tempfile.mkdtemp(prefix="ellipsis_local-"))
-        return self._temporary
-
-    def _load(self) -> None:
-        from ellipsis_local import layers
-
-        for folder in self.plan.layers:
-            self.loaded |= layers.load(folder)
+    __enter__, __exit__ = start, close
 
     def _end(self) -> None:
         with self.lock:
@@ -122,10 +106,7 @@ class Activation(scopes.Scope):
         if self._temporary is not None and self._pid == os.getpid():
             shutil.rmtree(self._temporary, ignore_errors=True)
 
-    # ----- what the client needs: see client_functions.Addressed -----------------------------------------------------
-
     def check(self, token: str | None) -> None:
-        """An error for a token of the hosted service."""
         if token is not None:
             emulator_of(self).user(token)
 
@@ -148,11 +129,8 @@ class Activation(scopes.Scope):
 
 
 def _environments(around: scopes.Scope) -> Path | None:
-    """The folder in which environments are built outside of the mock, so that each is built once on a machine.
-
-    That is the one thing that a mock takes from the user's own settings (our choice): it changes no result. None, for
-    the mock's own home, where nothing can be written there.
-    """
+    """The folder of environments outside of the mock, so that each is built once; None where it cannot be written."""
+    # The one thing that a mock takes from the user's own settings (our choice): it changes no result.
     if around.emulator is not None:
         found: Settings = around.emulator.settings
     else:
@@ -174,11 +152,10 @@ def _environments(around: scopes.Scope) -> Path | None:
 @functools.cache
 def _end_with_process() -> None:
     """Close at its end what was started and never stopped, before the emulators' own ends."""
-    atexit.register(_close_all)
 
-
-def _close_all() -> None:
-    for scope in reversed(scopes.entered()):
-        if isinstance(scope, Activation):
-            with contextlib.suppress(Exception):
-                scope.close()
+    @atexit.register
+    def close_all() -> None:
+        for scope in reversed(scopes.entered()):
+            if isinstance(scope, Activation):
+                with contextlib.suppress(Exception):
+                    scope.close()

@@ -1,7 +1,6 @@
-"""An installed client, whose functions are the local ones for as long as a mock is active.
+"""An installed client: its own function objects get other bodies while a mock is active, whoever imported them.
 
-Its own function objects get other bodies, so it does not matter who imported them before or after. What is not
-emulated in this process goes on in the client's own code, whose requests go to the server of the innermost mock.
+What is not emulated in this process goes on in the client's code, with requests to the innermost mock's server.
 """
 
 from __future__ import annotations
@@ -26,6 +25,7 @@ from ellipsis_local.settings import is_loopback
 MANAGER = f"{CLIENT}.apiManager"
 SENDING = ("call", "upload", "download")
 """The client's functions through which all of its requests go."""
+VERBS = ("get", "post", "put", "patch", "delete")
 DOCUMENTED = ("compute.getComputeInfo", "compute.addLayer")
 """What is documented and the client does not export; it has them inside a mock."""
 SEEN = ("account.browserLogin",)
@@ -85,7 +85,7 @@ def install(client: types.ModuleType, current: Callable[[], Addressed]) -> Calla
                     stack.callback(undo)
         for name in SEEN:
             for function in _functions(*_place(client, name)):
-                stack.callback(swap(function, _refusing(name)))
+                stack.callback(swap(function, mocked(name, _refuse)))
         return stack.pop_all().close
 
 
@@ -121,11 +121,8 @@ def _is_own(value: Any) -> bool:
     return own and not value.__closure__
 
 
-def _refusing(name: str) -> Callable[..., Any]:
-    def refuse(*_: Any, **__: Any) -> Any:
-        raise refused(host_of(getattr(sys.modules[MANAGER], "appUrl", "")) or "the service")
-
-    return mocked(name, refuse)
+def _refuse(*_: Any, **__: Any) -> Any:
+    raise refused(host_of(getattr(sys.modules[MANAGER], "appUrl", "")) or "the service")
 
 
 class _Requests:
@@ -135,27 +132,24 @@ class _Requests:
         self._manager = manager
         self._current = current
         self._default = vars(manager)["baseUrl"]
-        self._found = {
-            name: value
-            for name, value in vars(manager).items()
-            if _is_own(value) and value.__module__ == manager.__name__
-        }
+        own = {name: value for name, value in vars(manager).items() if _is_own(value)}
+        self._found = {name: value for name, value in own.items() if value.__module__ == manager.__name__}
         self._own = {name: copied(value) for name, value in self._found.items()}
         self.names = [name for name in SENDING if name in self._own]
         """Those of `SENDING` that are the client's own."""
-        self._signatures = {name: inspect.signature(self._own[name]) for name in self.names}
 
     def sender(self, name: str) -> Callable[..., Any]:
-        """A function in the place of one of `SENDING`."""
+        signature = inspect.signature(self._own[name])
 
         @functools.wraps(self._own[name])
         def send(*args: Any, **kwargs: Any) -> Any:
-            given = self._signatures[name].bind(*args, **kwargs)
+            given = signature.bind(*args, **kwargs)
             url = self._address(given.arguments.get("token"))
-            method = given.arguments.get("method")
-            if method is not None:
-                given.arguments["method"] = _sent(self._manager.requests, method.__name__)
-            names = vars(self._manager) | {"baseUrl": url, "requests": _Verbs(self._manager.requests)}
+            requests = self._manager.requests
+            if (method := given.arguments.get("method")) is not None:
+                given.arguments["method"] = _sent(requests, method.__name__)
+            verbs = {verb: _sent(requests, verb) for verb in VERBS}
+            names = vars(self._manager) | {"baseUrl": url, "requests": types.SimpleNamespace(**vars(requests) | verbs)}
             # They look each other up here when they are called; what a user has put in their place stays.
             for one, function in self._own.items():
                 if names.get(one) is self._found[one]:
@@ -175,18 +169,6 @@ class _Requests:
         if host is None or not is_loopback(host):
             raise refused(host or str(now))
         return str(now)
-
-
-class _Verbs:
-    """`requests`, as the client uses it: a function per method."""
-
-    def __init__(self, requests: types.ModuleType) -> None:
-        self._requests = requests
-
-    def __getattr__(self, name: str) -> Any:
-        if name in ("get", "post", "put", "patch", "delete"):
-            return _sent(self._requests, name)
-        return getattr(self._requests, name)
 
 
 def _sent(requests: Any, method: str) -> Callable[..., Any]:

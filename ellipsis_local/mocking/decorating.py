@@ -20,54 +20,40 @@ TESTS = "test"
 """How the names of test methods begin, as in unittest and pytest."""
 AROUND = ("setup_method", "teardown_method")
 HELD = "_ellipsis_local_mock"
-"""The attribute of a test's instance that holds its mock: the plan, the class whose setup_method entered, the entry."""
+"""The attribute of a test's instance that holds its `_Test`; the owner is the class whose setup_method entered."""
 
 
 def decorated(function: F, plan: Plan) -> F:
-    """The function, every call of which is in a mock of its own; its signature stays, for pytest's fixtures.
-
-    ArgumentError for what is no function, and for a generator, whose body would run after the mock was left.
-    """
+    """The function, every call of which is in a mock of its own; its signature stays, for pytest's fixtures."""
     if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
-        raise ArgumentError(
-            f"{function.__qualname__} is a generator, which ellipsis_local.mock cannot decorate: write "
-            "`with ellipsis_local.mock(): …` inside it",
-            argument="function_or_class", value=function,
-        )  # fmt: skip
+        # Its body would run after the mock was left.
+        text = (
+            "is a generator, which ellipsis_local.mock cannot decorate: write `with ellipsis_local.mock(): …` inside it"
+        )
+        raise ArgumentError(f"{function.__qualname__} {text}", argument="function_or_class", value=function)
     if not callable(function):
-        raise ArgumentError(
-            f"ellipsis_local.mock decorates functions and classes, not {type(function).__name__}; settings are given "
-            "by name: mock(home=…)",
-            argument="function_or_class", value=function,
-        )  # fmt: skip
+        text = f"not {type(function).__name__}; settings are given by name: mock(home=…)"
+        text = f"ellipsis_local.mock decorates functions and classes, {text}"
+        raise ArgumentError(text, argument="function_or_class", value=function)
     return _within(function, lambda _: Activation(plan))
 
 
 def _within(function: F, activation: Callable[[tuple[Any, ...]], AbstractContextManager[Any]]) -> F:
-    """The function inside what `entry` makes of its positional arguments."""
-    if inspect.iscoroutinefunction(function):
-
-        @functools.wraps(function)
-        async def wait(*args: Any, **kwargs: Any) -> Any:
-            with activation(args):
-                return await function(*args, **kwargs)
-
-        return wait  # type: ignore[return-value]
+    @functools.wraps(function)
+    async def wait(*args: Any, **kwargs: Any) -> Any:
+        with activation(args):
+            return await function(*args, **kwargs)
 
     @functools.wraps(function)
     def call(*args: Any, **kwargs: Any) -> Any:
         with activation(args):
             return function(*args, **kwargs)
 
-    return call  # type: ignore[return-value]
+    return wait if inspect.iscoroutinefunction(function) else call  # type: ignore[return-value]
 
 
 def decorated_class(kind: C, plan: Plan) -> C:
-    """The class itself, each test of which, and of its subclasses, runs in a mock of its own.
-
-    The setUp and tearDown of unittest, and pytest's setup_method and teardown_method, run inside it, too; what is set
-    up for a whole class or module does not.
-    """
+    """The class itself, each test of which, and of its subclasses, runs in a mock of its own, with its own setup."""
     if issubclass(kind, unittest.TestCase):
         # They surround setUp, the test, tearDown and the cleanups.
         for name in ("run", "debug"):
@@ -95,16 +81,16 @@ class _Test:
 
     def __init__(self, test: Any, plan: Plan, owner: type[Any] | None) -> None:
         self._held: dict[str, Any] = getattr(test, "__dict__", {})
-        self._plan = plan
-        self._owner = owner
+        self.plan = plan
+        self.owner = owner
         self._own: Activation | None = None
 
     def __enter__(self) -> None:
         held = self._held.get(HELD)
-        if held is None or held[0] is not self._plan:
-            self._own = Activation(self._plan)
+        if held is None or held.plan is not self.plan:
+            self._own = Activation(self.plan)
             self._own.start()
-            self._held[HELD] = (self._plan, self._owner, self._own)
+            self._held[HELD] = self
 
     def __exit__(self, *error: object) -> None:
         if self._own is not None:
@@ -131,9 +117,8 @@ def _surround(kind: type[Any], plan: Plan) -> None:
         try:
             _call(end, self, method)
         finally:
-            if held is not None and held[1] is kind:
-                vars(self).pop(HELD, None)
-                held[2].close()
+            if held is not None and held.owner is kind:
+                held.__exit__()
 
     for name, function in zip(AROUND, (setup_method, teardown_method), strict=True):
         setattr(kind, name, function)
@@ -141,10 +126,9 @@ def _surround(kind: type[Any], plan: Plan) -> None:
 
 def _call(function: Any, test: Any, method: Any) -> None:
     """As pytest does: with the test method, where there is a parameter for it."""
-    if function is None:
-        return
-    takes_method = getattr(function, "__code__", None) is not None and function.__code__.co_argcount > 1
-    function(test, *([method] if takes_method else []))
+    if function is not None:
+        code = getattr(function, "__code__", None)
+        function(test, *([method] if code is not None and code.co_argcount > 1 else []))
 
 
 def _decorate_subclasses(kind: type[Any], plan: Plan) -> None:

@@ -12,7 +12,7 @@ from typing import Any, TypeVar, overload
 
 from ellipsis_local import arguments
 from ellipsis_local.arguments import invalid
-from ellipsis_local.errors import ArgumentError, MockError
+from ellipsis_local.errors import MockError
 from ellipsis_local.mocking.activation import Activation, Plan
 from ellipsis_local.mocking.decorating import decorated, decorated_class
 from ellipsis_local.settings import read_settings
@@ -45,22 +45,19 @@ class Mock:
     def stop(self) -> None:
         """Leave; MockError where it is not entered."""
         with self._lock:
-            index = self._last()
-            if index is None:
-                raise MockError("this ellipsis_local.mock is not active: stop needs a start before it, one for each")
-            _, activation = self._activations.pop(index)
-        activation.close()
+            entry = self._last("stop needs a start before it, one for each")
+            self._activations.remove(entry)
+        entry[1].close()
 
-    def _last(self) -> int | None:
-        own = [i for i, (thread, _) in enumerate(self._activations) if thread == threading.get_ident()]
-        return own[-1] if own else len(self._activations) - 1 if self._activations else None
+    def _last(self, hint: str) -> tuple[int, Activation]:
+        if not self._activations:
+            raise MockError(f"this ellipsis_local.mock is not active: {hint}")
+        own = [entry for entry in self._activations if entry[0] == threading.get_ident()]
+        return (own or self._activations)[-1]
 
     def _active(self) -> Activation:
         with self._lock:
-            index = self._last()
-            if index is None:
-                raise MockError("this ellipsis_local.mock is not active: enter it first, with `with` or start")
-            return self._activations[index][1]
+            return self._last("enter it first, with `with` or start")[1]
 
     @property
     def home(self) -> Path:
@@ -72,14 +69,12 @@ class Mock:
         """What `ellipsis_local.layers.load` answered for the folders of `layers`, while it is active."""
         return dict(self._active().loaded)
 
-    def __enter__(self) -> ModuleType:
-        return self.start()
+    __enter__ = start
 
     def __exit__(self, *_: object) -> None:
         self.stop()
 
     def __call__(self, function_or_class: T, /) -> T:
-        """Decorate."""
         if isinstance(function_or_class, type):
             return decorated_class(function_or_class, self._plan)
         return decorated(function_or_class, self._plan)
@@ -164,23 +159,15 @@ def mock(
     AccountError
         Inside, for a token that looks like one of the service.
     """
-    given: dict[str, Any] = dict(settings)
-    optional = {"seed": seed, "clock": clock, "strict": strict, "environments": environments}
-    given |= {name: value for name, value in optional.items() if value is not None}
-    if inline:
-        given["inline"] = inline
+    optional = {"inline": inline or None, "seed": seed, "clock": clock, "strict": strict, "environments": environments}
+    given = settings | {name: value for name, value in optional.items() if value is not None}
     kept = None if home is None else read_settings({"home": home}, {}, source="ellipsis_local.mock").home
     made = Mock(Plan(kept, _folders(layers), given))
-    if function_or_class is None:
-        return made
-    return made(function_or_class)
+    return made if function_or_class is None else made(function_or_class)
 
 
 def _folders(layers: Any) -> tuple[Path, ...]:
-    """The folders of layers; ArgumentError for one that is not there."""
-    if layers is None:
-        return ()
-    given = [layers] if isinstance(layers, str | PathLike) else layers
+    given = [] if layers is None else [layers] if isinstance(layers, str | PathLike) else layers
     if not isinstance(given, Iterable):
         raise invalid("layers", layers, f"must be a folder or a list of folders, not {layers!r}")
     folders = []
@@ -188,9 +175,7 @@ def _folders(layers: Any) -> tuple[Path, ...]:
         text = arguments.path_text("layers", path)
         folder = Path(text or "").expanduser().absolute()
         if text is None or not folder.is_dir():
-            raise ArgumentError(
-                f"layers must name folders, and {path!r} is none; give the path of a folder with layer files in it",
-                argument="layers", value=path,
-            )  # fmt: skip
+            way_out = "give the path of a folder with layer files in it"
+            raise invalid("layers", path, f"must name folders, and {path!r} is none; {way_out}")
         folders.append(folder)
     return tuple(folders)

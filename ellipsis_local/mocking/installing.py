@@ -12,7 +12,8 @@ from types import ModuleType
 from ellipsis_local import scopes
 from ellipsis_local.mocking import client_functions, fake_modules
 from ellipsis_local.mocking.local_functions import CLIENT
-from ellipsis_local.mocking.network_guard import guard, host_of, unguard
+from ellipsis_local.mocking.network_guard import guard, host_of
+from ellipsis_local.node_program.ellipsis_node.block_hosts import open_hosts
 
 _lock = threading.RLock()
 _users = 0
@@ -32,7 +33,6 @@ def acquire() -> ModuleType:
 
 
 def release() -> None:
-    """Undo all changes, where nobody else needs them."""
     global _users
     with _lock:
         _users -= 1
@@ -44,7 +44,7 @@ def _install(stack: contextlib.ExitStack) -> None:
     installed = client_functions.is_installed()
     module = client_functions.import_client() if installed else None
     manager = sys.modules.get(client_functions.MANAGER) if installed else None
-    stack.callback(unguard)
+    stack.callback(open_hosts)
     guard({host_of(getattr(manager, name, "")) for name in ("baseUrl", "appUrl")} if manager else ())
     stack.callback(client_functions.install(module, _current) if module else fake_modules.install())
 

@@ -36,10 +36,7 @@ def _below(name: str, module: types.ModuleType) -> Iterator[tuple[str, types.Mod
 
 @functools.cache
 def local_functions() -> dict[str, Callable[..., Any]]:
-    """The functions by their dotted names, such as ``path.raster.timestamp.file.add``; each works inside a mock only.
-
-    They are the same objects for as long as the process lives, so that what was imported in one mock works in the next.
-    """
+    """The functions by their dotted names; the same objects in each mock, so that an imported one works in the next."""
     return {
         f"{name}.{public}": mocked(f"{name}.{public}", getattr(module, public))
         for name, module in modules().items()

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Collection, Iterator
-from types import FrameType
+import traceback
+from collections.abc import Collection
 from typing import Any
 from urllib.parse import urlsplit
 
 from ellipsis_local.errors import RealServiceError
 from ellipsis_local.mocking.local_functions import CLIENT
-from ellipsis_local.node_program.ellipsis_node.block_hosts import close_hosts, open_hosts
+from ellipsis_local.node_program.ellipsis_node.block_hosts import close_hosts
 from ellipsis_local.settings import is_loopback
 
 DOMAIN = "ellipsis-drive.com"
@@ -18,7 +18,6 @@ DOMAIN = "ellipsis-drive.com"
 
 
 def host_of(url: object) -> str | None:
-    """The host of an address, where it is one."""
     try:
         return urlsplit(str(url)).hostname
     except ValueError:
@@ -43,11 +42,6 @@ def guard(more: Collection[str | None] = ()) -> None:
     close_hosts([DOMAIN, *sorted(hosts - {DOMAIN})], refused)
 
 
-def unguard() -> None:
-    """Let everything leave again."""
-    open_hosts()
-
-
 # Module and function of common libraries → the locals that hold method and address, or an object with both.
 PLACES: dict[tuple[str, str], tuple[str | None, str]] = {
     ("requests.sessions", "request"): ("method", "url"),
@@ -59,17 +53,10 @@ PLACES: dict[tuple[str, str], tuple[str | None, str]] = {
 }
 
 
-def _frames() -> Iterator[FrameType]:
-    frame: FrameType | None = sys._getframe(2)
-    while frame is not None:
-        yield frame
-        frame = frame.f_back
-
-
 def client_call() -> str | None:
     """The client's function that is being called, as users name it; None where none is."""
     name = None
-    for frame in _frames():
+    for frame, _ in traceback.walk_stack(sys._getframe()):
         module = str(frame.f_globals.get("__name__", ""))
         if module.startswith(f"{CLIENT}.") and frame.f_code.co_name != "<module>":
             # The last one found is the outermost: what the user called. Modules named `root` are re-exported.
@@ -80,12 +67,10 @@ def client_call() -> str | None:
 
 def request_under_way() -> str | None:
     """Method and address, without its query, of the request that a common library is at; None where none is known."""
-    for frame in _frames():
+    for frame, _ in traceback.walk_stack(sys._getframe()):
         place = PLACES.get((str(frame.f_globals.get("__name__", "")), frame.f_code.co_name))
-        if place is not None:
-            found = _told(frame.f_locals, *place)
-            if found:
-                return found
+        if place is not None and (found := _told(frame.f_locals, *place)):
+            return found
     return None
 
 

@@ -1,24 +1,26 @@
 """The pytest plugin: fixtures around `ellipsis_local.mock`, found by pytest through the entry point `pytest11`.
 
-fixtures ──> Choices (marker, command line, ini) ──> mock     a fresh home per test; environments per run or machine
-                                                 ──> leaks    what a test leaves behind is its own error
-
 Nothing heavy is imported before a test asks for a fixture.
 """
 
 from __future__ import annotations
 
+import copy
+import os
+import shutil
+import sys
+import tempfile
 from collections.abc import Iterator
+from importlib.abc import Loader, MetaPathFinder
+from importlib.machinery import ModuleSpec
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pytest
 
-from ellipsis_local.pytest_plugin.choices import Choices, add_options
-from ellipsis_local.pytest_plugin.importing import StandInFinder
+from ellipsis_local.pytest_plugin.choices import Choices, pytest_addoption
 from ellipsis_local.pytest_plugin.leaks import Leaks
-from ellipsis_local.pytest_plugin.templates import Templates
 
 __all__ = [
     "ellipsis",
@@ -32,15 +34,91 @@ __all__ = [
 
 MARKER = "ellipsis(inline, strict, layers, seed, clock, leaks, **settings): how the test's own service behaves"
 USER = "test_user"
+CLIENT = "ellipsis"
+
+
+class StandInFinder(MetaPathFinder, Loader):
+    """Finds `ellipsis` while tests are collected, where the client is not installed, as a mock shows it."""
+
+    def find_spec(self, name: str, *_: object) -> ModuleSpec | None:
+        if name.partition(".")[0] != CLIENT:
+            return None
+        from ellipsis_local.mocking.fake_modules import fake_modules
+
+        found = fake_modules().get(name)
+        return None if found is None else ModuleSpec(name, self, is_package=hasattr(found, "__path__"))
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType:
+        from ellipsis_local.mocking.fake_modules import fake_modules
+
+        return fake_modules()[spec.name]
+
+    def exec_module(self, module: ModuleType) -> None:
+        """It has all that it has."""
+
+    def remove(self) -> None:
+        sys.meta_path.remove(self)
+        for name in [name for name in sys.modules if name.partition(".")[0] == CLIENT]:
+            if getattr(sys.modules[name].__spec__, "loader", None) is self:
+                del sys.modules[name]
+
+
+class Templates:
+    """Homes that hold loaded folders already: loading costs seconds once, and a test's home is a copy."""
+
+    def __init__(self) -> None:
+        self._made: dict[tuple[Any, ...], tuple[Path, dict[str, Any]]] = {}
+
+    def home(self, folders: tuple[Path, ...], settings: dict[str, Any]) -> tuple[Path, dict[str, Any]]:
+        """A new home that holds the layers as if loaded into it, and what that returned; the caller removes it."""
+        key = (folders, settings.get("seed"), str(settings.get("clock")))
+        if key not in self._made:
+            self._made[key] = _make(folders, settings)
+        template, loaded = self._made[key]
+        home = Path(tempfile.mkdtemp(prefix="ellipsis_local-test-"))
+        for source in template.iterdir():
+            if source.name == "layers":
+                # The store replaces files and never changes one in place.
+                shutil.copytree(source, home / source.name, copy_function=_link)
+            elif source.is_dir():
+                shutil.copytree(source, home / source.name)
+            else:
+                shutil.copyfile(source, home / source.name)
+        return home, copy.deepcopy(loaded)
+
+    def close(self) -> None:
+        while self._made:
+            shutil.rmtree(self._made.popitem()[1][0], ignore_errors=True)
+
+
+def _link(source: str, target: str) -> None:
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copyfile(source, target)
+
+
+def _load(folders: tuple[Path, ...]) -> dict[str, Any]:
+    from ellipsis_local import layers
+
+    return {name: layer for folder in folders for name, layer in layers.load(folder).items()}
+
+
+def _make(folders: tuple[Path, ...], settings: dict[str, Any]) -> tuple[Path, dict[str, Any]]:
+    from ellipsis_local.mocking import mock
+
+    home = Path(tempfile.mkdtemp(prefix="ellipsis_local-template-"))
+    try:
+        with mock(home=home, **settings):
+            return home, _load(folders)
+    except BaseException:
+        shutil.rmtree(home, ignore_errors=True)
+        raise
+
 
 _templates = pytest.StashKey[Templates]()
 _finder = pytest.StashKey[StandInFinder]()
 _loaded = pytest.StashKey[dict[str, Any]]()
-
-
-def pytest_addoption(parser: pytest.Parser) -> None:
-    """The command line's options and those of the ini file."""
-    add_options(parser)
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -48,7 +126,7 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", MARKER)
     config.stash[_templates] = Templates()
     config.stash[_finder] = StandInFinder()
-    config.stash[_finder].install()
+    sys.meta_path.append(config.stash[_finder])
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
@@ -67,7 +145,7 @@ def pytest_report_header(config: pytest.Config) -> str | None:
 def _ellipsis_mock(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ModuleType]:
     """The mock of one test, with its checks for what is left behind."""
     from ellipsis_local.mocking import mock
-    from ellipsis_local.testing.picture_folder import new_folder
+    from ellipsis_local.testing.picture import new_folder
 
     choices = Choices.of(request.config).refined(request.node)
     layers = choices.layers if "ellipsis_layers" in request.fixturenames else ()
@@ -86,9 +164,8 @@ def _ellipsis_mock(request: pytest.FixtureRequest, tmp_path_factory: pytest.Temp
     finally:
         new_folder.reset(pictures)
         if home is not None:
-            Templates.remove(home)
-    left = leaks.left() if leaks is not None else []
-    if left:
+            shutil.rmtree(home, ignore_errors=True)
+    if leaks is not None and (left := leaks.left()):
         pytest.fail("the test left behind what it should have ended or closed:\n  " + "\n  ".join(left), pytrace=False)
 
 
@@ -135,24 +212,16 @@ def ellipsis_layers(request: pytest.FixtureRequest, _ellipsis_mock: ModuleType) 
     """
     stash: pytest.Stash = request.node.stash
     if _loaded not in stash:
-        stash[_loaded] = _load(Choices.of(request.config).refined(request.node).layers)
+        # The test asked for the fixture by `request.getfixturevalue`, when its home was in use already.
+        folders = Choices.of(request.config).refined(request.node).layers
+        if not folders:
+            pytest.fail(
+                "ellipsis_layers has no folder to load: name one with the ini option ellipsis_layers, or with "
+                "@pytest.mark.ellipsis(layers='folder')",
+                pytrace=False,
+            )
+        stash[_loaded] = _load(folders)
     return stash[_loaded]
-
-
-def _load(folders: tuple[Path, ...]) -> dict[str, Any]:
-    """For a test that asks for the fixture by `request.getfixturevalue`, when its home is in use already."""
-    from ellipsis_local import layers
-
-    if not folders:
-        pytest.fail(
-            "ellipsis_layers has no folder to load: name one with the ini option ellipsis_layers, or with "
-            "@pytest.mark.ellipsis(layers='folder')",
-            pytrace=False,
-        )
-    found: dict[str, Any] = {}
-    for folder in folders:
-        found |= layers.load(folder)
-    return found
 
 
 @pytest.fixture

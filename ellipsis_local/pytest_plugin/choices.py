@@ -25,7 +25,7 @@ HELP = {
 }
 
 
-def add_options(parser: pytest.Parser) -> None:
+def pytest_addoption(parser: pytest.Parser) -> None:
     """Declare the options; those of the command line win over those of the ini file."""
     group = parser.getgroup("ellipsis", "ellipsis_local: the service on this machine")
     group.addoption("--ellipsis-inline", choices=INLINE, default=None, help=HELP["ellipsis_inline"])
@@ -62,13 +62,7 @@ class Choices:
 
     @classmethod
     def of(cls, config: pytest.Config) -> Choices:
-        """Those of the command line and of the ini file.
-
-        Raises
-        ------
-        pytest.UsageError
-            For an impossible value.
-        """
+        """Those of the command line and of the ini file; pytest.UsageError for an impossible value."""
 
         def value(name: str) -> Any:
             given = config.getoption(name)
@@ -77,12 +71,6 @@ class Choices:
         inline = value("ellipsis_inline") or "marked"
         if inline not in INLINE:
             raise pytest.UsageError(f"ellipsis_inline must be one of {', '.join(INLINE)}; not {inline!r}")
-        given: dict[str, Any] = {
-            "strict": bool(value("ellipsis_strict")),
-            "cores": _whole("ellipsis_cores", value("ellipsis_cores"), 1),
-            "seed": _whole("ellipsis_seed", value("ellipsis_seed") or "0", 0),
-            "clock": config.getini("ellipsis_clock") or None,
-        }
         keep = value("ellipsis_environments") or SHARED
         if keep not in (SHARED, SESSION):
             # From the command line relative to where pytest was started, from the ini file to that file.
@@ -93,7 +81,12 @@ class Choices:
             keep=keep,
             layers=tuple(Path(folder) for folder in config.getini("ellipsis_layers")),
             leaks=bool(config.getini("ellipsis_leaks")),
-            given=given,
+            given={
+                "strict": bool(value("ellipsis_strict")),
+                "cores": _whole("ellipsis_cores", value("ellipsis_cores"), 1),
+                "seed": _whole("ellipsis_seed", value("ellipsis_seed") or "0", 0),
+                "clock": config.getini("ellipsis_clock") or None,
+            },
         )
 
     def refined(self, item: pytest.Item) -> Choices:

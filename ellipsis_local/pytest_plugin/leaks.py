@@ -8,7 +8,7 @@ import os
 import sys
 import threading
 import time
-from typing import NamedTuple
+from collections.abc import Hashable
 
 import psutil
 
@@ -26,20 +26,17 @@ LIBRARIES = (
 """Folders whose files libraries keep open, such as PROJ its database, and what the system shows as files."""
 
 
-class _Held(NamedTuple):
-    processes: dict[tuple[int, float], str]
-    """By id and start time: the command."""
-    threads: set[threading.Thread]
-    files: dict[int, str]
-    """By descriptor: the file."""
+Held = dict[Hashable, str]
+"""What is there: what tells one from another, and a line about it."""
 
 
-def _processes() -> dict[tuple[int, float], str]:
-    found = {}
+def _processes() -> Held:
+    found: Held = {}
     for child in psutil.Process().children(recursive=True):
         with contextlib.suppress(psutil.Error):
             if child.status() != psutil.STATUS_ZOMBIE:
-                found[child.pid, child.create_time()] = " ".join(child.cmdline())[:200]
+                command = " ".join(child.cmdline())[:200]
+                found[child.pid, child.create_time()] = f"process {child.pid}: {command}"
     return found
 
 
@@ -57,9 +54,13 @@ def _files() -> dict[int, str]:
     return {file.fd: file.path for file in opened if not file.path.startswith(LIBRARIES)}
 
 
-def _held() -> _Held:
-    threads = {thread for thread in threading.enumerate() if not thread.name.startswith(TOOLS)}
-    return _Held(_processes(), threads, _files())
+def _held() -> Held:
+    threads = (thread for thread in threading.enumerate() if not thread.name.startswith(TOOLS))
+    return {
+        **_processes(),
+        **{thread: f"thread {thread.name!r}" for thread in threads},
+        **{file: f"open file {file[1]} (descriptor {file[0]})" for file in _files().items()},
+    }
 
 
 class Leaks:
@@ -80,13 +81,4 @@ class Leaks:
         return found
 
     def _found(self) -> list[str]:
-        now, before = _held(), self._before
-        return [
-            *(f"process {key[0]}: {command}" for key, command in now.processes.items() if key not in before.processes),
-            *(f"thread {thread.name!r}" for thread in now.threads - before.threads if thread.is_alive()),
-            *(
-                f"open file {path} (descriptor {descriptor})"
-                for descriptor, path in now.files.items()
-                if before.files.get(descriptor) != path
-            ),
-        ]
+        return [line for key, line in _held().items() if key not in self._before]

@@ -1,10 +1,4 @@
-"""What an execution made of its nodes: time, memory and results per partition, and what would fit better.
-
-facts          read from the record, the log and the cut
-findings       the rules: what they say, and why
-summary        the object that `ellipsis_local.report` returns: dict, table, page
-page           the page as HTML, with a map as SVG
-"""
+"""What an execution made of its nodes: time, memory and results per partition, and what would fit better."""
 
 from __future__ import annotations
 

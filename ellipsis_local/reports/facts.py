@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from ellipsis_local.emulator import Emulator
     from ellipsis_local.partitions import Part
 
-__all__ = ["Facts", "Machine", "NodeFacts", "imbalance", "read_facts"]
-
 
 @dataclass(frozen=True)
 class NodeFacts:
@@ -50,8 +48,6 @@ class NodeFacts:
 
 @dataclass(frozen=True)
 class Machine:
-    """What the nodes share."""
-
     cores: int
     """Nodes that run at the same time, at most."""
     memory: int
@@ -85,7 +81,6 @@ class Facts:
 
     @property
     def seconds(self) -> list[float]:
-        """Of the completed nodes."""
         return [node.seconds for node in self.completed if node.seconds is not None]
 
 
@@ -98,16 +93,13 @@ def imbalance(values: Sequence[float | None]) -> float | None:
 
 
 def read_facts(emulator: Emulator, record: Record) -> Facts:
-    """Gather them; nothing is run or made."""
-    spec = record.spec
+    spec, settings = record.spec, emulator.settings
     # Where the cut is still there.
     found = None if spec.cut is None else emulator.partitions.find(spec.cut)
     parts = () if found is None else found.parts
     lines = Counter(_logged(emulator.home.compute(record.id) / "log.jsonl", record.executions))
     nodes = emulator.computes.records.nodes(record.id)
-    settings = emulator.settings
     cores = 1 if settings.inline else settings.cores or available_cores()
-    machine = Machine(cores, psutil.virtual_memory().total)
     return Facts(
         id=record.id,
         status=record.status,
@@ -117,7 +109,7 @@ def read_facts(emulator: Emulator, record: Record) -> Facts:
         large=spec.request.large_result,
         layers=bool(spec.request.layers),
         most_nodes=settings.max_nodes,
-        machine=machine,
+        machine=Machine(cores, psutil.virtual_memory().total),
         nodes=tuple(_node(node, lines[node.node], parts[node.node] if parts else None) for node in nodes),
     )
 

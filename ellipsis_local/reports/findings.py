@@ -1,8 +1,4 @@
-"""The rules: what a report says of an execution, and what would fit.
-
-Numbers here are our choice, with the reason beside them. Nodes that failed or did not run are no measure of the others:
-a rule that compares nodes looks at executions in which all completed.
-"""
+"""The rules: what a report says of an execution, and what would fit; the numbers are our choice."""
 
 from __future__ import annotations
 
@@ -15,8 +11,6 @@ from typing import Literal
 from ellipsis_local.nodes.engine import SMALL_RESULT_BYTES
 from ellipsis_local.reports.facts import Facts, NodeFacts, imbalance
 from ellipsis_local.reports.texts import bytes_text
-
-__all__ = ["Finding", "Fit", "findings_of", "fitting"]
 
 NEAR_LIMIT = 0.5
 """Share of the limit of small results: half the nodes, or twice the data, would go beyond."""
@@ -54,10 +48,9 @@ class Fit:
 
 def fitting(facts: Facts, findings: tuple[Finding, ...]) -> Fit:
     """What the findings come to: the first number of nodes, as problems come first; else what there is."""
-    whole = len(facts.completed) == len(facts.nodes) > 0
     nodes = next((finding.nodes for finding in findings if finding.nodes is not None), None)
     large = next((finding.large_result for finding in findings if finding.large_result is not None), None)
-    if whole:
+    if len(facts.completed) == len(facts.nodes) > 0:
         nodes = len(facts.nodes) if nodes is None else nodes
         # What writeToLayer added tells nothing of it.
         if large is None and not any(node.upload for node in facts.completed):
@@ -66,7 +59,6 @@ def fitting(facts: Facts, findings: tuple[Finding, ...]) -> Fit:
 
 
 def findings_of(facts: Facts) -> tuple[Finding, ...]:
-    """All that can be said, problems first."""
     if not facts.execution:
         return (Finding("not-executed", "advice", "Nothing was executed yet: execute a function, then look again."),)
     open_nodes = [node for node in facts.nodes if node.state not in ("completed", "failed")]
@@ -88,38 +80,34 @@ def _most(facts: Facts) -> int:
     return min(facts.most_nodes, sum(things)) if things else facts.most_nodes
 
 
+def _more(facts: Facts, wanted: int) -> int | None:
+    """So many nodes, or as many as fit; None where that is no more than there are."""
+    most = min(_most(facts), wanted)
+    return most if facts.layers and most > len(facts.nodes) else None
+
+
 def _failures(facts: Facts) -> Iterator[Finding]:
-    kinds = Counter(node.failure for node in facts.failed)
     count = len(facts.nodes)
-    for kind, number in kinds.items():
+    fit = _more(facts, 2 * count)
+    instead = f"({fit} instead of {count})"
+    for kind, number in Counter(node.failure for node in facts.failed).items():
         which = ", ".join(str(node.node) for node in facts.failed if node.failure == kind)
         which = f"node {which}" if number == 1 else f"nodes {which}"
-        more = min(2 * count, _most(facts))
-        fit = more if facts.layers and more > count else None
         if kind == "memory":
-            yield Finding(
-                "memory-limit", "problem",
-                f"Beyond node_memory: {which}. More nodes hold less each ({more} instead of {count}), or raise "
-                "node_memory." if fit else f"Beyond node_memory: {which}. Raise node_memory, or load less at a time.",
-                nodes=fit,
-            )  # fmt: skip
+            way_out = "Raise node_memory, or load less at a time."
+            way_out = f"More nodes hold less each {instead}, or raise node_memory." if fit else way_out
+            yield Finding("memory-limit", "problem", f"Beyond node_memory: {which}. {way_out}", nodes=fit)
         elif kind == "timeout":
-            yield Finding(
-                "timeout", "problem",
-                f"Longer than node_timeout: {which}. More nodes have less to do each ({more} instead of "
-                f"{count}), or raise node_timeout." if fit else f"Longer than node_timeout: {which}. Raise it.",
-                nodes=fit,
-            )  # fmt: skip
+            way_out = f"More nodes have less to do each {instead}, or raise node_timeout." if fit else "Raise it."
+            yield Finding("timeout", "problem", f"Longer than node_timeout: {which}. {way_out}", nodes=fit)
         elif kind == "died":
             text = f"Ended before an answer: {which}. Killed for want of memory, or a crash in a library; see the logs."
             yield Finding("died", "problem", text)
         elif kind == "result":
-            text = f"Returned what cannot be taken: {which}."
             over = not facts.large and any("largeResult=True" in node.text for node in facts.failed)
-            yield Finding(
-                "result", "problem", text + (" largeResult=True takes files of any size." if over else ""),
-                large_result=True if over else None,
-            )  # fmt: skip
+            text = f"Returned what cannot be taken: {which}."
+            text += " largeResult=True takes files of any size." if over else ""
+            yield Finding("result", "problem", text, large_result=True if over else None)
         else:
             yield Finding("failed", "problem", f"Failed: {which}; the text is with the node.")
 
@@ -152,8 +140,7 @@ def _memory(facts: Facts) -> Iterator[Finding]:
     together = min(len(facts.nodes), facts.machine.cores)
     needed, there = max(peaks) * together, facts.machine.memory
     if needed > MEMORY_SHARE * there:
-        more = min(_most(facts), math.ceil(len(facts.nodes) * needed / (MEMORY_SHARE * there)))
-        fit = more if facts.layers and more > len(facts.nodes) else None
+        fit = _more(facts, math.ceil(len(facts.nodes) * needed / (MEMORY_SHARE * there)))
         yield Finding(
             "memory", "problem",
             f"A node held up to {bytes_text(max(peaks))}, and {_count(together, 'node')} at a time may need "
@@ -172,21 +159,16 @@ def _balance(facts: Facts) -> Iterator[Finding]:
     if uneven < UNEVEN:
         return
     mean = slowest.seconds / uneven
-    text = (
-        f"Node {slowest.node} took {slowest.seconds:.1f} s, the mean is {mean:.1f} s: the others wait for it. "
-        + _why_uneven(facts, slowest)
-    )
-    more = min(_most(facts), math.ceil(len(facts.nodes) * uneven))
-    fit = more if facts.layers and more > len(facts.nodes) else None
+    text = f"Node {slowest.node} took {slowest.seconds:.1f} s, the mean is {mean:.1f} s: the others wait for it. "
+    text += _why_uneven(facts, slowest)
+    fit = _more(facts, math.ceil(len(facts.nodes) * uneven))
     yield Finding("imbalance", "advice", text + (f" {fit} nodes would divide it." if fit else ""), nodes=fit)
 
 
 def _why_uneven(facts: Facts, slowest: NodeFacts) -> str:
-    for name, values in (
-        ("pixels", [node.pixels for node in facts.nodes]),
-        ("features", [node.features for node in facts.nodes]),
-    ):
-        own, share = values[facts.nodes.index(slowest)], imbalance(values)
+    for name in ("pixels", "features"):
+        values: list[int | None] = [getattr(node, name) for node in facts.nodes]
+        own, share = getattr(slowest, name), imbalance(values)
         if share is not None and own == max(value or 0 for value in values) and share >= UNEVEN_DATA:
             return f"It has the most {name}, {share:.1f} times the mean."
     return "Its partition is not larger than the others': the work depends on what is in it."

@@ -7,13 +7,10 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ellipsis_local.reports.facts import NodeFacts
-from ellipsis_local.reports.findings import Finding
 from ellipsis_local.reports.texts import COLUMNS, cells, crs_name, escaped
 
 if TYPE_CHECKING:
     from ellipsis_local.reports.summary import Report
-
-__all__ = ["fragment", "page"]
 
 MOST_TEXT = 4000
 POLICY = "default-src 'none'; style-src 'unsafe-inline'"
@@ -67,7 +64,6 @@ PAGE = """<!DOCTYPE html>
 
 
 def page(report: Report) -> str:
-    """The whole document."""
     title = escaped(f"Compute {report.facts.id}: fit report")
     return PAGE.format(policy=escaped(POLICY), title=title, body=fragment(report))
 
@@ -89,13 +85,11 @@ def fragment(report: Report) -> str:
 
 
 def _findings(report: Report) -> str:
-    items = "".join(_finding(finding) for finding in report.findings)
+    items = "".join(
+        f"<li><strong>{escaped(finding.level)}</strong>: {escaped(finding.text)}</li>" for finding in report.findings
+    )
     totals, advice = (f"<p>{escaped(line)}</p>" if line else "" for line in (report.totals(), report.advice()))
     return f"{totals}<h2>Findings</h2><ul>{items}</ul>{advice}"
-
-
-def _finding(finding: Finding) -> str:
-    return f"<li><strong>{escaped(finding.level)}</strong>: {escaped(finding.text)}</li>"
 
 
 def _map(report: Report) -> str:
@@ -107,20 +101,13 @@ def _map(report: Report) -> str:
 
 
 def _table(report: Report) -> str:
-    head = "".join(f'<th scope="col"{_class(right)}>{name}</th>' for name, right in COLUMNS)
-    rows = "".join(
-        "<tr>"
-        + "".join(
-            f"<td{_class(right)}>{escaped(cell)}</td>" for cell, (_, right) in zip(cells(node), COLUMNS, strict=True)
-        )
-        + "</tr>"
-        for node in report.facts.nodes
-    )
+    classes = [' class="number"' if right else "" for _, right in COLUMNS]
+    head = "".join(f'<th scope="col"{kind}>{name}</th>' for kind, (name, _) in zip(classes, COLUMNS, strict=True))
+    rows = ""
+    for node in report.facts.nodes:
+        row = "".join(f"<td{kind}>{escaped(cell)}</td>" for kind, cell in zip(classes, cells(node), strict=True))
+        rows += f"<tr>{row}</tr>"
     return f'<h2>Nodes</h2><div class="wide"><table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>'
-
-
-def _class(right: bool) -> str:
-    return ' class="number"' if right else ""
 
 
 def _failures(report: Report) -> str:
@@ -130,9 +117,6 @@ def _failures(report: Report) -> str:
         for node in report.facts.failed
     )
     return f"<h2>Failures</h2>{failed}" if failed else ""
-
-
-# --- the map: partitions to scale as SVG, coloured by seconds, readable in dark and light -----------------------------
 
 
 def partition_map(nodes: Sequence[NodeFacts], crs: str | None) -> str:
@@ -151,23 +135,18 @@ def partition_map(nodes: Sequence[NodeFacts], crs: str | None) -> str:
     longest = max((node.seconds for node in drawn if node.seconds is not None), default=None)
     name = escaped(f"Map of {len(drawn)} partitions in {crs_name(crs)}, coloured by seconds")
     box = f"0 0 {max(wide, 320) + 2 * MARGIN:.1f} {high + 2 * MARGIN + LEGEND:.1f}"
+    told = "; ".join(f"node {node.node}: {_told(node)}" for node in drawn[:200])
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" role="img" aria-label="{name}" viewBox="{box}">',
         f"<title>{name}</title>",
-        f"<desc>{escaped(_description(drawn))}</desc>",
+        f"<desc>{escaped(told)}</desc>",
     ]
-    for node in drawn:
-        e = node.extent
-        assert e is not None  # noqa: S101
+    for node, e in zip(drawn, extents, strict=True):
         x, y = MARGIN + (e["xMin"] - x_min) * scale, MARGIN + (y_max - e["yMax"]) * scale
         w, h = max((e["xMax"] - e["xMin"]) * scale, 1.0), max((e["yMax"] - e["yMin"]) * scale, 1.0)
         parts.append(_cell(node, x, y, w if width > 0 else wide, h if height > 0 else high, longest))
     parts.append(_legend(high + 2 * MARGIN, longest, scale, crs))
     return "\n".join([*parts, "</svg>"])
-
-
-def _description(nodes: Sequence[NodeFacts]) -> str:
-    return "; ".join(f"node {node.node}: {_told(node)}" for node in nodes[:200])
 
 
 def _told(node: NodeFacts) -> str:
@@ -201,13 +180,14 @@ def _legend(top: float, longest: float | None, scale: float, crs: str | None) ->
     """The ramp from no time to the longest, and a bar of a round length."""
     parts = []
     if longest is not None:
-        for step in range(20):
-            x = MARGIN + step * 6
-            parts.append(f'<rect x="{x:.1f}" y="{top:.1f}" width="6.5" height="10" fill="{_hex(_ramp(step / 19))}"/>')
-        parts.append(f'<text x="{MARGIN}" y="{top + 24:.1f}" class="plain">0 s</text>')
-        parts.append(
-            f'<text x="{MARGIN + 120}" y="{top + 24:.1f}" text-anchor="end" class="plain">{longest:.2f} s</text>'
-        )
+        parts = [
+            f'<rect x="{MARGIN + i * 6:.1f}" y="{top:.1f}" width="6.5" height="10" fill="{_hex(_ramp(i / 19))}"/>'
+            for i in range(20)
+        ]
+        parts += [
+            f'<text x="{MARGIN}" y="{top + 24:.1f}" class="plain">0 s</text>',
+            f'<text x="{MARGIN + 120}" y="{top + 24:.1f}" text-anchor="end" class="plain">{longest:.2f} s</text>',
+        ]
     length = 10.0 ** math.floor(math.log10(120 / scale))
     length *= 5 if length * scale * 5 <= 120 else 2 if length * scale * 2 <= 120 else 1
     left, right = MARGIN + 150, MARGIN + 150 + length * scale

@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ellipsis_local import arguments
-from ellipsis_local.errors import ArgumentError, StoreError
+from ellipsis_local.errors import StoreError
 from ellipsis_local.home import Home
 from ellipsis_local.reports.facts import Facts, NodeFacts, imbalance, read_facts
 from ellipsis_local.reports.findings import Finding, Fit, findings_of, fitting
+from ellipsis_local.reports.page import fragment, page
 from ellipsis_local.reports.texts import COLUMNS, bytes_text, cells
 
 if TYPE_CHECKING:
@@ -23,13 +24,10 @@ if TYPE_CHECKING:
     from ellipsis_local.computes.records import Record
     from ellipsis_local.emulator import Emulator
 
-__all__ = ["Report", "report_of"]
-
 WIDTH = 120
 
 
 def report_of(emulator: Emulator, record: Record) -> Report:
-    """The report of a compute, as the home knows it now."""
     return Report(read_facts(emulator, record))
 
 
@@ -79,7 +77,6 @@ class Report:
         }
 
     def table(self) -> Table:
-        """The nodes as a table of rich."""
         from rich import box
         from rich.table import Table
 
@@ -109,7 +106,6 @@ class Report:
         return f"What would fit: {', '.join(told)}" if told else ""
 
     def lines(self) -> list[str]:
-        """The text below the table."""
         told = [self.totals(), *(f"{one.level}: {one.text}" for one in self.findings), self.advice()]
         return [line for line in told if line]
 
@@ -130,13 +126,9 @@ class Report:
 
     def html(self) -> str:
         """One page that needs nothing else: styles and map are in it, no scripts, no network."""
-        from ellipsis_local.reports.page import page
-
         return page(self)
 
     def _repr_html_(self) -> str:
-        from ellipsis_local.reports.page import fragment
-
         return fragment(self)
 
     def save(self, path: str | os.PathLike[str]) -> Path:
@@ -151,7 +143,7 @@ class Report:
         """
         text = arguments.path_text("path", path)
         if not text or Path(text).is_dir():
-            raise ArgumentError(f"path must be the name of a file, not {path!r}", argument="path", value=path)
+            raise arguments.invalid("path", path, f"must be the name of a file, not {path!r}")
         target = Path(text).absolute()
         try:
             with Home.publish_file(target) as draft:

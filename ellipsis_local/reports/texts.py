@@ -12,8 +12,6 @@ from rich.filesize import decimal
 if TYPE_CHECKING:
     from ellipsis_local.reports.facts import NodeFacts
 
-__all__ = ["COLUMNS", "bytes_text", "cells", "crs_name", "escaped", "extent_text"]
-
 IMPOSSIBLE = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 

@@ -25,13 +25,8 @@ DESCRIPTION = """The part of the HTTP API of Ellipsis Drive that `ellipsis_local
 Every error is `{"message": text}`. GETs may carry the token as `?token=`; values in a query that are no strings are
 JSON. Lists come in pages, `{"result": […], "nextPageStart": id or null}`. What is not emulated answers 501.
 """
-MESSAGE = {
-    "content": {
-        "application/json": {
-            "schema": {"type": "object", "required": ["message"], "properties": {"message": {"type": "string"}}}
-        }
-    }
-}
+MESSAGE = {"type": "object", "required": ["message"], "properties": {"message": {"type": "string"}}}
+ERROR = {"content": {"application/json": {"schema": MESSAGE}}}
 FAULTS = {
     400: "a bad argument", 401: "no token, or a wrong one", 403: "insufficient access", 404: "not here",
     409: "not in this state", 413: "too large", 416: "no such range of bytes", 421: "not this server's name",
@@ -40,10 +35,7 @@ FAULTS = {
 
 
 def create_app(emulator: Emulator, *, max_upload: int = MAX_UPLOAD) -> FastAPI:
-    """The app on an emulator, which stays the caller's to close.
-
-    It does not check hosts and origins itself: see `ellipsis_local.server.host_origin_guard.Guard`.
-    """
+    """The app on an emulator, which stays the caller's to close; `Guard` around it checks hosts and origins."""
     app = FastAPI(
         title="ellipsis_local",
         version=package_version(),
@@ -56,7 +48,7 @@ def create_app(emulator: Emulator, *, max_upload: int = MAX_UPLOAD) -> FastAPI:
         redirect_slashes=False,
         default_response_class=Answer,
         separate_input_output_schemas=False,
-        responses={status: {"description": text, **MESSAGE} for status, text in FAULTS.items()},
+        responses={status: {"description": text, **ERROR} for status, text in FAULTS.items()},
     )
     app.state.emulator = emulator
     app.state.answers = WireAnswers(emulator.computes.records)
@@ -64,11 +56,9 @@ def create_app(emulator: Emulator, *, max_upload: int = MAX_UPLOAD) -> FastAPI:
     app.state.max_upload = max_upload
     # The order decides between /path/hashtag and /path/{pathId}: fixed words first.
     root = APIRouter(prefix=BASE_PATH, route_class=WireRoute)
-    for router in (account.router, computes.router, sharing.router, rasters.router, features.router):
+    layers = rasters.router, features.router, timestamp_routes("raster"), timestamp_routes("vector")
+    for router in (account.router, computes.router, sharing.router, *layers, paths.router):
         root.include_router(router)
-    root.include_router(timestamp_routes("raster"))
-    root.include_router(timestamp_routes("vector"))
-    root.include_router(paths.router)
     app.include_router(root)
     add_error_handlers(app)
     document = app.openapi

@@ -16,7 +16,7 @@ from ellipsis_local.drive import Drive
 from ellipsis_local.drive.drive import LayerType
 from ellipsis_local.emulator import Emulator
 from ellipsis_local.errors import AccessError, AccountError, ArgumentError
-from ellipsis_local.server.request_models import PathIdParam, TimestampIdParam
+from ellipsis_local.server.request_models import PathId, TimestampId
 from ellipsis_local.sharing import EDIT
 from ellipsis_local.types import StoredFile, Timestamp
 
@@ -25,17 +25,16 @@ KNOWN = "ellipsis_local.caller"
 bearer = HTTPBearer(auto_error=False, description="The token of account/login; GETs may give it as ?token=, too.")
 
 
+@dataclass
 class Caller:
     """Whoever sent a request. Everything is looked up at first use, in the thread of the endpoint."""
 
-    def __init__(self, emulator: Emulator, answers: WireAnswers, token: str | None) -> None:
-        self.emulator = emulator
-        self.answers = answers
-        self.token = token
+    emulator: Emulator
+    answers: WireAnswers
+    token: str | None
 
     @cached_property
     def user(self) -> User:
-        """The user; AccountError without a token, or with a wrong one."""
         if not self.token:
             raise AccountError("a token is missing: log in with account.logIn and pass what it returns as token")
         return self.emulator.accounts.known_user(self.token)
@@ -49,7 +48,6 @@ class Caller:
 
     @cached_property
     def drive(self) -> Drive:
-        """The drive of a user who must have a token."""
         return self.emulator.drive(self.user)
 
     @cached_property
@@ -71,15 +69,10 @@ async def asker(
 
 
 async def authenticate(request: Request) -> None:
-    """Look up whose token it is, before the body of the request is read; AccountError where it is nobody's."""
+    """Look up whose token it is, before the body of the request is read."""
     caller = await asker(request, await bearer(request))
     await anyio.to_thread.run_sync(lambda: caller.user)
     request.scope[KNOWN] = caller
-
-
-def is_authenticated(request: Request) -> bool:
-    """Whether `authenticate` let the request through."""
-    return KNOWN in request.scope
 
 
 Asker = Annotated[Caller, Depends(asker)]
@@ -88,8 +81,6 @@ Asker = Annotated[Caller, Depends(asker)]
 
 @dataclass(frozen=True)
 class TimestampRequest:
-    """Who asks, and the timestamp that the address names; it is looked up in the thread of the endpoint."""
-
     asker: Caller
     path_id: str
     timestamp_id: str
@@ -102,23 +93,20 @@ class TimestampRequest:
         """The timestamp, for whoever may view it; the request counts as one processing unit (our choice)."""
         timestamp = self.asker.guest.timestamp(self.path_id, self.timestamp_id, type)
         if timestamp.trashed:
-            raise ArgumentError(
-                f"timestamp {timestamp.id} is in the trash: recover it before making queries to it",
-                argument="timestampId", value=self.timestamp_id,
-            )  # fmt: skip
+            text = f"timestamp {timestamp.id} is in the trash: recover it before making queries to it"
+            raise ArgumentError(text, argument="timestampId", value=self.timestamp_id)
         self.emulator.sharing.usage.record(self.asker.guest.user, timestamp.path_id)
         return timestamp
 
     def edit(self, type: LayerType) -> Timestamp:
-        """The timestamp, for a user who may change its content."""
+        """It, for a user who may change its content."""
         return self.asker.drive.timestamp(self.path_id, self.timestamp_id, type, EDIT)
 
     def edit_file(self, file_id: str, type: LayerType) -> StoredFile:
-        """One of its files, for a user who may change its content."""
         return self.asker.drive.file(self.path_id, self.timestamp_id, file_id, type, EDIT)
 
 
-async def timestamp_request(asker: Asker, path_id: PathIdParam, timestamp_id: TimestampIdParam) -> TimestampRequest:
+async def timestamp_request(asker: Asker, path_id: PathId, timestamp_id: TimestampId) -> TimestampRequest:
     return TimestampRequest(asker, path_id, timestamp_id)
 
 

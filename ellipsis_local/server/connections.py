@@ -1,17 +1,18 @@
-"""Connections: HTTP/1.1 with limits of time, size and number, and refusals that are JSON, too.
-
-uvicorn reads a request's head for as long as it takes, answers what is no HTTP with plain text, and counts idle
-connections as work; a few hundred silent ones would lock everybody out.
-"""
+"""Connections: HTTP/1.1 with limits of time, size and number, which uvicorn has not, and refusals that are JSON."""
 
 from __future__ import annotations
 
 import asyncio
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import h11
 import orjson
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from ellipsis_local import faults
 
 HEAD_SECONDS = 20.0
 """A request's line and headers have to be there so long after the connection, or after their first byte."""
@@ -28,8 +29,6 @@ CUT = "ellipsis_local.cut"
 
 
 class Connection(H11Protocol):
-    """One client's connection."""
-
     _timer: asyncio.TimerHandle | None = None
     _waits_for = ""
 
@@ -56,9 +55,9 @@ class Connection(H11Protocol):
         self._watch()
 
     def cut(self) -> None:
-        """End the connection without an answer to the request under way, which may go on."""
+        """End the connection; a request under way gets no answer, and may go on."""
         self._stop_waiting()
-        if self.cycle is not None:
+        if self.cycle is not None and not self.cycle.response_complete:
             self.cycle.disconnected = True
             self.cycle.message_event.set()
         self.transport.close()
@@ -112,22 +111,44 @@ class Connection(H11Protocol):
         """Answer where no application is asked, as far as HTTP still lets us, and close."""
         if not self.transport.is_closing() and self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
             body = orjson.dumps({"message": text})
+            headers = {"content-type": "application/json", "content-length": str(len(body)), "connection": "close"}
             events: tuple[Any, ...] = (
-                h11.Response(
-                    status_code=status,
-                    headers=[
-                        (b"content-type", b"application/json"),
-                        (b"content-length", str(len(body)).encode()),
-                        (b"connection", b"close"),
-                    ],
-                ),
+                h11.Response(status_code=status, headers=list(headers.items())),
                 h11.Data(data=body),
                 h11.EndOfMessage(),
             )
             self.transport.write(b"".join(self.conn.send(event) or b"" for event in events))
-        if self.cycle is not None and not self.cycle.response_complete:
-            # Whoever is at work on the request that broke off must not answer, too.
-            self.cycle.disconnected = True
-            self.cycle.message_event.set()
-        self._stop_waiting()
-        self.transport.close()
+        # Whoever is at work on the request that broke off must not answer, too.
+        self.cut()
+
+
+@dataclass
+class FaultInjection:
+    """ASGI middleware: connections that a test lets drop (`ellipsis_local.testing.faults`), the work done or not."""
+
+    app: ASGIApp
+    root: Path
+    base: str
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        when = faults.drop(self.root, scope["method"], scope["path"].removeprefix(self.base))
+        if when is None:
+            await self.app(scope, receive, send)
+            return
+        cut = scope["state"][CUT]
+        if when == "before":
+            cut()
+            return
+
+        async def received() -> Message:
+            message = await receive()
+            if message["type"] == "http.request" and not message.get("more_body", False):
+                # From here on nobody waits for the answer, and the work goes on.
+                cut()
+            return message
+
+        async def unsent(_: Message) -> None:
+            cut()
+
+        await self.app(scope, received, unsent)
+        cut()

@@ -31,28 +31,20 @@ STATUSES: tuple[tuple[type[errors.EllipsisLocalError], int], ...] = (
 """The first class that fits decides."""
 
 
-def status_of(error: errors.EllipsisLocalError) -> int:
-    return next(status for kind, status in STATUSES if isinstance(error, kind))
-
-
 def error_response(status: int, text: str, headers: dict[str, str] | None = None) -> Answer:
     return Answer({"message": text}, status, headers)
 
 
 def add_error_handlers(app: FastAPI) -> None:
-    """Let every error of an endpoint become an answer of the service's shape."""
-
     @app.exception_handler(errors.EllipsisLocalError)
     async def known(request: Request, error: errors.EllipsisLocalError) -> Answer:  # noqa: ARG001
-        status = status_of(error)
-        return error_response(status, text_of(error), {"WWW-Authenticate": "Bearer"} if status == 401 else None)
+        status = next(status for kind, status in STATUSES if isinstance(error, kind))
+        text = "\n".join([str(error), *getattr(error, "__notes__", ())])
+        return error_response(status, text, {"WWW-Authenticate": "Bearer"} if status == 401 else None)
 
     @app.exception_handler(RequestValidationError)
-    async def invalid(request: Request, error: RequestValidationError) -> Answer:  # noqa: ARG001
-        return error_response(400, "; ".join(problem(detail) for detail in error.errors()[:5]))
-
     @app.exception_handler(ValidationError)
-    async def invalid_form(request: Request, error: ValidationError) -> Answer:  # noqa: ARG001
+    async def invalid(request: Request, error: RequestValidationError | ValidationError) -> Answer:  # noqa: ARG001
         return error_response(400, "; ".join(problem(detail) for detail in error.errors()[:5]))
 
     @app.exception_handler(RecursionError)
@@ -73,13 +65,8 @@ def add_error_handlers(app: FastAPI) -> None:
     async def unexpected(request: Request, error: Exception) -> Answer:
         # Quoted, without the query: as in the log of requests.
         log.error("%s %s failed", request.method, quote(request.scope["path"], safe="/:")[:500], exc_info=error)
-        return error_response(
-            500, f"{type(error).__name__}: this is a bug of ellipsis_local; its log holds the traceback"
-        )
-
-
-def text_of(error: BaseException) -> str:
-    return "\n".join([str(error), *getattr(error, "__notes__", ())])
+        text = f"{type(error).__name__}: this is a bug of ellipsis_local; its log holds the traceback"
+        return error_response(500, text)
 
 
 def problem(detail: Any) -> str:

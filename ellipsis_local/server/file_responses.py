@@ -38,9 +38,8 @@ def download(home: Home, file: StoredFile) -> Response:
     except OSError as error:
         made.close()
         raise StoreError(f"{file.name}: its zip cannot be made: {error.strerror}") from error
-    size = made.tell()
     name = quote(f"{Path(file.name).stem}.zip")
-    headers = {"content-length": str(size), "content-disposition": f"attachment; filename*=utf-8''{name}"}
+    headers = {"content-length": str(made.tell()), "content-disposition": f"attachment; filename*=utf-8''{name}"}
     return StreamingResponse(_pieces(made), media_type="application/octet-stream", headers=headers)
 
 
@@ -58,16 +57,6 @@ def _pieces(file: IO[bytes]) -> Iterator[bytes]:
             yield data
 
 
-class _RefusedError(Exception):
-    """Starlette refuses the range, in plain text."""
-
-    def __init__(self, message: Message) -> None:
-        super().__init__()
-        self.status: int = message["status"]
-        kept = [(name, value) for name, value in message["headers"] if name == b"content-range"]
-        self.headers = {name.decode(): value.decode() for name, value in kept}
-
-
 class Download(FileResponse):
     """A file, under a name for whoever saves it; NotFoundError where it is not on the disk any more."""
 
@@ -80,12 +69,17 @@ class Download(FileResponse):
         super().__init__(path, media_type="application/octet-stream", filename=filename)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        async def checked(message: Message) -> None:
-            if message["type"] == "http.response.start" and message["status"] in REFUSALS:
-                raise _RefusedError(message)
-            await send(message)
+        refusal: Response | None = None
 
-        try:
-            await super().__call__(scope, receive, checked)
-        except _RefusedError as refused:
-            await error_response(refused.status, REFUSALS[refused.status], refused.headers)(scope, receive, send)
+        async def checked(message: Message) -> None:
+            nonlocal refusal
+            if message["type"] == "http.response.start" and message["status"] in REFUSALS:
+                # Starlette refuses a range in plain text.
+                headers = {k.decode(): v.decode() for k, v in message["headers"] if k == b"content-range"}
+                refusal = error_response(message["status"], REFUSALS[message["status"]], headers)
+            if refusal is None:
+                await send(message)
+
+        await super().__call__(scope, receive, checked)
+        if refusal is not None:
+            await refusal(scope, receive, send)

@@ -1,7 +1,6 @@
-"""Who is let in at all, before any of our code sees a request.
+"""Who is let in at all: the server runs code that it is sent, so a page in a browser must not reach it.
 
-The server runs code that it is sent, so a page in a browser must not reach it: neither by a name of its own that points
-to this machine (DNS rebinding; the Host header tells), nor across origins (Origin and Sec-Fetch-Site tell).
+Neither by a name of its own for this machine (DNS rebinding: Host tells), nor across origins (Origin, Sec-Fetch-Site).
 """
 
 from __future__ import annotations
@@ -22,6 +21,7 @@ log = logging.getLogger("ellipsis_local.server.requests")
 LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1")
 MOST_REQUESTS = 256
 """Under way at once; more get a 503, which the client shows."""
+HEADERS = ((b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff"))
 HOST = re.compile(r"(?:\[([0-9a-fA-F:.]+)\]|([^\s:/?#@\[\]\\]+))(?::\d{0,5})?")
 
 
@@ -32,10 +32,7 @@ def name_of(host: str) -> str | None:
 
 
 class Guard:
-    """ASGI middleware: refuses hosts and origins that are not the server's own; logs method, path and status.
-
-    Neither the query (the client repeats its token there) nor headers or bodies are ever logged.
-    """
+    """ASGI middleware: refuses hosts and origins that are not the server's own; logs method, path and status only."""
 
     def __init__(self, app: ASGIApp, names: Collection[str], scheme: str = "http") -> None:
         self.app = app
@@ -56,11 +53,7 @@ class Guard:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message["headers"] = [
-                    *message["headers"],
-                    (b"cache-control", b"no-store"),
-                    (b"x-content-type-options", b"nosniff"),
-                ]
+                message["headers"] = [*message["headers"], *HEADERS]
             await send(message)
 
         refusal = self.refusal(Headers(scope=scope), scope["path"])

@@ -1,14 +1,14 @@
 """Requests that are sent again: a client that got no answer in 20 s repeats its POST, which must not be done twice.
 
-unanswered ──> the repeat waits for the first one's answer
-    └─> answered, and nobody was there any more ──> kept for a while ──> the repeat gets it
-    └─> answered ──> forgotten: the next identical request is a new one
+The repeat waits for the first one's answer, which is kept for a while if nobody was there to read it.
 """
 
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Awaitable, Callable, Coroutine, Hashable
+from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
 KEPT_SECONDS = 60.0
@@ -19,25 +19,20 @@ T = TypeVar("T")
 Gone = Callable[[], Awaitable[bool]]
 
 
+@dataclass
 class _Call(Generic[T]):
     """One piece of work, and the connections that want its answer."""
 
-    def __init__(self, task: asyncio.Task[T]) -> None:
-        self.task = task
-        self.gone: list[Gone] = []
-        self.until = float("inf")
+    task: asyncio.Task[T]
+    gone: list[Gone] = field(default_factory=list)
+    until: float = math.inf
 
     async def deserted(self) -> bool:
-        """Whether all who asked have gone."""
         return all([await gone() for gone in self.gone])
 
 
 class Idempotency(Generic[T]):
-    """Joins identical requests of one event loop.
-
-    An answer waits `seconds` for the repeat where the connection that asked was gone; of more than `most` such answers
-    the oldest goes first.
-    """
+    """Joins identical requests of one event loop; keeps `most` answers that nobody took for `seconds`."""
 
     def __init__(self, seconds: float = KEPT_SECONDS, most: int = MOST_KEPT) -> None:
         self._seconds = seconds
@@ -47,11 +42,9 @@ class Idempotency(Generic[T]):
     async def run(
         self, key: Hashable, work: Callable[[], Coroutine[Any, Any, T]], gone: Gone, *, join_living: bool
     ) -> T:
-        """The answer of `work`, or of an identical request that came before and got no answer.
+        """The answer of `work`, which goes on to its end, or of an unanswered request before it with the same key.
 
-        What `work` raises is raised. Requests are identical where they share `key`: a hash of token, method, path and
-        body. `work` goes on to its end, whoever waits for it; `gone` tells whether the connection that asks now has
-        gone. With `join_living` a request counts as a repeat even while the connection of the first one is open.
+        With `join_living` a request counts as a repeat even while the connection of the first one is open.
         """
         self._expire()
         call = self._calls.get(key)

@@ -16,10 +16,7 @@ TIFF = _binary("image/tiff", "a TIFF")
 
 
 def fix_openapi(document: dict[str, Any]) -> dict[str, Any]:
-    """The document, changed in place.
-
-    A bad argument is 400 here, never 422. An answer that is no JSON is not JSON as well, and one that is may be any.
-    """
+    """The document, changed in place: a bad argument is 400, never 422; an answer is JSON of any form, or none."""
     for name in ("HTTPValidationError", "ValidationError"):
         document["components"]["schemas"].pop(name, None)
     for methods in document["paths"].values():

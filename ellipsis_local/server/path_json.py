@@ -1,7 +1,4 @@
-"""Answers about paths and lists in pages, as the client reads them.
-
-The id of the next page's first entry continues a list (seen in the client).
-"""
+"""Answers in pages; the id of the next page's first entry continues a list (seen in the client)."""
 
 from __future__ import annotations
 
@@ -20,20 +17,13 @@ PAGE = 50
 T = TypeVar("T")
 
 
-def path_json(emulator: Emulator, drive: Drive, record: PathRecord) -> dict[str, Any]:
-    """One path, with what the asking user may do with it."""
-    return path_answer(emulator, record, drive)
-
-
 def paths_json(emulator: Emulator, drive: Drive, records: Sequence[PathRecord], start: str | None) -> dict[str, Any]:
-    """One page of paths."""
-    return page(records, start, lambda record: record.id, lambda record: path_json(emulator, drive, record))
+    return page(records, start, lambda record: record.id, lambda record: path_answer(emulator, record, drive))
 
 
 def page(
     entries: Sequence[Any], start: str | None, name: Callable[[Any], str], shape: Callable[[Any], Any]
 ) -> dict[str, Any]:
-    """A page in the shape of all lists (seen in the client)."""
     found, following = page_of(entries, start, name)
     return {"result": [shape(entry) for entry in found], "nextPageStart": following}
 
@@ -41,15 +31,10 @@ def page(
 def page_of(
     entries: Sequence[T], start: str | None, name: Callable[[T], str], size: int = PAGE
 ) -> tuple[Sequence[T], str | None]:
-    """The page that begins with the entry named `start`, and the name of the next page's first entry.
-
-    ArgumentError where there is no such entry (any more).
-    """
-    first = 0
-    if start is not None:
-        places = (index for index, entry in enumerate(entries) if name(entry) == start.lower())
-        first = next(places, -1)
-        if first < 0:
-            raise invalid("pageStart", start, f"{start} is not (any longer) in this list; begin again without it")
+    """The page that begins with the entry named `start`, and the name of the next page's first entry."""
+    names = [name(entry) for entry in entries]
+    if start is not None and start.lower() not in names:
+        raise invalid("pageStart", start, f"{start} is not (any longer) in this list; begin again without it")
+    first = 0 if start is None else names.index(start.lower())
     end = first + size
-    return entries[first:end], name(entries[end]) if end < len(entries) else None
+    return entries[first:end], names[end] if end < len(names) else None

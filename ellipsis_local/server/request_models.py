@@ -49,15 +49,10 @@ def _clean(value: str) -> str:
 
 
 def depth(value: Any, left: int = MAX_DEPTH) -> None:
-    """ValueError for a value that is nested more than MAX_DEPTH levels deep."""
     if left == 0:
         raise ValueError(f"is nested more than {MAX_DEPTH} levels deep")
-    if isinstance(value, Mapping):
-        for item in value.values():
-            depth(item, left - 1)
-    elif isinstance(value, list):
-        for item in value:
-            depth(item, left - 1)
+    for item in value.values() if isinstance(value, Mapping) else value if isinstance(value, list) else ():
+        depth(item, left - 1)
 
 
 def _object(value: dict[str, Any]) -> dict[str, Any]:
@@ -75,17 +70,14 @@ IdText = Annotated[str, AfterValidator(lambda value: (_uuid(value), value)[1]), 
 Text = Annotated[str, Field(max_length=MAX_TEXT), AfterValidator(_clean)]
 Name = Annotated[str, Field(min_length=1, max_length=1000), AfterValidator(_clean)]
 JsonObject = Annotated[dict[str, Any], AfterValidator(_object)]
-PathIdParam = Annotated[Id, Path(alias="pathId")]
-TimestampIdParam = Annotated[Id, Path(alias="timestampId")]
+PathId = Annotated[Id, Path(alias="pathId")]
+TimestampId = Annotated[Id, Path(alias="timestampId")]
 FileId = Annotated[Id, Path(alias="fileId")]
 PageStart = Annotated[Id | None, Query(alias="pageStart")]
 
 
 def JsonQuery(kind: Any, example: str) -> tuple[BeforeValidator, WithJsonSchema]:  # noqa: N802 - makes annotations
-    """Annotations of a query parameter that is JSON text, as everything but strings is (seen in the client).
-
-    The parameter itself is declared as Any: FastAPI knows lists of scalars in queries only.
-    """
+    """Annotations of a query parameter, itself Any, that is JSON, as all but strings is (seen in the client)."""
     adapter = TypeAdapter(kind)
 
     def parse(value: Any) -> Any:
@@ -104,11 +96,6 @@ def JsonQuery(kind: Any, example: str) -> tuple[BeforeValidator, WithJsonSchema]
     return BeforeValidator(parse), WithJsonSchema(schema)
 
 
-def Pick(name: str, **options: Any) -> Any:  # noqa: N802 - makes annotations
-    """A query parameter under the client's name."""
-    return Query(alias=name, **options)
-
-
 OtherType = Literal["pointCloud", "mesh", "bookmark"]
 """Types of the service that no path has here; the client asks for the first where it publishes a folder."""
 PathTypes = Annotated[Any, *JsonQuery(list[PathType | OtherType] | None, '["raster", "vector"]'), Query(alias="type")]
@@ -122,15 +109,13 @@ class ExtentBody(Body):
     yMin: float  # noqa: N815
     yMax: float  # noqa: N815
 
-
-def extent_of(given: ExtentBody) -> Extent:
-    """The extent; ArgumentError where a side is empty."""
-    extent = Extent(given.xMin, given.yMin, given.xMax, given.yMax)
-    if not all(math.isfinite(side) for side in extent) or extent.width <= 0 or extent.height <= 0:
-        raise ArgumentError(
-            f"extent: xMax must be larger than xMin and yMax than yMin, not {given.model_dump()}", argument="extent"
-        )
-    return extent
+    def checked(self) -> Extent:
+        """The extent; ArgumentError where a side is empty."""
+        extent = Extent(self.xMin, self.yMin, self.xMax, self.yMax)
+        if not all(math.isfinite(side) for side in extent) or extent.width <= 0 or extent.height <= 0:
+            text = f"extent: xMax must be larger than xMin and yMax than yMin, not {self.model_dump()}"
+            raise ArgumentError(text, argument="extent")
+        return extent
 
 
 def _moment(value: Any) -> Any:

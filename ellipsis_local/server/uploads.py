@@ -1,7 +1,4 @@
-"""Uploads: multipart bodies, written to the home as they arrive, never held in memory.
-
-The file is the part `data`, the other fields are text, those that are no strings JSON (seen in the client).
-"""
+"""Uploads, straight to disk: the file is the part `data`, other fields are text or JSON (seen in the client)."""
 
 from __future__ import annotations
 
@@ -19,8 +16,10 @@ from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.requests import ClientDisconnect
 
+from ellipsis_local.arguments import invalid
 from ellipsis_local.errors import ArgumentError, LimitError, StoreError
 from ellipsis_local.home import Home
+from ellipsis_local.server.wire import announced_size
 
 MAX_FIELDS = 32
 MAX_FIELD = 1024**2
@@ -32,25 +31,17 @@ MAX_BOUNDARY = 200
 PIECE = 1024**2
 """Bytes that are collected before they are written, each time in a thread."""
 
-DESCRIPTION: dict[str, Any] = {
-    "requestBody": {
-        "required": True,
-        "content": {
-            "multipart/form-data": {
-                "schema": {
-                    "type": "object",
-                    "required": ["data", "name"],
-                    "properties": {
-                        "data": {"type": "string", "format": "binary"},
-                        "name": {"type": "string"},
-                        "format": {"type": "string"},
-                        "epsg": {"type": "string", "description": "a JSON integer"},
-                    },
-                }
-            }
-        },
-    }
+FORM = {
+    "type": "object",
+    "required": ["data", "name"],
+    "properties": {
+        "data": {"type": "string", "format": "binary"},
+        "name": {"type": "string"},
+        "format": {"type": "string"},
+        "epsg": {"type": "string", "description": "a JSON integer"},
+    },
 }
+DESCRIPTION: dict[str, Any] = {"requestBody": {"required": True, "content": {"multipart/form-data": {"schema": FORM}}}}
 """What the OpenAPI document says of a multipart body, which FastAPI does not see."""
 
 
@@ -58,21 +49,15 @@ DESCRIPTION: dict[str, Any] = {
 class Upload:
     """What came: one file, and the text of the other fields."""
 
-    file: Path | None = None
+    taken: Path
+    """Where the file lies."""
     file_name: str | None = None
     fields: dict[str, str] = field(default_factory=dict)
-
-    @property
-    def taken(self) -> Path:
-        """Where the file lies; there always is one (`received` sees to it)."""
-        assert self.file is not None  # noqa: S101
-        return self.file
 
     def text(self, name: str) -> str | None:
         return self.fields.get(name)
 
     def json(self, name: str, kind: type[Any] | tuple[type[Any], ...], what: str) -> Any:
-        """The value of a field that is JSON; ArgumentError where it is none, or not of `kind`."""
         text = self.fields.get(name)
         if text is None:
             return None
@@ -81,28 +66,21 @@ class Upload:
         except orjson.JSONDecodeError:
             value = text
         if value is not None and (not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool)):
-            raise ArgumentError(f"{name} must be {what}, not {text[:80]!r}", argument=name, value=text)
+            raise invalid(name, text, f"must be {what}, not {text[:80]!r}")
         return value
 
 
 @contextlib.asynccontextmanager
 async def received(request: Request, home: Home, limit: int) -> AsyncIterator[Upload]:
-    """The upload in a request's body; its file vanishes at the end of the block unless the store took it.
-
-    ArgumentError for a body that is no multipart form, or ends before its last boundary; LimitError for more than
-    `limit` bytes, or too many or too long fields.
-    """
+    """The upload in a request's body; its file vanishes at the end of the block unless the store took it."""
     kind, options = parse_options_header(request.headers.get("content-type"))
     boundary = options.get(b"boundary")
     if kind != b"multipart/form-data" or not boundary:
         raise ArgumentError("the body must be multipart/form-data, with the file in the part 'data'", argument="data")
     if len(boundary) > MAX_BOUNDARY:
         raise ArgumentError(f"the form's boundary has more than {MAX_BOUNDARY} characters", argument="data")
-    announced = request.headers.get("content-length", "")
-    if announced.isdecimal() and len(announced) < 20 and int(announced) > limit:
-        raise LimitError(
-            f"the upload has {int(announced):,} bytes, and at most {limit:,} are taken (serve --max-upload)"
-        )
+    if (size := announced_size(request)) > limit:
+        raise LimitError(f"the upload has {size:,} bytes, and at most {limit:,} are taken (serve --max-upload)")
     try:
         folder = await anyio.to_thread.run_sync(Home.temporary, home.layers)
     except OSError as error:
@@ -118,9 +96,9 @@ class _Receiver:
     """Feeds a body to the parser, piece by piece, in threads: writing may block."""
 
     def __init__(self, folder: Path, boundary: bytes, limit: int) -> None:
-        self.folder = folder
         self.limit = limit
-        self.upload = Upload()
+        # The name on disk is ours; what the client calls the file is only text.
+        self.upload = Upload(folder / "data")
         self.complete = False
         self.names: set[str] = set()
         self.headers: dict[bytes, bytes] = {}
@@ -162,7 +140,7 @@ class _Receiver:
                     self.output.close()
         if not self.complete:
             raise ArgumentError("the multipart form ends before its last boundary: it is truncated", argument="data")
-        if self.upload.file is None:
+        if "data" not in self.names or "data" in self.upload.fields:
             raise ArgumentError("the part 'data' with the file is missing", argument="data")
         return self.upload
 
@@ -194,9 +172,7 @@ class _Receiver:
         self.names.add(name)
         if name == "data" and b"filename" in options:
             self.upload.file_name = _decoded(options[b"filename"], "filename")
-            # The name on disk is ours; what the client calls the file is only text.
-            self.upload.file = self.folder / "data"
-            self.output = self.upload.file.open("xb")
+            self.output = self.upload.taken.open("xb")
         else:
             self.field = name, bytearray()
 

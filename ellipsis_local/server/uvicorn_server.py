@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import socket
 import ssl
@@ -13,11 +14,11 @@ from typing import TYPE_CHECKING
 
 import uvicorn
 
+from ellipsis_local.arguments import invalid
 from ellipsis_local.emulator import Emulator, current_settings
 from ellipsis_local.errors import ArgumentError, EllipsisLocalError
 from ellipsis_local.server.app import BASE_PATH, MAX_UPLOAD, create_app
-from ellipsis_local.server.connections import MOST_HEAD, Connection
-from ellipsis_local.server.fault_injection import FaultInjection
+from ellipsis_local.server.connections import MOST_HEAD, Connection, FaultInjection
 from ellipsis_local.server.host_origin_guard import LOOPBACK_NAMES, Guard
 from ellipsis_local.settings import is_loopback
 
@@ -48,18 +49,18 @@ class Options:
 
     def __post_init__(self) -> None:
         if isinstance(self.port, bool) or not isinstance(self.port, int) or not 0 <= self.port <= 65535:
-            raise ArgumentError(f"port must be from 0 to 65535, not {self.port!r}", argument="port", value=self.port)
+            raise invalid("port", self.port, f"must be from 0 to 65535, not {self.port!r}")
         if (self.certificate is None) != (self.key is None):
             raise ArgumentError("TLS needs both files: certificate and key", argument="certificate")
         for argument, path in (("certificate", self.certificate), ("key", self.key)):
             if path is not None and not path.is_file():
-                raise ArgumentError(f"{argument} {path} is not there", argument=argument, value=path)
+                raise invalid(argument, path, f"{path} is not there")
         if not is_loopback(self.host) and self.certificate is None and not self.insecure:
-            raise ArgumentError(
-                f"host {self.host} can be reached from other machines, and this server runs the code that it is sent: "
-                "give a TLS certificate and key, or insecure (--insecure) where the network is trusted",
-                argument="host", value=self.host,
-            )  # fmt: skip
+            text = (
+                f"{self.host} can be reached from other machines, and this server runs the code that it is sent: "
+                "give a TLS certificate and key, or insecure (--insecure) where the network is trusted"
+            )
+            raise invalid("host", self.host, text)
 
     @property
     def scheme(self) -> str:
@@ -67,7 +68,6 @@ class Options:
 
     @property
     def accepted(self) -> Collection[str]:
-        """The names that a Host header may have."""
         own = {self.host, *self.names, *LOOPBACK_NAMES}
         if not is_loopback(self.host):
             own |= {socket.gethostname(), socket.getfqdn()}
@@ -80,11 +80,11 @@ class Options:
         try:
             ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(self.certificate, self.key, password=bytes)
         except (OSError, ValueError) as error:
-            raise ArgumentError(
-                f"certificate {self.certificate} and key {self.key} cannot be used for TLS ({error}): they must be PEM "
-                "files that belong together, the key without a passphrase",
-                argument="certificate", value=self.certificate,
-            ) from error  # fmt: skip
+            text = (
+                f"{self.certificate} and key {self.key} cannot be used for TLS ({error}): they must be PEM files that "
+                "belong together, the key without a passphrase"
+            )
+            raise invalid("certificate", self.certificate, text) from error
 
     def listen(self) -> socket.socket:
         """A listening socket; ArgumentError where the address is taken or not this machine's."""
@@ -96,23 +96,8 @@ class Options:
             listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             return listening
         except OSError as error:
-            raise ArgumentError(
-                f"cannot listen on {self.host}:{self.port} ({error.strerror or error}); give another port, "
-                "or 0 for a free one",
-                argument="port", value=self.port,
-            ) from error  # fmt: skip
-
-
-class _Uvicorn(uvicorn.Server):
-    """uvicorn, which tells when it is ready."""
-
-    def __init__(self, config: uvicorn.Config) -> None:
-        super().__init__(config)
-        self.ready = threading.Event()
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        self.ready.set()
+            text = f"cannot listen on {self.host}:{self.port} ({error.strerror or error}); give another port, "
+            raise ArgumentError(text + "or 0 for a free one", argument="port", value=self.port) from error
 
 
 class Server:
@@ -124,17 +109,15 @@ class Server:
         options.check_certificate()
         self._socket = options.listen()
         self.port: int = self._socket.getsockname()[1]
-        service = create_app(emulator, max_upload=options.max_upload)
-        app = Guard(FaultInjection(service, emulator.home.root, BASE_PATH), options.accepted, options.scheme)
-        self._server = _Uvicorn(
+        app = FaultInjection(create_app(emulator, max_upload=options.max_upload), emulator.home.root, BASE_PATH)
+        self._server = uvicorn.Server(
             uvicorn.Config(
-                app,
+                Guard(app, options.accepted, options.scheme),
                 # Its own log would hold the query of every GET, and the client repeats its token there.
                 log_config=None,
                 access_log=False,
                 log_level=logging.WARNING,
                 server_header=False,
-                date_header=True,
                 ws="none",
                 lifespan="off",
                 # Who asks is told by tokens alone; whoever stands in front has no say.
@@ -142,8 +125,8 @@ class Server:
                 http=Connection,
                 h11_max_incomplete_event_size=MOST_HEAD,
                 timeout_graceful_shutdown=STOP_SECONDS,
-                ssl_certfile=None if options.certificate is None else str(options.certificate),
-                ssl_keyfile=None if options.key is None else str(options.key),
+                ssl_certfile=options.certificate,
+                ssl_keyfile=options.key,
             )
         )
         self._thread: threading.Thread | None = None
@@ -165,7 +148,8 @@ class Server:
         """Serve in a thread, ready on return; EllipsisLocalError where it cannot start."""
         self._thread = threading.Thread(target=self.run, name="ellipsis_local-server", daemon=True)
         self._thread.start()
-        while not self._server.ready.wait(0.01):
+        while not self._server.started:
+            self._thread.join(0.01)
             if not self._thread.is_alive():
                 raise EllipsisLocalError(f"the server on {self.url} could not start; its log tells why")
 
@@ -229,14 +213,12 @@ def serve(
     """
     options = Options(host, port, certificate, key, insecure, tuple(names), max_upload)
     emulator = Emulator(settings or current_settings())
-    try:
+    with contextlib.ExitStack() as stack:
+        stack.callback(emulator.close)
         server = Server(emulator, options)
-    except BaseException:
-        emulator.close()
-        raise
-    try:
+        # From here on the server closes it.
+        stack.pop_all()
+        stack.callback(server.stop)
         server.start()
-    except BaseException:
-        server.stop()
-        raise
+        stack.pop_all()
     return server

@@ -14,7 +14,7 @@ from fastapi import HTTPException, Request, Response
 from fastapi.routing import APIRoute
 from starlette.requests import ClientDisconnect
 
-from ellipsis_local.server.auth import authenticate, is_authenticated
+from ellipsis_local.server.auth import KNOWN, authenticate
 from ellipsis_local.server.idempotency import Idempotency
 
 COMPUTES = "/v3/compute"
@@ -49,28 +49,30 @@ class Answer(Response):
         return orjson.dumps(content, _other, orjson.OPT_PASSTHROUGH_DATETIME | orjson.OPT_SERIALIZE_NUMPY)
 
 
+def announced_size(request: Request) -> int:
+    """The bytes of its body that a request announces; 0 where it does not say."""
+    announced = request.headers.get("content-length", "")
+    return int(announced) if announced.isdecimal() and len(announced) < 20 else 0
+
+
 class WireRequest(Request):
     """A request whose body is read up to a limit and parsed strictly: UTF-8, no NaN, no lone surrogates."""
 
     async def body(self) -> bytes:
         if not hasattr(self, "_body"):
-            most = MAX_BODY if is_authenticated(self) else MAX_OPEN_BODY
-            announced = self.headers.get("content-length", "")
-            chunks: list[bytes] = []
-            size = int(announced) if announced.isdecimal() and len(announced) < 20 else 0
-            if size <= most:
-                size = 0
-                try:
-                    async for chunk in self.stream():
-                        size += len(chunk)
-                        if size > most:
-                            break
-                        chunks.append(chunk)
-                except ClientDisconnect:
-                    raise HTTPException(400, "the body ended before its end") from None
-            if size > most:
-                raise HTTPException(413, f"the body is larger than {most:,} bytes; send it in parts")
-            self._body = b"".join(chunks)
+            most = MAX_BODY if KNOWN in self.scope else MAX_OPEN_BODY
+            too_large = HTTPException(413, f"the body is larger than {most:,} bytes; send it in parts")
+            if announced_size(self) > most:
+                raise too_large
+            body = bytearray()
+            try:
+                async for chunk in self.stream():
+                    body += chunk
+                    if len(body) > most:
+                        raise too_large
+            except ClientDisconnect:
+                raise HTTPException(400, "the body ended before its end") from None
+            self._body = bytes(body)
         return self._body
 
     @property
@@ -94,10 +96,7 @@ class WireRequest(Request):
 
 
 class WireRoute(APIRoute):
-    """A route that gets its request as a `WireRequest`, and whose endpoint returns what an `Answer` holds.
-
-    An endpoint that returns nothing answers `{}`.
-    """
+    """A route that gets its request as a `WireRequest`, and whose endpoint returns what an `Answer` holds, or None."""
 
     def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
         super().__init__(path, _answering(endpoint), **(options | {"response_model": None}))
@@ -125,20 +124,16 @@ class WireRoute(APIRoute):
 
 def _answering(endpoint: Callable[..., Any]) -> Callable[..., Any]:
     """The endpoint, made to return a response: FastAPI's own way over its encoder costs more than most endpoints."""
-    if inspect.iscoroutinefunction(endpoint):
 
-        @functools.wraps(endpoint)
-        async def awaited(*args: Any, **kwargs: Any) -> Response:
-            return _response(await endpoint(*args, **kwargs))
+    def response(answer: Any) -> Response:
+        return answer if isinstance(answer, Response) else Answer({} if answer is None else answer)
 
-        return awaited
+    @functools.wraps(endpoint)
+    async def awaited(*args: Any, **kwargs: Any) -> Response:
+        return response(await endpoint(*args, **kwargs))
 
     @functools.wraps(endpoint)
     def called(*args: Any, **kwargs: Any) -> Response:
-        return _response(endpoint(*args, **kwargs))
+        return response(endpoint(*args, **kwargs))
 
-    return called
-
-
-def _response(answer: Any) -> Response:
-    return answer if isinstance(answer, Response) else Answer({} if answer is None else answer)
+    return awaited if inspect.iscoroutinefunction(endpoint) else called

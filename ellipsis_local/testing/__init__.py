@@ -1,11 +1,6 @@
 """Tools for tests of functions that run on partitions, and of this emulator's users.
 
-assert_raster_equal, assert_frame_equal   what differs, how much and where           rasters, frames, matching
-check_partition_invariance                does the result depend on the cut?         invariance, runs, values, mosaics,
-                                          explaining, seams, picture
-layers                                    layers that hurt, with the bug each catches
-faults                                    what can go wrong does, for the time of a block         injected
-replay, inputs                            one node again, and what it receives                    (room `replay`)
+Comparisons; whether a result depends on the cut; layers that hurt; faults for the time of a block; one node again.
 """
 
 from __future__ import annotations
@@ -32,7 +27,6 @@ __all__ = [
     "replay",
 ]
 
-MODULES = ("layers",)
 HOMES = {
     "Invariance": "ellipsis_local.testing.invariance",
     "assert_frame_equal": "ellipsis_local.testing.frames",
@@ -46,8 +40,8 @@ HOMES = {
 
 def __getattr__(name: str) -> Any:
     """Import a public name at its first use: pandas and rasterio come with the one that needs them."""
-    if name in MODULES:
-        return import_module(f"{__name__}.{name}")
+    if name == "layers":
+        return import_module(f"{__name__}.layers")
     if name in HOMES:
         return getattr(import_module(HOMES[name]), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -9,8 +9,6 @@ from typing import Any
 from ellipsis_local import faults as room
 from ellipsis_local.emulator import current_emulator
 
-__all__ = ["faults"]
-
 
 @contextlib.contextmanager
 def faults(

@@ -1,9 +1,4 @@
-"""Does the result of a job depend on how its layers are cut? It must not: the service does not say how it cuts.
-
-one node ──> reference          runs: one job, one way of cutting
-other ways ──> the same?        values: what differs
-if not ──> where and why        explaining, seams, picture
-"""
+"""Does the result of a job depend on how its layers are cut? It must not: the service does not say how it cuts."""
 
 from __future__ import annotations
 
@@ -13,19 +8,18 @@ from os import PathLike
 from typing import Any, Literal, get_args
 
 from ellipsis_local import arguments
+from ellipsis_local.arguments import invalid
 from ellipsis_local.computes.parse_arguments import compute_request
 from ellipsis_local.computes.specification import Planning
 from ellipsis_local.environments import DEFAULT_INTERPRETER
 from ellipsis_local.errors import ArgumentError, NodeError
 from ellipsis_local.notices import held_back
 from ellipsis_local.partitions import Cut
-from ellipsis_local.testing.explaining import Disagreement, explain
+from ellipsis_local.testing.explaining import Disagreement, explain, way
+from ellipsis_local.testing.job import Job, Run, on_emulator
 from ellipsis_local.testing.rasters import check_tolerance
-from ellipsis_local.testing.runs import Job, on_emulator
 from ellipsis_local.testing.values import Mismatch, joined
 from ellipsis_local.testing.values import compare as compare_values
-
-__all__ = ["Invariance", "check_partition_invariance"]
 
 CUTS: tuple[Cut, ...] = get_args(Cut)
 Features = Literal["once", "intersecting"]
@@ -125,13 +119,13 @@ def check_partition_invariance(
     seed = arguments.integer("seed", seed) or 0
     for name, value in (("f", f), ("reduce", reduce), ("compare", compare)):
         if not callable(value) and (name == "f" or value is not None):
-            raise ArgumentError(f"{name} must be a function, not {type(value).__name__}", argument=name, value=value)
+            raise invalid(name, value, f"must be a function, not {type(value).__name__}")
     if not (picture is None or isinstance(picture, str | PathLike | bool)):
-        raise ArgumentError(f"picture must be a path, False or None, not {picture!r}", argument="picture")
+        raise invalid("picture", picture, f"must be a path, False or None, not {picture!r}")
     listed = [layers] if isinstance(layers, Mapping) else layers
     request = compute_request(listed, list(files), 1, interpreter, list(requirements), largeResult, False)
     if not request.layers:
-        raise ArgumentError("layers must hold at least one {'pathId', 'timestampId'}", argument="layers", value=layers)
+        raise invalid("layers", layers, "must hold at least one {'pathId', 'timestampId'}")
     with on_emulator(inline) as emulator:
         job = Job(emulator, token or OWN_TOKEN, f, request)
         check = _Check(job, reduce or joined, compare, (rtol, atol))
@@ -150,28 +144,23 @@ def _counts(nodes: Iterable[int]) -> list[int]:
     given = [nodes] if isinstance(nodes, int) else list(nodes)
     for count in given:
         if isinstance(count, bool) or not isinstance(count, int) or count < 1:
-            raise ArgumentError(f"nodes must hold whole numbers of at least 1, not {count!r}", argument="nodes")
-    if not any(count > 1 for count in given):
-        raise ArgumentError(
-            f"nodes must hold a number above 1, to compare with one node, not {given!r}", argument="nodes", value=given
-        )
-    return sorted({count for count in given if count > 1})
+            raise invalid("nodes", given, f"must hold whole numbers of at least 1, not {count!r}")
+    counts = sorted({count for count in given if count > 1})
+    if not counts:
+        raise invalid("nodes", given, f"must hold a number above 1, to compare with one node, not {given!r}")
+    return counts
 
 
 def _chosen(name: str, given: Iterable[Any], allowed: Sequence[Any]) -> list[Any]:
     chosen = [given] if isinstance(given, str) else list(given)
     if not chosen or not set(chosen) <= set(allowed):
-        raise ArgumentError(
-            f"{name} must hold at least one of {', '.join(allowed)}, and nothing else, not {chosen!r}",
-            argument=name, value=chosen,
-        )  # fmt: skip
+        text = f"must hold at least one of {', '.join(allowed)}, and nothing else, not {chosen!r}"
+        raise invalid(name, chosen, text)
     return list(dict.fromkeys(chosen))
 
 
 @dataclass
 class _Check:
-    """The reference, and what was found against it so far."""
-
     job: Job
     reduce: Callable[[list[Any]], Any]
     compare: Callable[[Any, Any], Any] | None
@@ -187,10 +176,9 @@ class _Check:
         self.value = self.reduce(self.reference.results)
 
     def look(self, nodes: int, planning: Planning) -> None:
-        """Try one way of cutting, unless its partitions were tried before."""
-        name = f"nodes={nodes}, cut={planning.cut!r}, features={planning.features!r}"
+        name = way(nodes, planning)
         try:
-            key = self.job.plan(nodes, planning)
+            key = self.job.plan(nodes, planning).key
         except ArgumentError as error:
             if error.argument != "nodes":
                 raise
@@ -200,11 +188,10 @@ class _Check:
             self.same.append(name)
             return
         self.seen.add(key)
-        found = self.differs(nodes, planning)
-        if found is None:
-            self.tried.append(name)
-        else:
+        if found := self.differs(nodes, planning):
             self.wrong.append(found)
+        else:
+            self.tried.append(name)
 
     def differs(self, nodes: int, planning: Planning) -> Disagreement | None:
         """How the job differs under this way of cutting, None where it does not."""
@@ -213,13 +200,14 @@ class _Check:
             try:
                 run = self.job.run(nodes, planning, keep=not self.wrong)
             except NodeError as error:
-                return Disagreement(nodes, planning, None, None, (), error)
+                run = Run([], self.job.plan(nodes, planning), self.job.emulator)
+                return Disagreement(nodes, planning, run, (), error)
             try:
                 value = self.reduce(run.results)
             except Exception as error:  # noqa: BLE001 - of the caller's own function, which took one node's result
-                return Disagreement(nodes, planning, run, None, (), error)
+                return Disagreement(nodes, planning, run, (), error)
         findings = tuple(self._findings(value))
-        return Disagreement(nodes, planning, run, value, findings, None) if findings else None
+        return Disagreement(nodes, planning, run, findings) if findings else None
 
     def _findings(self, value: Any) -> Iterator[Mismatch]:
         if self.compare is None:

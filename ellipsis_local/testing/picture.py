@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Callable, Sequence
+from contextvars import ContextVar
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ellipsis_local.testing.picture_folder import new_folder
-
 if TYPE_CHECKING:
     from ellipsis_local.testing.explaining import Disagreement
-    from ellipsis_local.testing.runs import Run
+    from ellipsis_local.testing.job import Run
     from ellipsis_local.testing.seams import Crossing, Line
 
 WRONG = "#c62828"
@@ -22,16 +22,20 @@ MOST_FEATURES = 5000
 MOST_NUMBERS = 40
 
 
+new_folder: ContextVar[Callable[[], Path]] = ContextVar(
+    "ellipsis_local_pictures", default=lambda: Path(tempfile.mkdtemp(prefix="ellipsis_local-invariance-"))
+)
+"""Makes a folder that stays when the test is over; the pytest plugin sets one of the run's own."""
+
+
 def draw(
     found: Disagreement,
-    run: Run,
     reference: Run,
     whole: dict[str, Any],
     seams: Sequence[Line],
     crossing: Sequence[Crossing],
     target: Any,
 ) -> Path:
-    """Write a PNG and return its path."""
     import matplotlib as mpl
     from matplotlib.figure import Figure
 
@@ -49,11 +53,11 @@ def draw(
                 _draw_features(axes, finding.rows.iloc[:MOST_FEATURES], WRONG, 1.8)
             if finding.raster is not None and finding.raster.pixels is not None:
                 _draw_pixels(axes, finding.raster)
-        _draw_cells(axes, run, seams)
+        _draw_cells(axes, found.run, seams)
         axes.set_aspect("equal")
         axes.ticklabel_format(useOffset=False, style="plain")
         axes.tick_params(labelsize=7)
-        axes.set_xlabel(f"x in {run.crs}", fontsize=8)
+        axes.set_xlabel(f"x in {found.run.crs}", fontsize=8)
         axes.set_ylabel("y", fontsize=8)
         axes.set_title(f"differs from one node: {found.name}", loc="left")
         figure.savefig(path)
@@ -64,8 +68,7 @@ def _path(target: Any) -> Path:
     if target is None or target is True:
         return new_folder.get()() / "difference.png"
     path = Path(target)
-    if path.suffix.lower() != ".png":
-        path = path / "difference.png"
+    path = path if path.suffix.lower() == ".png" else path / "difference.png"
     path.parent.mkdir(parents=True, exist_ok=True)
     return path
 

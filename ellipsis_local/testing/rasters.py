@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeGuard
 
@@ -12,27 +12,13 @@ import numpy as np
 from affine import Affine
 from numpy.typing import NDArray
 
+from ellipsis_local.arguments import invalid
 from ellipsis_local.errors import ArgumentError, LayerError
+from ellipsis_local.raster.grid import apply, corners_extent
 from ellipsis_local.types import Extent
 
-__all__ = [
-    "Raster",
-    "RasterDifference",
-    "as_raster",
-    "assert_raster_equal",
-    "at",
-    "bytes_of",
-    "check_tolerance",
-    "compare_rasters",
-    "extent_of",
-    "is_raster_dict",
-    "is_tiff",
-    "show_extent",
-    "show_transform",
-]  # fmt: skip
-
 MOST_SHOWN = 5
-"""How many of the differing pixels are listed."""
+CHECKS = ("dtype", "nodata", "crs", "transform")
 MISALIGNED = 1e-3
 """By how much of a pixel two grids may be apart anywhere and still be the same."""
 TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
@@ -40,34 +26,28 @@ TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
 @dataclass(frozen=True)
 class Raster:
-    """Pixels with what they mean."""
-
     name: str
-    """What messages call it."""
     values: NDArray[Any]
     """(bands, height, width)."""
     valid: NDArray[np.bool_]
     """Of the same shape: False where a pixel is nodata or masked."""
-    transform: Affine
+    transform: Any
+    """An Affine."""
     crs: Any
     """rasterio's CRS, or None where it says none."""
 
     @property
     def extent(self) -> Extent:
-        """The rectangle around all pixels, in units of the CRS."""
         height, width = self.values.shape[1:]
-        return extent_of(self.transform, 0, 0, height, width)
+        return corners_extent(self.transform, width, height)
 
 
 @dataclass(frozen=True)
 class RasterDifference:
-    """How one raster differs from another."""
-
     lines: tuple[str, ...]
-    """For people, the gravest first."""
-    pixels: NDArray[np.bool_] | None = None
+    pixels: Any = None
     """(height, width): where any band differs; None where the grids cannot be compared."""
-    transform: Affine | None = None
+    transform: Any = None
     extent: Extent | None = None
     """Around the differing pixels, in units of the CRS."""
 
@@ -111,22 +91,20 @@ def assert_raster_equal(
     ArgumentError
         For something that is no raster, or a tolerance that is negative or not finite.
     """
-    difference = compare_rasters(
-        as_raster(actual, "actual"), as_raster(expected, "expected"), rtol=rtol, atol=atol, check_dtype=check_dtype,
-        check_nodata=check_nodata, check_crs=check_crs, check_transform=check_transform,
-    )  # fmt: skip
+    one, other = as_raster(actual, "actual"), as_raster(expected, "expected")
+    checks = {"dtype": check_dtype, "nodata": check_nodata, "crs": check_crs, "transform": check_transform}
+    difference = compare_rasters(one, other, rtol, atol, {name for name, wanted in checks.items() if wanted})
     if difference is not None:
         raise AssertionError("\n  ".join(["the rasters differ (actual, then expected)", *difference.lines]))
 
 
-def is_raster_dict(value: Any) -> TypeGuard[Mapping[str, Any]]:
-    """Whether it is a raster as functions receive it."""
+def is_raster(value: Any) -> bool:
+    """A raster in a form that is nothing else: as functions receive it, or a TIFF in memory."""
+    return _is_dict(value) or (bytes_of(value) or b"")[:4] in TIFF
+
+
+def _is_dict(value: Any) -> TypeGuard[Mapping[str, Any]]:
     return isinstance(value, Mapping) and "raster" in value and "transform" in value
-
-
-def is_tiff(data: bytes | None) -> bool:
-    """Whether these bytes are a TIFF's."""
-    return data is not None and data[:4] in TIFF
 
 
 def bytes_of(value: Any) -> bytes | None:
@@ -141,12 +119,11 @@ def bytes_of(value: Any) -> bytes | None:
 
 
 def as_raster(value: Any, name: str) -> Raster:
-    """Any raster as `Raster`; ArgumentError where it is none."""
     from ellipsis_local.raster.opening import any_raster, is_dataset
 
     if isinstance(value, Raster):
         return value
-    if is_raster_dict(value):
+    if _is_dict(value):
         return _of_dict(value, name)
     data = bytes_of(value)
     try:
@@ -158,11 +135,8 @@ def as_raster(value: Any, name: str) -> Raster:
     except LayerError as error:
         shown = f"{len(data)} bytes" if data is not None else repr(os.fspath(value)) if _is_path(value) else repr(value)
         raise ArgumentError(f"{name} cannot be read as a raster ({shown}): {error}", argument=name) from error
-    raise ArgumentError(
-        f"{name} must be a raster: a path, bytes or BytesIO of a GeoTIFF, a rasterio dataset open for reading, or "
-        f"{{'raster', 'transform', 'crs'}}, not {type(value).__name__}",
-        argument=name, value=value,
-    )  # fmt: skip
+    forms = "a path, bytes or BytesIO of a GeoTIFF, an open rasterio dataset, or {'raster', 'transform', 'crs'}"
+    raise invalid(name, value, f"must be a raster: {forms}, not {type(value).__name__}")
 
 
 def _is_path(value: Any) -> bool:
@@ -186,11 +160,10 @@ def _of_dict(value: Mapping[str, Any], name: str) -> Raster:
     except (TypeError, ValueError):
         text = f"{name}['transform'] must be an Affine, not {value['transform']!r}"
         raise ArgumentError(text, argument=name) from None
-    nodata = value.get("nodata")
+    nodata, mask = value.get("nodata"), value.get("mask")
     valid = np.ones(array.shape, bool)
     if nodata is not None:
         valid = ~np.isnan(array) if nodata != nodata else array != nodata  # NaN is not itself
-    mask = value.get("mask")
     if mask is not None:
         valid = valid & mask
     try:
@@ -200,103 +173,68 @@ def _of_dict(value: Mapping[str, Any], name: str) -> Raster:
     return Raster(name, array, valid, transform, crs)
 
 
-def at(transform: Affine, col: float, row: float) -> tuple[float, float]:
-    """x and y of a place on a grid. (The operator for it is another one in older versions of affine.)"""
-    return (
-        transform.a * col + transform.b * row + transform.c,
-        transform.d * col + transform.e * row + transform.f,
-    )
-
-
-def extent_of(transform: Affine, row: int, col: int, row_end: int, col_end: int) -> Extent:
-    """Around the pixels from row and column up to, not with, the ends."""
-    corners = [at(transform, x, y) for x in (col, col_end) for y in (row, row_end)]
-    xs, ys = zip(*corners, strict=True)
-    return Extent(min(xs), min(ys), max(xs), max(ys))
-
-
 def check_tolerance(name: str, value: Any) -> float:
-    """A tolerance as a number; ArgumentError where it is none."""
     good = isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
     if not good or not 0 <= value < float("inf"):
-        raise ArgumentError(f"{name} must be a number, 0 or more, not {value!r}", argument=name, value=value)
+        raise invalid(name, value, f"must be a number, 0 or more, not {value!r}")
     return float(value)
 
 
 def compare_rasters(
-    actual: Raster,
-    expected: Raster,
-    *,
-    rtol: float = 0.0,
-    atol: float = 0.0,
-    check_dtype: bool = True,
-    check_nodata: bool = True,
-    check_crs: bool = True,
-    check_transform: bool = True,
+    actual: Raster, expected: Raster, rtol: float, atol: float, checks: Collection[str] = CHECKS
 ) -> RasterDifference | None:
-    """How they differ, None where they do not; see `assert_raster_equal`."""
     rtol, atol = check_tolerance("rtol", rtol), check_tolerance("atol", atol)
     lines = []
     if actual.values.shape != expected.values.shape:
         lines.append(f"shape (bands, height, width): {actual.values.shape}, expected {expected.values.shape}")
-    if check_dtype and actual.values.dtype != expected.values.dtype:
+    if "dtype" in checks and actual.values.dtype != expected.values.dtype:
         lines.append(f"dtype: {actual.values.dtype}, expected {expected.values.dtype}")
-    if check_crs and None not in (actual.crs, expected.crs) and actual.crs != expected.crs:
+    if "crs" in checks and None not in (actual.crs, expected.crs) and actual.crs != expected.crs:
         lines.append(f"CRS: {actual.crs.to_string()}, expected {expected.crs.to_string()}")
-    if check_transform and not _same_grid(actual, expected):
+    if "transform" in checks and not _same_grid(actual, expected):
         lines.append(f"transform: {show_transform(actual.transform)}, expected {show_transform(expected.transform)}")
     if actual.values.shape != expected.values.shape:
-        lines.append(f"extent: {show_extent(actual.extent, None)}, expected {show_extent(expected.extent, None)}")
+        lines.append(f"extent: {show_extent(actual.extent)}, expected {show_extent(expected.extent)}")
         return RasterDifference(tuple(lines))
-    masks, values = _differences(actual, expected, rtol, atol, check_nodata=check_nodata)
+    values = _apart(actual.values, expected.values, rtol, atol)
+    masks = np.zeros(values.shape, bool)
+    if "nodata" in checks:
+        masks = actual.valid != expected.valid
+        values &= actual.valid & expected.valid
     lines += _describe_masks(actual, expected, masks)
     lines += _describe_values(actual, expected, values, rtol, atol)
-    wrong = masks | values
-    if not lines:
-        return None
-    pixels = _in_any_band(wrong)
-    if not pixels.any():
-        return RasterDifference(tuple(lines), pixels, expected.transform)
-    return RasterDifference(tuple(lines), pixels, expected.transform, _around(pixels, expected.transform))
-
-
-def _in_any_band(wrong: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """From (bands, height, width) to (height, width)."""
-    return np.asarray(wrong.any(axis=0))
+    pixels = (masks | values).any(axis=0)
+    extent = _around(pixels, expected.transform) if pixels.any() else None
+    return RasterDifference(tuple(lines), pixels, expected.transform, extent) if lines else None
 
 
 def _same_grid(one: Raster, other: Raster) -> bool:
-    """Whether the corner pixels lie at the same places."""
     height, width = one.values.shape[1:]
     pixel = min(abs(one.transform.a) + abs(one.transform.b), abs(one.transform.d) + abs(one.transform.e))
-    for corner in ((0, 0), (width, 0), (0, height), (width, height)):
-        apart = np.abs(np.subtract(at(one.transform, *corner), at(other.transform, *corner)))
-        if (apart > MISALIGNED * pixel).any():
-            return False
-    return True
+    corners = ((0, 0), (width, 0), (0, height), (width, height))
+    apart = [np.subtract(apply(one.transform, *corner), apply(other.transform, *corner)) for corner in corners]
+    return not (np.abs(apart) > MISALIGNED * pixel).any()
 
 
-def _differences(
-    actual: Raster, expected: Raster, rtol: float, atol: float, *, check_nodata: bool
-) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Where one is nodata and the other not, and where values that are valid in both are apart."""
-    a, b = actual.values, expected.values
-    if rtol == atol == 0:
-        apart = a != b
-        if a.dtype.kind in "fc" and b.dtype.kind in "fc":
-            apart &= ~(np.isnan(a) & np.isnan(b))
-    else:
-        wide = complex if "c" in (a.dtype.kind, b.dtype.kind) else float
-        apart = ~np.isclose(a.astype(wide), b.astype(wide), rtol=rtol, atol=atol, equal_nan=True)
-    if not check_nodata:
-        return np.zeros(a.shape, bool), apart
-    return actual.valid != expected.valid, apart & actual.valid & expected.valid
+def _apart(a: NDArray[Any], b: NDArray[Any], rtol: float, atol: float) -> Any:
+    if rtol or atol:
+        return ~np.isclose(*_wide(a, b), rtol=rtol, atol=atol, equal_nan=True)
+    apart = a != b
+    if a.dtype.kind in "fc" and b.dtype.kind in "fc":
+        apart &= ~(np.isnan(a) & np.isnan(b))
+    return apart
 
 
-def _describe_masks(actual: Raster, expected: Raster, wrong: NDArray[np.bool_]) -> Iterator[str]:
+def _wide(a: NDArray[Any], b: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Both in a type that holds their difference."""
+    kind = complex if "c" in (a.dtype.kind, b.dtype.kind) else float
+    return a.astype(kind), b.astype(kind)
+
+
+def _describe_masks(actual: Raster, expected: Raster, wrong: Any) -> Iterator[str]:
     if wrong.any():
         here, there = int((wrong & actual.valid).sum()), int((wrong & expected.valid).sum())
-        extent = _around(_in_any_band(wrong), expected.transform)
+        extent = _around(wrong.any(axis=0), expected.transform)
         yield (
             f"nodata: {here} values are valid and expected to be nodata, {there} are nodata and expected to be valid; "
             f"within {show_extent(extent, expected.crs)}"
@@ -304,33 +242,31 @@ def _describe_masks(actual: Raster, expected: Raster, wrong: NDArray[np.bool_]) 
         yield from _first(actual, expected, wrong)
 
 
-def _describe_values(
-    actual: Raster, expected: Raster, wrong: NDArray[np.bool_], rtol: float, atol: float
-) -> Iterator[str]:
+def _describe_values(actual: Raster, expected: Raster, wrong: Any, rtol: float, atol: float) -> Iterator[str]:
     if not wrong.any():
         return
-    pixels = _in_any_band(wrong)
-    wide = complex if "c" in (actual.values.dtype.kind, expected.values.dtype.kind) else float
+    pixels = wrong.any(axis=0)
     with np.errstate(invalid="ignore"):
-        apart = np.abs(actual.values[wrong].astype(wide) - expected.values[wrong].astype(wide))
+        apart = np.abs(np.subtract(*_wide(actual.values[wrong], expected.values[wrong])))
     finite = apart[np.isfinite(apart)]
     most = f"by at most {finite.max():.6g}" if len(finite) else "none by a finite number"
-    bands = [int(band) + 1 for band in np.flatnonzero(wrong.any(axis=(1, 2)))]
+    bands = (np.flatnonzero(wrong.any(axis=(1, 2))) + 1).tolist()
+    listed = ", ".join(map(str, bands[:8])) + (f" and {len(bands) - 8} more" if len(bands) > 8 else "")
     allowed = f"rtol {rtol:g}, atol {atol:g}" if rtol or atol else "no tolerance"
     yield (
         f"values: {int(pixels.sum())} of {pixels.size} pixels differ ({pixels.mean():.2%}), {most} ({allowed}), "
-        f"in {'band' if len(bands) == 1 else 'bands'} {_listed(bands)}"
+        f"in {'band' if len(bands) == 1 else 'bands'} {listed}"
     )
     rows, cols = np.flatnonzero(pixels.any(axis=1)), np.flatnonzero(pixels.any(axis=0))
     extent = _around(pixels, expected.transform)
-    yield (f"within {show_extent(extent, expected.crs)}: rows {rows[0]} to {rows[-1]}, columns {cols[0]} to {cols[-1]}")
+    yield f"within {show_extent(extent, expected.crs)}: rows {rows[0]} to {rows[-1]}, columns {cols[0]} to {cols[-1]}"
     yield from _first(actual, expected, wrong)
 
 
-def _first(actual: Raster, expected: Raster, wrong: NDArray[np.bool_]) -> Iterator[str]:
+def _first(actual: Raster, expected: Raster, wrong: Any) -> Iterator[str]:
     places = np.argwhere(wrong)
     for band, row, col in places[:MOST_SHOWN].tolist():
-        x, y = at(expected.transform, col + 0.5, row + 0.5)
+        x, y = apply(expected.transform, col + 0.5, row + 0.5)
         yield (
             f"  band {band + 1}, row {row}, column {col} (x {x:.10g}, y {y:.10g}): "
             f"{_value(actual, band, row, col)}, expected {_value(expected, band, row, col)}"
@@ -344,21 +280,17 @@ def _value(raster: Raster, band: int, row: int, col: int) -> str:
     return value if raster.valid[band, row, col] else f"nodata ({value})"
 
 
-def _around(pixels: NDArray[np.bool_], transform: Affine) -> Extent:
-    rows, cols = np.flatnonzero(pixels.any(axis=1)), np.flatnonzero(pixels.any(axis=0))
-    return extent_of(transform, int(rows[0]), int(cols[0]), int(rows[-1]) + 1, int(cols[-1]) + 1)
+def _around(pixels: Any, transform: Any) -> Extent:
+    rows, cols = np.flatnonzero(pixels.any(axis=1)).tolist(), np.flatnonzero(pixels.any(axis=0)).tolist()
+    corners = [apply(transform, x, y) for x in (cols[0], cols[-1] + 1) for y in (rows[0], rows[-1] + 1)]
+    xs, ys = zip(*corners, strict=True)
+    return Extent(min(xs), min(ys), max(xs), max(ys))
 
 
-def show_transform(transform: Affine) -> str:
-    """A transform for people."""
+def show_transform(transform: Any) -> str:
     return "(" + ", ".join(f"{value:.10g}" for value in tuple(transform)[:6]) + ")"
 
 
-def _listed(bands: list[int]) -> str:
-    return ", ".join(map(str, bands[:8])) + (f" and {len(bands) - 8} more" if len(bands) > 8 else "")
-
-
-def show_extent(extent: Extent, crs: Any) -> str:
-    """An extent for people."""
-    where = f" ({crs if isinstance(crs, str) else crs.to_string()})" if crs is not None else ""
+def show_extent(extent: Extent, crs: Any = None) -> str:
+    where = f" ({crs if isinstance(crs, str) else crs.to_string()})" if crs else ""
     return f"x {extent.x_min:.10g} to {extent.x_max:.10g}, y {extent.y_min:.10g} to {extent.y_max:.10g}{where}"

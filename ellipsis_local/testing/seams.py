@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import permutations
 from typing import Any, NamedTuple
 
+import numpy as np
+import pandas as pd
+import shapely
+
 from ellipsis_local.partitions import Tree
-from ellipsis_local.testing.rasters import RasterDifference, at
-from ellipsis_local.testing.runs import Run
+from ellipsis_local.raster.grid import apply
+from ellipsis_local.testing.job import Run
+from ellipsis_local.testing.rasters import RasterDifference, show_extent
 from ellipsis_local.types import Extent
 from ellipsis_local.vector import read_partition
-
-__all__ = ["Crossing", "Line", "crossings", "features_of", "holdings", "lines_of", "near", "owners"]
-
-MOST_LETTERS = 60
 
 
 class Line(NamedTuple):
@@ -53,21 +55,18 @@ class Crossing(NamedTuple):
 def lines_of(extents: Sequence[Extent]) -> list[Line]:
     """The lines at which partitions touch, each once, the longest first."""
     found: dict[tuple[str, float], list[tuple[float, float]]] = {}
-    for number, one in enumerate(extents):
-        for other in extents[number + 1 :]:
-            for a, b in ((one, other), (other, one)):
-                low, high = max(a.y_min, b.y_min), min(a.y_max, b.y_max)
-                if a.x_max == b.x_min and low < high:
-                    found.setdefault(("x", a.x_max), []).append((low, high))
-                low, high = max(a.x_min, b.x_min), min(a.x_max, b.x_max)
-                if a.y_max == b.y_min and low < high:
-                    found.setdefault(("y", a.y_max), []).append((low, high))
+    for a, b in permutations(extents, 2):
+        low, high = max(a.y_min, b.y_min), min(a.y_max, b.y_max)
+        if a.x_max == b.x_min and low < high:
+            found.setdefault(("x", a.x_max), []).append((low, high))
+        low, high = max(a.x_min, b.x_min), min(a.x_max, b.x_max)
+        if a.y_max == b.y_min and low < high:
+            found.setdefault(("y", a.y_max), []).append((low, high))
     lines = [Line(axis, position, *span) for (axis, position), spans in found.items() for span in _merged(spans)]
     return sorted(lines, key=lambda line: (line.low - line.high, line.axis, line.position))
 
 
 def _merged(spans: list[tuple[float, float]]) -> Iterator[tuple[float, float]]:
-    """Stretches that touch as one."""
     low, high = min(spans)
     for start, end in sorted(spans)[1:]:
         if start <= high:
@@ -80,8 +79,6 @@ def _merged(spans: list[tuple[float, float]]) -> Iterator[tuple[float, float]]:
 
 def features_of(run: Run) -> dict[str, Any]:
     """The features of each vector layer as the nodes of a run received them, one frame per layer."""
-    import pandas as pd
-
     found: dict[str, list[Any]] = {}
     for node in run.partitioning.parts:
         for part in node:
@@ -91,35 +88,25 @@ def features_of(run: Run) -> dict[str, Any]:
 
 
 def crossings(whole: dict[str, Any], lines: Sequence[Line]) -> list[Crossing]:
-    """Which features lie on which of the lines."""
-    import shapely
-
-    found = []
-    for layer, frame in whole.items():
-        for line in lines:
-            on = frame.geometry.intersects(shapely.LineString(line.ends))
-            if on.any():
-                found.append(Crossing(layer, line, frame[on]))
-    return found
+    found = [
+        Crossing(layer, line, frame[frame.geometry.intersects(shapely.LineString(line.ends))])
+        for layer, frame in whole.items()
+        for line in lines
+    ]
+    return [one for one in found if len(one.rows)]
 
 
 def holdings(run: Run) -> Iterator[str]:
     """Per node: where it is, and how many pixels or features of each layer it holds."""
     for node, extent in enumerate(run.extents):
-        held = []
-        for part in run.partitioning.parts[node]:
-            if part.type == "raster":
-                held.append(f"{part.shape[1]} x {part.shape[2]} pixels")
-            else:
-                held.append(f"{part.rows} features")
-        yield (
-            f"node {node}: x {extent.x_min:.10g} to {extent.x_max:.10g}, y {extent.y_min:.10g} to {extent.y_max:.10g}, "
-            f"{', '.join(held)}"
-        )
+        held = [
+            f"{part.shape[1]} x {part.shape[2]} pixels" if part.type == "raster" else f"{part.rows} features"
+            for part in run.partitioning.parts[node]
+        ]
+        yield f"node {node}: {show_extent(extent)}, {', '.join(held)}"
 
 
 def empty_nodes(run: Run) -> list[int]:
-    """Nodes that hold nothing of at least one layer."""
     return [
         node
         for node, parts in enumerate(run.partitioning.parts)
@@ -128,9 +115,8 @@ def empty_nodes(run: Run) -> list[int]:
 
 
 def _centres(pixels: Any, transform: Any) -> tuple[Any, Any]:
-    """x and y of the centres of pixels that are True."""
     rows, cols = pixels.nonzero()
-    return at(transform, cols + 0.5, rows + 0.5)
+    return apply(transform, cols + 0.5, rows + 0.5)
 
 
 def owners(difference: RasterDifference, extents: Sequence[Extent]) -> dict[int, int]:
@@ -147,8 +133,6 @@ def owners(difference: RasterDifference, extents: Sequence[Extent]) -> dict[int,
 
 def near(difference: RasterDifference, lines: Sequence[Line]) -> tuple[list[Line], float] | None:
     """The lines that differing pixels lie nearest to, and how many pixels the farthest of them is from its own."""
-    import numpy as np
-
     if difference.pixels is None or difference.transform is None or not difference.pixels.any() or not lines:
         return None
     transform = difference.transform

@@ -3,28 +3,24 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pandas as pd
+import shapely
 
 from ellipsis_local.errors import ArgumentError
-from ellipsis_local.testing.frame_diff import FrameDifference, compare_frames
-from ellipsis_local.testing.frames import as_frame, is_frame
-from ellipsis_local.testing.mosaics import join_rasters
-from ellipsis_local.testing.rasters import (
-    Raster,
-    RasterDifference,
-    as_raster,
-    bytes_of,
-    compare_rasters,
-    is_raster_dict,
-    is_tiff,
-)
+from ellipsis_local.testing.frames import Checks, as_frame, compare_frames, is_number, shortened
+from ellipsis_local.testing.join_rasters import join_rasters
+from ellipsis_local.testing.rasters import Raster, RasterDifference, as_raster, bytes_of, compare_rasters, is_raster
 
 FEATURES = (b"SQLi", b"PAR1")
+FORMS = (Raster, pd.DataFrame)
+"""What is never equal to a value of another kind."""
+NUMBERS = "biufc"
 MOST_LETTERS = 80
 
 
@@ -40,109 +36,79 @@ class Mismatch:
 
 
 def joined(results: Sequence[Any]) -> Any:
-    """What the nodes returned as one value: rasters as their mosaic, frames one after the other.
-
-    Raises
-    ------
-    ArgumentError
-        Where they are neither, so that it takes a `reduce` to make one value of them.
-    """
+    """What the nodes returned as one value, rasters as their mosaic, frames one after the other; else ArgumentError."""
     whole = _whole(results)
-    if whole is not None:
-        return whole
-    raise ArgumentError(
-        "reduce is needed: the nodes return neither rasters nor frames, which are put together without "
-        f"({', '.join(sorted({type(result).__name__ for result in results}))})",
-        argument="reduce",
-    )
+    if whole is None:
+        kinds = ", ".join(sorted({type(result).__name__ for result in results}))
+        text = "reduce is needed: the nodes return neither rasters nor frames, which are put together without"
+        raise ArgumentError(f"{text} ({kinds})", argument="reduce")
+    return whole
 
 
 def _whole(results: Sequence[Any]) -> Any:
-    """One raster, or one frame, of what the nodes return; None where it is neither."""
     forms = [_form(result, f"what node {node} returns") for node, result in enumerate(results)]
-    rasters = [form for form in forms if isinstance(form, Raster)]
-    if rasters and len(rasters) == len(forms):
-        return join_rasters(rasters, "the mosaic")
-    if forms and all(is_frame(form) for form in forms):
-        import pandas as pd
-
+    if forms and all(isinstance(form, Raster) for form in forms):
+        return join_rasters(forms, "the mosaic")
+    if forms and all(isinstance(form, pd.DataFrame) for form in forms):
         return pd.concat([form for form in forms if len(form)] or forms[:1], ignore_index=True)
     return None
 
 
 def _form(value: Any, name: str = "a result") -> Any:
     """Rasters as `Raster`, features as a frame, all else as it is."""
-    if is_raster_dict(value):
+    if is_raster(value):
         return as_raster(value, name)
     data = bytes_of(value)
-    if is_tiff(data):
-        return as_raster(value, name)
-    if data is not None and (data[:4] in FEATURES or data[:1] == b"{"):
-        return as_frame(value, name)
-    return value if data is None else data
+    if data is None:
+        return value
+    return as_frame(value, name) if data[:4] in FEATURES or data[:1] == b"{" else data
 
 
 def compare(actual: Any, expected: Any, rtol: float, atol: float, place: str = "value") -> Iterator[Mismatch]:
     """Where two values differ, in the order of the expected one's parts."""
     actual, expected = _form(actual), _form(expected)
-    if isinstance(expected, Raster) or isinstance(actual, Raster):
+    if isinstance(actual, Raster) and isinstance(expected, Raster):
         yield from _rasters(actual, expected, rtol, atol, place)
-    elif is_frame(expected) or is_frame(actual):
+    elif isinstance(actual, pd.DataFrame) and isinstance(expected, pd.DataFrame):
         yield from _frames(actual, expected, rtol, atol, place)
-    elif isinstance(expected, Mapping) and isinstance(actual, Mapping):
+    elif isinstance(actual, Mapping) and isinstance(expected, Mapping):
         yield from _mappings(actual, expected, rtol, atol, place)
-    elif _listed(expected) and _listed(actual):
+    elif isinstance(actual, list | tuple) and isinstance(expected, list | tuple):
         yield from _lists(actual, expected, rtol, atol, place)
-    elif not _same(actual, expected, rtol, atol):
+    elif isinstance(actual, FORMS) or isinstance(expected, FORMS) or not _same(actual, expected, rtol, atol):
         yield Mismatch((f"{place}: {_told(actual, expected)}",))
 
 
-def _listed(value: Any) -> bool:
-    return isinstance(value, list | tuple)
-
-
-def _rasters(actual: Any, expected: Any, rtol: float, atol: float, place: str) -> Iterator[Mismatch]:
-    if not (isinstance(actual, Raster) and isinstance(expected, Raster)):
-        yield Mismatch((f"{place}: {_told(actual, expected)}",))
-        return
-    difference = compare_rasters(actual, expected, rtol=rtol, atol=atol)
+def _rasters(actual: Raster, expected: Raster, rtol: float, atol: float, place: str) -> Iterator[Mismatch]:
+    difference = compare_rasters(actual, expected, rtol, atol)
     if difference is not None:
-        yield Mismatch((f"{place}: the rasters differ", *_indented(difference.lines)), raster=difference)
+        yield Mismatch((f"{place}: the rasters differ", *indented(difference.lines)), raster=difference)
 
 
 def _frames(actual: Any, expected: Any, rtol: float, atol: float, place: str) -> Iterator[Mismatch]:
-    if not (is_frame(actual) and is_frame(expected)):
-        yield Mismatch((f"{place}: {_told(actual, expected)}",))
-        return
-    difference = compare_frames(actual, expected, tolerance=atol, rtol=rtol, atol=atol)
-    if difference is not None:
-        lines = (f"{place}: the frames differ", *_indented(difference.lines))
-        yield Mismatch(lines, rows=_features(actual, expected, difference))
-
-
-def _features(actual: Any, expected: Any, difference: FrameDifference) -> Any:
-    """The features that are on one side only, with their shapes; None where there are none with a shape."""
     import geopandas as gpd
-    import pandas as pd
 
-    parts = [
-        frame.iloc[list(rows)]
-        for frame, rows in ((actual, difference.here), (expected, difference.there))
-        if isinstance(frame, gpd.GeoDataFrame) and rows
-    ]
-    return pd.concat(parts) if parts else None
+    difference = compare_frames(actual, expected, Checks(atol, rtol, atol))
+    if difference is not None:
+        features = [
+            frame.iloc[list(rows)]
+            for frame, rows in ((actual, difference.here), (expected, difference.there))
+            if isinstance(frame, gpd.GeoDataFrame) and rows
+        ]
+        lines = (f"{place}: the frames differ", *indented(difference.lines))
+        yield Mismatch(lines, rows=pd.concat(features) if features else None)
 
 
-def _indented(lines: Sequence[str]) -> Iterator[str]:
+def indented(lines: Iterable[object]) -> Iterator[str]:
     return (f"  {line}" for line in lines)
 
 
 def _mappings(
     actual: Mapping[Any, Any], expected: Mapping[Any, Any], rtol: float, atol: float, place: str
 ) -> Iterator[Mismatch]:
-    for key in actual:
-        if key not in expected:
-            yield Mismatch((f"{place}[{key!r}]: is not in the value of one node",))
+    yield from (
+        Mismatch((f"{place}[{key!r}]: is not in the value of one node",)) for key in actual if key not in expected
+    )
     for key, value in expected.items():
         if key in actual:
             yield from compare(actual[key], value, rtol, atol, f"{place}[{key!r}]")
@@ -167,44 +133,32 @@ def _lists(actual: Sequence[Any], expected: Sequence[Any], rtol: float, atol: fl
 
 
 def _same(actual: Any, expected: Any, rtol: float, atol: float) -> bool:
-    if isinstance(actual, np.ndarray) or isinstance(expected, np.ndarray):
+    arrays = isinstance(actual, np.ndarray) or isinstance(expected, np.ndarray)
+    if arrays or (is_number(actual) and is_number(expected)):
         return _same_arrays(np.asarray(actual), np.asarray(expected), rtol, atol)
     if isinstance(expected, AbstractSet) and isinstance(actual, AbstractSet):
         return set(actual) == set(expected)
-    if _is_number(actual) and _is_number(expected):
-        if isinstance(actual, int | np.integer) and isinstance(expected, int | np.integer):
-            return bool(actual == expected)
-        return bool(np.isclose(actual, expected, rtol=rtol, atol=atol, equal_nan=True))
     if type(actual).__name__ != type(expected).__name__:
         return False
-    if hasattr(expected, "geom_type"):
-        import shapely
-
+    if isinstance(expected, shapely.Geometry):
         return bool(shapely.equals_exact(shapely.normalize(actual), shapely.normalize(expected), atol))
-    same = actual == expected
-    return bool(same) if isinstance(same, bool | np.bool_) else bool(np.all(same))
+    return bool(np.all(actual == expected))
 
 
 def _same_arrays(actual: Any, expected: Any, rtol: float, atol: float) -> bool:
     if actual.shape != expected.shape:
         return False
-    if actual.dtype.kind in "biu" and expected.dtype.kind in "biu":
-        return bool((actual == expected).all())
-    if actual.dtype.kind in "biufc" and expected.dtype.kind in "biufc":
+    kinds = {actual.dtype.kind, expected.dtype.kind}
+    if kinds <= set(NUMBERS) and not kinds <= set("biu"):
         return bool(np.isclose(actual, expected, rtol=rtol, atol=atol, equal_nan=True).all())
     return bool((actual == expected).all())
-
-
-def _is_number(value: Any) -> bool:
-    numbers = isinstance(value, int | float | complex | np.integer | np.floating | np.complexfloating)
-    return numbers and not isinstance(value, bool)
 
 
 def _told(actual: Any, expected: Any) -> str:
     if isinstance(actual, np.ndarray) and isinstance(expected, np.ndarray):
         return _arrays(actual, expected)
     text = f"{short(actual)}, with one node {short(expected)}"
-    if _is_number(actual) and _is_number(expected) and not isinstance(actual - expected, complex):
+    if is_number(actual) and is_number(expected) and not isinstance(actual - expected, complex):
         apart = float(actual - expected)
         share = f", {apart / float(expected):+.3%}" if expected and math.isfinite(apart) else ""
         text += f" ({apart:+.6g}{share})" if math.isfinite(apart) else ""
@@ -214,7 +168,7 @@ def _told(actual: Any, expected: Any) -> str:
 def _arrays(actual: Any, expected: Any) -> str:
     if actual.shape != expected.shape:
         return f"an array of shape {actual.shape}, with one node {expected.shape}"
-    both = actual.dtype.kind in "biufc" and expected.dtype.kind in "biufc"
+    both = actual.dtype.kind in NUMBERS and expected.dtype.kind in NUMBERS
     wrong = ~np.isclose(actual, expected, equal_nan=True) if both else actual != expected
     if not wrong.any():
         return "arrays that differ by less than is shown"
@@ -226,11 +180,9 @@ def _arrays(actual: Any, expected: Any) -> str:
 
 
 def short(value: Any) -> str:
-    """A value for people, in a line."""
     data = bytes_of(value)
-    text = " ".join(repr(value).split()) if data is None else f"{len(data)} bytes"
     if isinstance(value, Raster):
-        text = f"a raster {value.values.shape}"
-    elif is_frame(value):
-        text = f"a frame of {len(value)} rows"
-    return text if len(text) <= MOST_LETTERS else text[: MOST_LETTERS - 1] + "…"
+        return f"a raster {value.values.shape}"
+    if isinstance(value, pd.DataFrame):
+        return f"a frame of {len(value)} rows"
+    return shortened(" ".join(repr(value).split()) if data is None else f"{len(data)} bytes", MOST_LETTERS)

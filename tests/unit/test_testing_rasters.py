@@ -12,7 +12,7 @@ from rasterio.io import MemoryFile
 
 from ellipsis_local.errors import ArgumentError
 from ellipsis_local.testing import assert_raster_equal
-from ellipsis_local.testing.mosaics import join_rasters
+from ellipsis_local.testing.join_rasters import join_rasters
 from ellipsis_local.testing.rasters import as_raster
 
 GRID = Affine(10, 0, 500_000, 0, -10, 6_000_000)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Path
+from fastapi import APIRouter, Path, Query
 from pydantic import Field
 
 from ellipsis_local.accounts import TokenRecord, User
 from ellipsis_local.server.auth import Asker
 from ellipsis_local.server.path_json import page, paths_json
-from ellipsis_local.server.request_models import Body, Id, JsonObject, PageStart, PathTypes, Pick, Text
+from ellipsis_local.server.request_models import Body, Id, JsonObject, PageStart, PathTypes, Text
 from ellipsis_local.server.wire import WireRoute
 
 router = APIRouter(route_class=WireRoute, tags=["account"])
@@ -71,7 +71,7 @@ def revoke_token(asker: Asker, token_id: Annotated[Id, Path(alias="tokenId")]) -
 
 @router.get("/user")
 def search_users(
-    asker: Asker, username: Annotated[Text, Pick("username")], fuzzy: Annotated[bool, Pick("fuzzySearch")] = True
+    asker: Asker, username: Text, fuzzy: Annotated[bool, Query(alias="fuzzySearch")] = True
 ) -> list[dict[str, Any]]:
     # The client asks without a token (seen in the client); a wrong one is refused, here too.
     asker.guest  # noqa: B018

@@ -20,8 +20,6 @@ from ellipsis_local.server.openapi import FILE
 from ellipsis_local.server.request_models import Body, FileId, Id, IdText, JsonObject, PageStart, Text
 from ellipsis_local.server.wire import WireRoute
 
-__all__ = ["router"]
-
 router = APIRouter(route_class=WireRoute, tags=["compute"])
 
 ComputeId = Annotated[Id, Path(alias="computeId")]
@@ -35,11 +33,7 @@ PATIENCE_SECONDS = 15
 
 
 def wait_briefly(asker: Caller, compute_id: str, until: float) -> None:
-    """Let what is done in a moment be done before the answer.
-
-    The client looks at once, and then sleeps for a second between two looks (seen in the client): what it sees at its
-    first look it need not sleep for.
-    """
+    """Let what is done in a moment be done before the answer: after a first look the client sleeps (seen in it)."""
     records = asker.emulator.computes.records
     while records.statuses((compute_id,)).get(compute_id) in AT_WORK and time.monotonic() < until:
         time.sleep(LOOK_SECONDS)

@@ -9,18 +9,7 @@ from pydantic import Field
 
 from ellipsis_local.features.query import collection
 from ellipsis_local.server.auth import Asker, At
-from ellipsis_local.server.request_models import (
-    Body,
-    ExtentBody,
-    FileId,
-    Id,
-    JsonQuery,
-    Name,
-    PathIdParam,
-    Pick,
-    Text,
-    extent_of,
-)
+from ellipsis_local.server.request_models import Body, ExtentBody, FileId, Id, JsonQuery, Name, PathId, Text
 from ellipsis_local.server.routes.paths import Trashed
 from ellipsis_local.server.wire import WireRoute
 from ellipsis_local.sharing import EDIT
@@ -31,8 +20,8 @@ ONE = "/timestamp/{timestampId}"
 EXTENT = '{"xMin": 4, "xMax": 5, "yMin": 52, "yMax": 53}'
 MOST_FEATURES = 3000
 """Per request, as the client sends them."""
-PageSize = Annotated[int | None, Pick("pageSize", ge=1, le=10_000)]
-Start = Annotated[Text | None, Pick("pageStart")]
+PageSize = Annotated[int | None, Query(alias="pageSize", ge=1, le=10_000)]
+Start = Annotated[Text | None, Query(alias="pageStart")]
 """Where a page of features begins: what the former page gave."""
 FeatureId = Annotated[Id, Path(alias="featureId")]
 PropertyId = Annotated[Id, Path(alias="propertyId")]
@@ -94,68 +83,55 @@ class Revert(Body):
     revert: bool
 
 
-# ----- properties ----------------------------------------------------------------------------------------------------
-
-
 @router.post("/property")
-def add_property(asker: Asker, path_id: PathIdParam, body: NewProperty) -> dict[str, Any]:
+def add_property(asker: Asker, path_id: PathId, body: NewProperty) -> dict[str, Any]:
     record = asker.drive.layer(path_id, "vector", EDIT)
     made = asker.emulator.features.add_property(record.id, body.name, body.type, body.required, body.private)
     return {"id": made}
 
 
 @router.patch("/property/{propertyId}")
-def edit_property(asker: Asker, path_id: PathIdParam, property_id: PropertyId, body: ChangedProperty) -> None:
+def edit_property(asker: Asker, path_id: PathId, property_id: PropertyId, body: ChangedProperty) -> None:
     record = asker.drive.layer(path_id, "vector", EDIT)
     asker.emulator.features.edit_property(record.id, property_id, body.required, body.private)
 
 
 @router.put("/property/{propertyId}/trashed")
-def trash_property(asker: Asker, path_id: PathIdParam, property_id: PropertyId, body: Trashed) -> None:
-    record = asker.drive.layer(path_id, "vector", EDIT)
-    asker.emulator.features.trash_property(record.id, property_id, body.trashed)
-
-
-# ----- reading -------------------------------------------------------------------------------------------------------
+def trash_property(asker: Asker, path_id: PathId, property_id: PropertyId, body: Trashed) -> None:
+    asker.emulator.features.trash_property(asker.drive.layer(path_id, "vector", EDIT).id, property_id, body.trashed)
 
 
 @router.get(f"{ONE}/listFeatures")
 @router.get(f"{ONE}/compressedListFeatures")
 def list_features(at: At, start: Start = None, size: PageSize = None) -> dict[str, Any]:
-    timestamp = at.view("vector")
-    return collection(at.emulator.features.page(timestamp, start, size))
+    return collection(at.emulator.features.page(at.view("vector"), start, size))
 
 
 @router.get(f"{ONE}/featuresByExtent")
 def by_extent(
     at: At,
-    extent: Annotated[Any, *JsonQuery(ExtentBody, EXTENT), Pick("extent")],
-    property_filter: Annotated[Any, *JsonQuery(Any, "[]"), Pick("propertyFilter")] = None,
+    extent: Annotated[Any, *JsonQuery(ExtentBody, EXTENT)],
+    property_filter: Annotated[Any, *JsonQuery(Any, "[]"), Query(alias="propertyFilter")] = None,
     start: Start = None,
     size: PageSize = None,
 ) -> dict[str, Any]:
     timestamp = at.view("vector")
-    found = at.emulator.features.by_extent(timestamp, extent_of(extent), property_filter, start, size)
+    found = at.emulator.features.by_extent(timestamp, extent.checked(), property_filter, start, size)
     return collection(found)
 
 
 @router.get(f"{ONE}/featuresByIds")
-def by_ids(at: At, ids: Annotated[Any, *JsonQuery(Ids, '["…"]'), Pick("geometryIds")]) -> dict[str, Any]:
-    timestamp = at.view("vector")
-    return collection((at.emulator.features.by_ids(timestamp, ids), None))
+def by_ids(at: At, ids: Annotated[Any, *JsonQuery(Ids, '["…"]'), Query(alias="geometryIds")]) -> dict[str, Any]:
+    return collection((at.emulator.features.by_ids(at.view("vector"), ids), None))
 
 
 @router.get(f"{ONE}/location")
 def location(
     at: At,
-    locations: Annotated[Any, *JsonQuery(list[list[float]], "[[4.5, 52.1]]"), Pick("locations")],
+    locations: Annotated[Any, *JsonQuery(list[list[float]], "[[4.5, 52.1]]")],
     epsg: Annotated[int, Query()] = 4326,
 ) -> Any:
-    timestamp = at.view("vector")
-    return at.emulator.features.at_locations(timestamp, locations, epsg)
-
-
-# ----- change --------------------------------------------------------------------------------------------------------
+    return at.emulator.features.at_locations(at.view("vector"), locations, epsg)
 
 
 @router.post(f"{ONE}/feature")
@@ -174,21 +150,17 @@ def edit(at: At, body: Changes) -> None:
 
 @router.put(f"{ONE}/feature/trashed")
 def trash(at: At, body: TrashedFeatures) -> None:
-    timestamp = at.edit("vector")
-    at.emulator.features.trash(at.path_id, timestamp.id, body.featureIds, body.trashed, at.asker.user)
+    at.emulator.features.trash(at.path_id, at.edit("vector").id, body.featureIds, body.trashed, at.asker.user)
 
 
 @router.get(f"{ONE}/feature/{{featureId}}/version")
 def versions(at: At, feature_id: FeatureId) -> dict[str, Any]:
-    timestamp = at.view("vector")
-    return {"result": at.emulator.features.versions(timestamp, feature_id), "nextPageStart": None}
+    return {"result": at.emulator.features.versions(at.view("vector"), feature_id), "nextPageStart": None}
 
 
 @router.get(f"{ONE}/changelog")
 def changes(
-    at: At,
-    start: Start = None,
-    actions: Annotated[Any, *JsonQuery(list[str] | None, '["add"]'), Pick("actions")] = None,
+    at: At, start: Start = None, actions: Annotated[Any, *JsonQuery(list[str] | None, '["add"]')] = None
 ) -> dict[str, Any]:
     timestamp = at.view("vector")
     found, following = at.emulator.features.changes(timestamp, start, None, actions)
@@ -197,5 +169,4 @@ def changes(
 
 @router.post(f"{ONE}/file/{{fileId}}/revert")
 def revert_file(at: At, file_id: FileId, body: Revert) -> None:
-    file = at.edit_file(file_id, "vector")
-    at.emulator.store.catalogue.trash_file(at.path_id, at.timestamp_id, file.id, body.revert)
+    at.emulator.store.catalogue.trash_file(at.path_id, at.timestamp_id, at.edit_file(file_id, "vector").id, body.revert)

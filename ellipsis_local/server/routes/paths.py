@@ -5,16 +5,17 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 import anyio.to_thread
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Query, Request
 from pydantic import Field
 
+from ellipsis_local.answers import path_answer
 from ellipsis_local.drive.search import Query as Search
 from ellipsis_local.drive.search import search
 from ellipsis_local.errors import NotEmulatedError
 from ellipsis_local.server.auth import Asker
 from ellipsis_local.server.file_responses import Download
 from ellipsis_local.server.openapi import FILE
-from ellipsis_local.server.path_json import path_json, paths_json
+from ellipsis_local.server.path_json import paths_json
 from ellipsis_local.server.request_models import (
     Body,
     DateRange,
@@ -24,11 +25,9 @@ from ellipsis_local.server.request_models import (
     JsonQuery,
     Name,
     PageStart,
-    PathIdParam,
+    PathId,
     PathTypes,
-    Pick,
     Text,
-    extent_of,
 )
 from ellipsis_local.server.uploads import DESCRIPTION, received
 from ellipsis_local.server.wire import WireRoute
@@ -101,14 +100,14 @@ class Move(Body):
 def search_paths(
     asker: Asker,
     types: PathTypes = None,
-    root: Annotated[Any, *JsonQuery(list[str] | None, '["myDrive"]'), Pick("root")] = None,
-    text: Annotated[Text | None, Pick("text")] = None,
-    user_id: Annotated[Id | None, Pick("userId")] = None,
-    active: Annotated[bool | None, Pick("active")] = None,
-    hashtag: Annotated[Text | None, Pick("hashtag")] = None,
-    extent: Annotated[Any, *JsonQuery(ExtentBody | None, EXTENT), Pick("extent")] = None,
-    resolution: Annotated[Any, *JsonQuery(Resolution | None, '{"min": 0, "max": 30}'), Pick("resolution")] = None,
-    date: Annotated[Any, *JsonQuery(DateRange | None, '{"from": "2024-01-01T00:00:00"}'), Pick("date")] = None,
+    root: Annotated[Any, *JsonQuery(list[str] | None, '["myDrive"]')] = None,
+    text: Text | None = None,
+    user_id: Annotated[Id | None, Query(alias="userId")] = None,
+    active: bool | None = None,
+    hashtag: Text | None = None,
+    extent: Annotated[Any, *JsonQuery(ExtentBody | None, EXTENT)] = None,
+    resolution: Annotated[Any, *JsonQuery(Resolution | None, '{"min": 0, "max": 30}')] = None,
+    date: Annotated[Any, *JsonQuery(DateRange | None, '{"from": "2024-01-01T00:00:00"}')] = None,
     page_start: PageStart = None,
 ) -> dict[str, Any]:
     query = Search(
@@ -118,7 +117,7 @@ def search_paths(
         owner=user_id,
         active=active,
         hashtag=hashtag,
-        extent=None if extent is None else extent_of(extent),
+        extent=None if extent is None else extent.checked(),
         resolution=None if resolution is None else (resolution.min, resolution.max),
         date=None if date is None else (date.start, date.end),
     )
@@ -181,22 +180,22 @@ def set_up_tasks() -> dict[str, Any]:
 
 
 @router.get("/path/{pathId}")
-def get(asker: Asker, path_id: PathIdParam) -> dict[str, Any]:
-    return path_json(asker.emulator, asker.guest, asker.guest.path(path_id))
+def get(asker: Asker, path_id: PathId) -> dict[str, Any]:
+    return path_answer(asker.emulator, asker.guest.path(path_id), asker.guest)
 
 
 @router.delete("/path/{pathId}")
-def delete(asker: Asker, path_id: PathIdParam) -> None:
+def delete(asker: Asker, path_id: PathId) -> None:
     asker.drive.delete(path_id)
 
 
 @router.get("/path/{pathId}/list")
 def list_folder(
     asker: Asker,
-    path_id: PathIdParam,
+    path_id: PathId,
     types: PathTypes = None,
-    is_folder: Annotated[bool | None, Pick("isFolder")] = None,
-    include_trashed: Annotated[bool, Pick("includeTrashed")] = False,
+    is_folder: Annotated[bool | None, Query(alias="isFolder")] = None,
+    include_trashed: Annotated[bool, Query(alias="includeTrashed")] = False,
     page_start: PageStart = None,
 ) -> dict[str, Any]:
     if types is None and is_folder is not None:
@@ -209,46 +208,45 @@ def list_folder(
 @router.get("/path/{pathId}/folder/traverse")
 def traverse(
     asker: Asker,
-    path_id: PathIdParam,
-    location: Annotated[Any, *JsonQuery(list[str], '["folder", "layer"]'), Pick("location")],
-    type: Annotated[PathType | None, Pick("type")] = None,
+    path_id: PathId,
+    location: Annotated[Any, *JsonQuery(list[str], '["folder", "layer"]')],
+    type: PathType | None = None,
 ) -> dict[str, Any]:
-    return path_json(asker.emulator, asker.guest, asker.guest.traverse(path_id, location, type))
+    return path_answer(asker.emulator, asker.guest.traverse(path_id, location, type), asker.guest)
 
 
 @router.put("/path/{pathId}/trashed")
-def trash(asker: Asker, path_id: PathIdParam, body: Trashed) -> None:
+def trash(asker: Asker, path_id: PathId, body: Trashed) -> None:
     asker.drive.trash(path_id, body.trashed)
 
 
 @router.put("/path/{pathId}/name")
-def rename(asker: Asker, path_id: PathIdParam, body: NewName) -> None:
+def rename(asker: Asker, path_id: PathId, body: NewName) -> None:
     asker.drive.rename(path_id, body.name)
 
 
 @router.put("/path/{pathId}/favorite")
-def favourite(asker: Asker, path_id: PathIdParam, body: Favourite) -> None:
-    record = asker.drive.path(path_id)
-    asker.emulator.sharing.set_favourite(asker.full_user, record.id, body.favorite)
+def favourite(asker: Asker, path_id: PathId, body: Favourite) -> None:
+    asker.emulator.sharing.set_favourite(asker.full_user, asker.drive.path(path_id).id, body.favorite)
 
 
 @router.put("/path/{pathId}/domain")
-def set_domains(asker: Asker, path_id: PathIdParam, body: Domains) -> None:
+def set_domains(asker: Asker, path_id: PathId, body: Domains) -> None:
     asker.drive.set_domains(path_id, body.domains or [])
 
 
 @router.patch("/path/{pathId}/publicAccess")
-def edit_public_access(asker: Asker, path_id: PathIdParam, body: JsonObject) -> None:
+def edit_public_access(asker: Asker, path_id: PathId, body: JsonObject) -> None:
     asker.drive.set_public_access(path_id, body)
 
 
 @router.patch("/path/{pathId}/metadata")
-def edit_metadata(asker: Asker, path_id: PathIdParam, body: Metadata) -> None:
+def edit_metadata(asker: Asker, path_id: PathId, body: Metadata) -> None:
     asker.drive.set_metadata(path_id, body.model_dump())
 
 
 @router.get("/path/{pathId}/file/data", responses=FILE)
-def file_data(asker: Asker, path_id: PathIdParam) -> Download:
+def file_data(asker: Asker, path_id: PathId) -> Download:
     record = asker.guest.path(path_id, DOWNLOAD)
     file = asker.emulator.store.get_plain_file(record.id)
     return Download(file.location, filename=file.name)

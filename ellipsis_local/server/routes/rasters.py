@@ -2,27 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Path, Request, Response
+from fastapi import APIRouter, Path, Query, Request, Response
 from pydantic import Field
 
 from ellipsis_local.errors import ArgumentError, NotEmulatedError
 from ellipsis_local.server.auth import Asker, At, TimestampRequest
 from ellipsis_local.server.openapi import TIFF
-from ellipsis_local.server.request_models import (
-    Body,
-    ExtentBody,
-    FileId,
-    Id,
-    JsonObject,
-    JsonQuery,
-    PathIdParam,
-    Pick,
-    Text,
-    extent_of,
-)
+from ellipsis_local.server.request_models import Body, ExtentBody, FileId, Id, JsonObject, JsonQuery, PathId, Text
 from ellipsis_local.server.routes.paths import NewName, Trashed
 from ellipsis_local.server.wire import WireRoute
 from ellipsis_local.types import Timestamp
@@ -32,7 +20,7 @@ router = APIRouter(route_class=WireRoute, prefix="/path/{pathId}/raster", tags=[
 ONE = "/timestamp/{timestampId}"
 EXTENT = '{"xMin": 500000, "xMax": 600000, "yMin": 6000000, "yMax": 6100000}'
 POINT = '{"type": "Polygon", "coordinates": [[[4, 52], [5, 52], [5, 53], [4, 52]]]}'
-Styled = Annotated[bool, Pick("applyStyle")]
+Styled = Annotated[bool, Query(alias="applyStyle")]
 Location = Annotated[list[float], Field(min_length=2, max_length=2)]
 
 
@@ -48,10 +36,8 @@ def readable(at: TimestampRequest) -> Timestamp:
     """An active timestamp, with files, that the user may view."""
     timestamp = at.view("raster")
     if timestamp.status != "active":
-        raise ArgumentError(
-            f"timestamp {timestamp.id} is {timestamp.status!r}: activate it before making queries to it",
-            argument="timestampId", value=at.timestamp_id,
-        )  # fmt: skip
+        text = f"timestamp {timestamp.id} is {timestamp.status!r}: activate it before making queries to it"
+        raise ArgumentError(text, argument="timestampId", value=at.timestamp_id)
     return timestamp
 
 
@@ -77,19 +63,19 @@ def tile(
 @router.get(f"{ONE}/rasterByExtent", responses=TIFF)
 def by_extent(
     at: At,
-    extent: Annotated[Any, *JsonQuery(ExtentBody, EXTENT), Pick("extent")],
-    width: Annotated[int, Pick("width", ge=1)],
-    height: Annotated[int, Pick("height", ge=1)],
+    extent: Annotated[Any, *JsonQuery(ExtentBody, EXTENT)],
+    width: Annotated[int, Query(ge=1)],
+    height: Annotated[int, Query(ge=1)],
     styled: Styled = False,
 ) -> Response:
     unstyled(styled)
     timestamp = readable(at)
-    return Response(at.emulator.imagery.window(timestamp, extent_of(extent), width, height), media_type="image/tiff")
+    return Response(at.emulator.imagery.window(timestamp, extent.checked(), width, height), media_type="image/tiff")
 
 
 @router.get(f"{ONE}/location")
 def location(
-    at: At, locations: Annotated[Any, *JsonQuery(list[Location], "[[4.5, 52.1]]"), Pick("locations", max_length=1000)]
+    at: At, locations: Annotated[Any, *JsonQuery(list[Location], "[[4.5, 52.1]]"), Query(max_length=1000)]
 ) -> Any:
     return at.emulator.imagery.locations(readable(at), locations)
 
@@ -98,14 +84,12 @@ def location(
 def analyse(
     request: Request,
     asker: Asker,
-    path_id: PathIdParam,
-    timestamp_ids: Annotated[Any, *JsonQuery(list[Id], '["…"]'), Pick("timestampIds", max_length=100)],
-    geometry: Annotated[Any, *JsonQuery(JsonObject, POINT), Pick("geometry")],
-    approximate: Annotated[bool, Pick("approximate")] = True,
+    path_id: PathId,
+    timestamp_ids: Annotated[Any, *JsonQuery(list[Id], '["…"]'), Query(alias="timestampIds", max_length=100)],
+    geometry: Annotated[Any, *JsonQuery(JsonObject, POINT)],
+    approximate: bool = True,
 ) -> Any:
-    timestamps: Sequence[Timestamp] = [
-        readable(TimestampRequest(asker, path_id, timestamp_id)) for timestamp_id in timestamp_ids
-    ]
+    timestamps = [readable(TimestampRequest(asker, path_id, timestamp_id)) for timestamp_id in timestamp_ids]
     # The client sends its returnType as a parameter of that name; others as the value of returnType.
     want = set(request.query_params) - {"timestampIds", "geometry", "approximate", "token", "returnType"}
     want |= set(request.query_params.getlist("returnType"))
@@ -120,11 +104,11 @@ def trash_file(at: At, file_id: FileId, body: Trashed) -> None:
 
 @router.put("/band/{bandNumber}/name")
 def name_band(
-    asker: Asker, path_id: PathIdParam, band: Annotated[int, Path(alias="bandNumber", ge=1)], body: NewName
+    asker: Asker, path_id: PathId, band: Annotated[int, Path(alias="bandNumber", ge=1)], body: NewName
 ) -> None:
     asker.drive.name_band(path_id, band, body.name)
 
 
 @router.patch("")
-def edit(asker: Asker, path_id: PathIdParam, body: Options) -> None:
+def edit(asker: Asker, path_id: PathId, body: Options) -> None:
     asker.drive.set_raster_options(path_id, body.model_dump(exclude_none=True))

@@ -4,23 +4,13 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Path
+from fastapi import APIRouter, Path, Query
 from pydantic import Field
 
 from ellipsis_local.errors import AccessError
 from ellipsis_local.server.auth import Asker
 from ellipsis_local.server.path_json import page
-from ellipsis_local.server.request_models import (
-    Body,
-    Id,
-    JsonObject,
-    JsonQuery,
-    Moment,
-    PageStart,
-    PathIdParam,
-    Pick,
-    Text,
-)
+from ellipsis_local.server.request_models import Body, Id, JsonObject, JsonQuery, Moment, PageStart, PathId, Text
 from ellipsis_local.server.routes.account import user_json
 from ellipsis_local.server.wire import WireRoute
 from ellipsis_local.sharing import DayUsage, Invite, Member
@@ -29,6 +19,7 @@ router = APIRouter(route_class=WireRoute, tags=["sharing"])
 
 InviteId = Annotated[Id, Path(alias="inviteId")]
 UserId = Annotated[Id, Path(alias="userId")]
+LoggedIn = Annotated[bool, Query(alias="loggedIn")]
 
 
 class NewInvite(Body):
@@ -58,37 +49,31 @@ class NewHashtag(Body):
     hashtag: Annotated[str, Field(min_length=1, max_length=100)]
 
 
-# ----- invites -------------------------------------------------------------------------------------------------------
-
-
 @router.get("/path/invite")
 def own_invites(asker: Asker) -> list[dict[str, Any]]:
     return [invite_json(waiting) for waiting in asker.emulator.sharing.invites.of_user(asker.full_user)]
 
 
 @router.post("/path/{pathId}/invite")
-def invite(asker: Asker, path_id: PathIdParam, body: NewInvite) -> dict[str, Any]:
+def invite(asker: Asker, path_id: PathId, body: NewInvite) -> dict[str, Any]:
     record = asker.drive.managed(path_id)
-    made = asker.emulator.sharing.invites.send(
-        record.id, asker.user, body.access, user_id=body.userId, email=body.email
-    )
-    return {"id": made}
+    invites = asker.emulator.sharing.invites
+    return {"id": invites.send(record.id, asker.user, body.access, user_id=body.userId, email=body.email)}
 
 
 @router.get("/path/{pathId}/invite")
-def path_invites(asker: Asker, path_id: PathIdParam) -> list[dict[str, Any]]:
+def path_invites(asker: Asker, path_id: PathId) -> list[dict[str, Any]]:
     record = asker.drive.managed(path_id)
     return [invite_json(waiting) for waiting in asker.emulator.sharing.invites.of_path(record.id)]
 
 
 @router.delete("/path/{pathId}/invite/{inviteId}")
-def revoke_invite(asker: Asker, path_id: PathIdParam, invite_id: InviteId) -> None:
-    record = asker.drive.managed(path_id)
-    asker.emulator.sharing.invites.revoke(record.id, invite_id)
+def revoke_invite(asker: Asker, path_id: PathId, invite_id: InviteId) -> None:
+    asker.emulator.sharing.invites.revoke(asker.drive.managed(path_id).id, invite_id)
 
 
 @router.post("/path/{pathId}/invite/{inviteId}/accept")
-def answer_invite(asker: Asker, path_id: PathIdParam, invite_id: InviteId, body: Answer) -> None:
+def answer_invite(asker: Asker, path_id: PathId, invite_id: InviteId, body: Answer) -> None:
     invites = asker.emulator.sharing.invites
     (invites.accept if body.accept else invites.decline)(path_id, invite_id, asker.full_user)
 
@@ -104,27 +89,23 @@ def invite_json(invite: Invite) -> dict[str, Any]:
     }
 
 
-# ----- members -------------------------------------------------------------------------------------------------------
-
-
 @router.get("/path/{pathId}/member")
 def members(
     asker: Asker,
-    path_id: PathIdParam,
-    types: Annotated[Any, *JsonQuery(list[str] | None, '["direct"]'), Pick("type")] = None,
+    path_id: PathId,
+    types: Annotated[Any, *JsonQuery(list[str] | None, '["direct"]'), Query(alias="type")] = None,
 ) -> list[dict[str, Any]]:
-    record = asker.guest.path(path_id)
-    return [member_json(member) for member in asker.emulator.sharing.members.get(record.id, types)]
+    found = asker.emulator.sharing.members.get(asker.guest.path(path_id).id, types)
+    return [member_json(member) for member in found]
 
 
 @router.patch("/path/{pathId}/member/{userId}")
-def edit_member(asker: Asker, path_id: PathIdParam, user_id: UserId, body: ChangedMember) -> None:
-    record = asker.drive.managed(path_id)
-    asker.emulator.sharing.members.edit(record.id, asker.user, user_id, body.access)
+def edit_member(asker: Asker, path_id: PathId, user_id: UserId, body: ChangedMember) -> None:
+    asker.emulator.sharing.members.edit(asker.drive.managed(path_id).id, asker.user, user_id, body.access)
 
 
 @router.delete("/path/{pathId}/member/{userId}")
-def delete_member(asker: Asker, path_id: PathIdParam, user_id: UserId) -> None:
+def delete_member(asker: Asker, path_id: PathId, user_id: UserId) -> None:
     # Members may leave, whatever they may do else; but not their access tokens for them.
     leaves = user_id == asker.user.id and asker.user.grants is None
     record = asker.drive.path(path_id) if leaves else asker.drive.managed(path_id)
@@ -141,48 +122,41 @@ def member_json(member: Member) -> dict[str, Any]:
     }
 
 
-# ----- hashtags ------------------------------------------------------------------------------------------------------
-
-
 @router.get("/path/hashtag")
-def search_hashtags(asker: Asker, hashtag: Annotated[Text, Pick("hashtag")]) -> list[str]:
+def search_hashtags(asker: Asker, hashtag: Text) -> list[str]:
     return asker.emulator.sharing.search_hashtags(hashtag, asker.guest.user)
 
 
 @router.post("/path/{pathId}/hashtag")
-def add_hashtag(asker: Asker, path_id: PathIdParam, body: NewHashtag) -> None:
+def add_hashtag(asker: Asker, path_id: PathId, body: NewHashtag) -> None:
     asker.emulator.sharing.add_hashtag(asker.drive.editable(path_id).id, body.hashtag)
 
 
 @router.delete("/path/{pathId}/hashtag/{hashtag}")
-def remove_hashtag(asker: Asker, path_id: PathIdParam, hashtag: Annotated[str, Path(max_length=100)]) -> None:
+def remove_hashtag(asker: Asker, path_id: PathId, hashtag: Annotated[str, Path(max_length=100)]) -> None:
     asker.emulator.sharing.remove_hashtag(asker.drive.editable(path_id).id, hashtag)
 
 
-# ----- usage ---------------------------------------------------------------------------------------------------------
-
-
 @router.get("/path/{pathId}/usage/user")
-def active_users(asker: Asker, path_id: PathIdParam, page_start: PageStart = None) -> dict[str, Any]:
-    record = asker.drive.managed(path_id)
-    found = asker.emulator.sharing.usage.active_users(record.id)
+def active_users(asker: Asker, path_id: PathId, page_start: PageStart = None) -> dict[str, Any]:
+    found = asker.emulator.sharing.usage.active_users(asker.drive.managed(path_id).id)
     return page(found, page_start, lambda user: str(user.id), user_json)
 
 
 @router.get("/path/{pathId}/usage/user/{userId}/processingUnits")
-def usage_of_user(asker: Asker, path_id: PathIdParam, user_id: UserId) -> list[dict[str, Any]]:
+def usage_of_user(asker: Asker, path_id: PathId, user_id: UserId) -> list[dict[str, Any]]:
     record = asker.drive.managed(path_id)
     return [usage_json(day) for day in asker.emulator.sharing.usage.of_user_on_path(record.id, user_id)]
 
 
 @router.get("/path/{pathId}/usage/processingUnits")
-def usage(asker: Asker, path_id: PathIdParam, logged_in: Annotated[bool, Pick("loggedIn")]) -> list[dict[str, Any]]:
+def usage(asker: Asker, path_id: PathId, logged_in: LoggedIn) -> list[dict[str, Any]]:
     record = asker.drive.managed(path_id)
     return [usage_json(day) for day in asker.emulator.sharing.usage.aggregated(record.id, logged_in)]
 
 
 @router.get("/path/usage/user/{userId}/processingUnits")
-def own_usage(asker: Asker, user_id: UserId, date: Annotated[Moment, Pick("date")]) -> dict[str, Any]:
+def own_usage(asker: Asker, user_id: UserId, date: Moment) -> dict[str, Any]:
     if user_id != asker.full_user.id:
         raise AccessError("only your own usage is shown: give the id of account.getInfo")
     return {"processingUnits": asker.emulator.sharing.usage.of_user(user_id, date)}

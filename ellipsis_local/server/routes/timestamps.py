@@ -14,15 +14,13 @@ from ellipsis_local.server.auth import Asker, At
 from ellipsis_local.server.file_responses import download, download_size
 from ellipsis_local.server.openapi import FILE
 from ellipsis_local.server.path_json import page
-from ellipsis_local.server.request_models import Body, DateRange, FileId, JsonObject, Name, PageStart, PathIdParam, Text
+from ellipsis_local.server.request_models import Body, DateRange, FileId, JsonObject, Name, PageStart, PathId, Text
 from ellipsis_local.server.routes.paths import Trashed
 from ellipsis_local.server.uploads import DESCRIPTION, Upload, received
 from ellipsis_local.server.wire import WireRoute
 from ellipsis_local.sharing import DOWNLOAD, EDIT
 from ellipsis_local.store import NewFile, Taken
 from ellipsis_local.types import StoredFile
-
-Dates = tuple[Any, Any] | None
 
 
 class NewTimestamp(Body):
@@ -42,13 +40,11 @@ class ChangedTimestamp(Body):
 
 
 class UploadFields(Body):
-    """The text parts of an upload."""
-
     name: Name
     format: Text
 
 
-def dates_of(given: DateRange | None) -> Dates:
+def dates_of(given: DateRange | None) -> tuple[Any, Any] | None:
     """From and to; one alone stands for both."""
     if given is None or (given.start is None and given.end is None):
         return None
@@ -56,12 +52,11 @@ def dates_of(given: DateRange | None) -> Dates:
 
 
 def timestamp_routes(type: LayerType) -> APIRouter:
-    """The endpoints for one type of layer."""
     router = APIRouter(route_class=WireRoute, prefix=f"/path/{{pathId}}/{type}/timestamp", tags=[type])
     one = "/{timestampId}"
 
     @router.post("", name=f"add_{type}_timestamp")
-    def add(asker: Asker, path_id: PathIdParam, body: NewTimestamp) -> dict[str, Any]:
+    def add(asker: Asker, path_id: PathId, body: NewTimestamp) -> dict[str, Any]:
         if body.remote:
             raise NotEmulatedError("timestamps of remote files (remote=True) are not emulated")
         record = asker.drive.layer(path_id, type, EDIT)
@@ -70,33 +65,25 @@ def timestamp_routes(type: LayerType) -> APIRouter:
 
     @router.patch(one, name=f"edit_{type}_timestamp")
     def edit(at: At, body: ChangedTimestamp) -> None:
-        timestamp = at.edit(type)
-        given: dict[str, Any] = {}
-        if (dates := dates_of(body.date)) is not None:
-            given["date"] = dates
-        if body.description is not None:
-            given["description"] = body.description
-        at.emulator.store.catalogue.edit_timestamp(at.path_id, timestamp.id, **given)
+        given: dict[str, Any] = {"date": dates_of(body.date), "description": body.description}
+        given = {name: value for name, value in given.items() if value is not None}
+        at.emulator.store.catalogue.edit_timestamp(at.path_id, at.edit(type).id, **given)
 
     @router.delete(one, name=f"delete_{type}_timestamp")
     def delete(at: At) -> None:
-        timestamp = at.edit(type)
-        at.emulator.store.remove(at.path_id, timestamp.id)
+        at.emulator.store.remove(at.path_id, at.edit(type).id)
 
     @router.put(f"{one}/trashed", name=f"trash_{type}_timestamp")
     def trash(at: At, body: Trashed) -> None:
-        timestamp = at.edit(type)
-        at.emulator.store.catalogue.trash_timestamp(at.path_id, timestamp.id, body.trashed)
+        at.emulator.store.catalogue.trash_timestamp(at.path_id, at.edit(type).id, body.trashed)
 
     @router.post(f"{one}/activate", name=f"activate_{type}_timestamp")
     def activate(at: At) -> None:
-        timestamp = at.edit(type)
-        at.emulator.store.activate(at.path_id, timestamp.id)
+        at.emulator.store.activate(at.path_id, at.edit(type).id)
 
     @router.post(f"{one}/deactivate", name=f"deactivate_{type}_timestamp")
     def deactivate(at: At) -> None:
-        timestamp = at.edit(type)
-        at.emulator.store.deactivate(at.path_id, timestamp.id)
+        at.emulator.store.deactivate(at.path_id, at.edit(type).id)
 
     @router.get(f"{one}/bounds", name=f"{type}_bounds")
     def bounds(at: At) -> Any:
@@ -126,13 +113,11 @@ def timestamp_routes(type: LayerType) -> APIRouter:
 
     @router.get(f"{one}/file/{{fileId}}/data", name=f"{type}_file_data", responses=FILE)
     def file_data(at: At, file_id: FileId) -> Response:
-        file = at.asker.guest.file(at.path_id, at.timestamp_id, file_id, type, DOWNLOAD)
-        return download(at.emulator.home, file)
+        return download(at.emulator.home, at.asker.guest.file(at.path_id, at.timestamp_id, file_id, type, DOWNLOAD))
 
     @router.delete(f"{one}/file/{{fileId}}", name=f"delete_{type}_file")
     def delete_file(at: At, file_id: FileId) -> None:
-        file = at.edit_file(file_id, type)
-        at.emulator.store.remove_file(at.path_id, at.timestamp_id, file.id)
+        at.emulator.store.remove_file(at.path_id, at.timestamp_id, at.edit_file(file_id, type).id)
 
     return router
 
@@ -151,8 +136,7 @@ def new_file(type: LayerType, upload: Upload) -> tuple[NewFile, str | None]:
     )
     if upload.text("remoteInfo") is not None:
         raise NotEmulatedError("files that lie elsewhere (remoteInfo) are not emulated: upload the file")
-    for name in ("dateColumns", "datePatterns"):
-        # Without effect, as in `path.vector.timestamp.file.add`.
+    for name in ("dateColumns", "datePatterns"):  # without effect, as in `path.vector.timestamp.file.add`
         upload.json(name, list, "a list of strings")
     epsg = upload.json("epsg", int, "of type int")
     nodata = upload.json("noDataValue", (int, float), "of type float") if type == "raster" else None

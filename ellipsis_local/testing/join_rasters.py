@@ -7,19 +7,12 @@ from dataclasses import replace
 import numpy as np
 from affine import Affine
 
-from ellipsis_local.testing.rasters import Raster, at, show_transform
-
-__all__ = ["join_rasters"]
+from ellipsis_local.raster.grid import apply
+from ellipsis_local.testing.rasters import Raster, show_transform
 
 
 def join_rasters(rasters: list[Raster], name: str) -> Raster:
-    """Several rasters of one grid as their mosaic, later ones on top where they are valid.
-
-    Raises
-    ------
-    ValueError
-        Where they differ in bands, dtype or CRS, or lie on several grids; the text says which.
-    """
+    """Their mosaic; ValueError where they differ in bands, dtype, CRS or grid."""
     full = [raster for raster in rasters if raster.values.size] or rasters[:1]
     first = full[0]
     for raster in full[1:]:
@@ -42,19 +35,19 @@ def join_rasters(rasters: list[Raster], name: str) -> Raster:
         values[window] = np.where(raster.valid | ~valid[window], raster.values, values[window])
         valid[window] |= raster.valid
     t = first.transform
-    x, y = at(t, left, top)
+    x, y = apply(t, left, top)
     return replace(first, name=name, values=values, valid=valid, transform=Affine(t.a, t.b, x, t.d, t.e, y))
 
 
 def _place(raster: Raster, first: Raster) -> tuple[int, int]:
-    """Row and column of a raster's first pixel on the grid of another."""
+    """Row and column of its first pixel on the grid of the first."""
     one, other = raster.transform, first.transform
-    col, row = at(~other, one.c, one.f)
+    col, row = apply(~other, one.c, one.f)
     pixel = max(abs(value) for value in (other.a, other.b, other.d, other.e))
     same = np.allclose((one.a, one.b, one.d, one.e), (other.a, other.b, other.d, other.e), rtol=0, atol=1e-6 * pixel)
     if not same or max(abs(col - round(col)), abs(row - round(row))) > 0.01:
         raise ValueError(
-            f"{raster.name} lies on another grid than {first.name}: transform {show_transform(raster.transform)} and "
-            f"{show_transform(first.transform)}"
+            f"{raster.name} lies on another grid than {first.name}: transform {show_transform(one)} and "
+            f"{show_transform(other)}"
         )
     return round(row), round(col)

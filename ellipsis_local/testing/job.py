@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import io
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -16,20 +16,12 @@ from ellipsis_local.errors import NodeError
 from ellipsis_local.partitions import CutRequest, Partitioning
 from ellipsis_local.types import Extent
 
-__all__ = ["Job", "Run", "on_emulator"]
-
 
 @dataclass(frozen=True)
 class Run:
-    """What came of one way of cutting."""
-
-    nodes: int
-    planning: Planning
     results: list[Any]
-    """One per node."""
+    """One per node; none where one failed."""
     cut: CutRequest
-    layers: tuple[tuple[str, str], ...]
-    """Path id and timestamp id of each."""
     emulator: Emulator
 
     @cached_property
@@ -48,66 +40,44 @@ class Run:
 
 @dataclass(frozen=True)
 class Job:
-    """A function with all that it runs on."""
-
     emulator: Emulator
     token: str
     function: Callable[[dict[str, Any]], Any]
     request: ComputeRequest
 
-    def plan(self, nodes: int, planning: Planning) -> str:
-        """What tells this way of cutting from others: equal for equal cells and features.
-
-        Raises
-        ------
-        ArgumentError
-            As createCompute would, for more nodes than pixels, say.
-        """
+    def plan(self, nodes: int, planning: Planning) -> CutRequest:
+        """The cut; ArgumentError as createCompute would give it, for more nodes than pixels, say."""
         emulator = self.emulator
         timestamps = [emulator.store.timestamp(path, timestamp) for path, timestamp in self.request.layers]
-        return planning.plan(emulator.partitions, timestamps, nodes, emulator.settings).key
+        return planning.plan(emulator.partitions, timestamps, nodes, emulator.settings)
 
     def run(self, nodes: int, planning: Planning, *, keep: bool = True) -> Run:
-        """Run it; nothing is left of the compute.
-
-        What the function raises passes through as NodeError; with `keep` the compute stays then, for a replay.
-        """
+        """Run it and leave nothing of the compute, unless a NodeError passes and `keep` wants it for a replay."""
         emulator = self.emulator
-        user = emulator.user(self.token)
+        computes, user = emulator.computes, emulator.user(self.token)
         request = replace(self.request, nodes=nodes, planning=planning)
         compute_id = emulator.create_compute(request, user, wait=True)
+        kept = False
         try:
             results = emulator.execute_compute(compute_id, self.function, user, wait=True) or []
             if request.large_result:
-                results = [self._fetched(str(url), user.id) for url in results]
-            cut = emulator.computes.records.get(compute_id).spec.cut
+                paths = [result_path(emulator.home, computes.records, str(url), user.id) for url in results]
+                results = [io.BytesIO(path.read_bytes()) for path in paths]
+            cut = computes.records.get(compute_id).spec.cut
         except NodeError:
-            emulator.computes.terminate(compute_id, user.id, wait=True)
-            if not keep:
-                emulator.computes.delete(compute_id)
+            kept = keep
             raise
-        except BaseException:
-            self._end(compute_id, user.id)
-            raise
-        self._end(compute_id, user.id)
+        finally:
+            computes.terminate(compute_id, user.id, wait=True)
+            if not kept:
+                computes.delete(compute_id)
         assert cut is not None  # noqa: S101 - a job has layers
-        return Run(nodes, planning, results, cut, request.layers, emulator)
-
-    def _end(self, compute_id: str, owner: str) -> None:
-        self.emulator.computes.terminate(compute_id, owner, wait=True)
-        self.emulator.computes.delete(compute_id)
-
-    def _fetched(self, url: str, owner: str) -> io.BytesIO:
-        path = result_path(self.emulator.home, self.emulator.computes.records, url, owner)
-        return io.BytesIO(path.read_bytes())
+        return Run(results, cut, emulator)
 
 
-@contextlib.contextmanager
-def on_emulator(inline: bool | None) -> Iterator[Emulator]:
+def on_emulator(inline: bool | None) -> AbstractContextManager[Emulator]:
     """The emulator in use; where its nodes are to run otherwise, another one on the same home."""
     emulator = current_emulator()
     if inline is None or inline == emulator.settings.inline:
-        yield emulator
-        return
-    with Emulator(replace(emulator.settings, inline=inline)) as other:
-        yield other
+        return nullcontext(emulator)
+    return Emulator(replace(emulator.settings, inline=inline))
