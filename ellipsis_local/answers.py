@@ -83,7 +83,7 @@ def _timestamp(timestamp: Timestamp) -> dict[str, Any]:
 
 def file_answer(file: StoredFile) -> dict[str, Any]:
     """One file of a timestamp, as `timestamp.file.get` lists it; `info.bounds` is a shapely geometry in EPSG:4326."""
-    from ellipsis_local.store.export import file_footprint
+    from ellipsis_local.store import file_footprint
 
     info: dict[str, Any] = {"format": file.format, "size": file.size, "options": file.options}
     detail = file.detail

@@ -10,7 +10,7 @@ from decimal import Decimal
 from typing import Any
 
 from ellipsis_local.errors import ArgumentError
-from ellipsis_local.vector.schema import is_json, is_text, json_field, value_type
+from ellipsis_local.vector import is_json, is_text, json_field, value_type
 
 __all__ = ["TYPES", "Where", "array_of", "inferred", "json_values", "logical_type", "new_field"]
 

@@ -59,8 +59,7 @@ from ellipsis_local.home import Home
 from ellipsis_local.ids import as_uuid
 from ellipsis_local.store import LayerStore, checked_name
 from ellipsis_local.types import Extent, PathRecord, StoredFile, Timestamp, VectorFile
-from ellipsis_local.vector import attributes
-from ellipsis_local.vector.wkb import from_shapely
+from ellipsis_local.vector import attributes, from_shapely
 
 __all__ = ["Features", "checked_flag", "property_id"]
 

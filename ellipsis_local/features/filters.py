@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from ellipsis_local.errors import ArgumentError
 from ellipsis_local.features.columns import array_of, logical_type
-from ellipsis_local.vector.schema import value_type
+from ellipsis_local.vector import value_type
 
 __all__ = ["Condition", "checked_filter", "matching"]
 

@@ -12,8 +12,7 @@ from numpy.typing import NDArray
 
 from ellipsis_local.crs import WGS84
 from ellipsis_local.features.columns import json_values
-from ellipsis_local.vector import transform
-from ellipsis_local.vector.wkb import Shapes, from_shapely, to_shapely, without_geometry
+from ellipsis_local.vector import Shapes, from_shapely, to_shapely, transform, without_geometry
 
 __all__ = ["RESERVED", "SLACK", "WGS84", "from_wgs84", "geojson", "in_wgs84", "knows_height"]
 

@@ -21,9 +21,7 @@ from ellipsis_local.gdal_errors import writing
 from ellipsis_local.home import Home
 from ellipsis_local.store import FileRow, content_of
 from ellipsis_local.types import StoredFile, VectorFile
-from ellipsis_local.vector import Census, GeoParquetWriter
-from ellipsis_local.vector.schema import pandas_metadata
-from ellipsis_local.vector.wkb import from_shapely
+from ellipsis_local.vector import Census, GeoParquetWriter, from_shapely, pandas_metadata
 
 __all__ = ["MARK", "NOTHING", "NewFeatures", "Version", "drop_former", "rewrite", "tidy", "write_version"]
 

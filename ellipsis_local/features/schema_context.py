@@ -11,8 +11,7 @@ from ellipsis_local.features.columns import Where, array_of, inferred, new_field
 from ellipsis_local.features.parquet_cache import open_table
 from ellipsis_local.home import Home
 from ellipsis_local.types import Timestamp
-from ellipsis_local.vector import attributes
-from ellipsis_local.vector.schema import FRAME, notes_of, pandas_metadata, wider
+from ellipsis_local.vector import FRAME, attributes, notes_of, pandas_metadata, wider
 
 __all__ = ["Column", "Known", "check_count", "fitted", "joined", "known_columns", "patched", "planned"]
 

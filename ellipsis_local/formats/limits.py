@@ -1,8 +1,6 @@
-"""What is more than a layer may be: numbers with their reasons, the same for every way in.
+"""What is more than a layer may be: our choice, well above real layers, the same for every way in.
 
-Whoever uploads a few kilobytes must not be able to make this machine decode, list or count without end. The numbers
-lie well above real layers, so there is no way around them; the texts say how a layer that is larger may be brought in.
-All of them are our choice: the service's own limits are not documented.
+A few kilobytes must not make this machine decode, list or count without end.
 """
 
 from __future__ import annotations
@@ -107,15 +105,9 @@ def check_archive(entries: Sequence[zipfile.ZipInfo], source: str) -> None:
     packed, unpacked = sum(one.compress_size for one in entries), sum(one.file_size for one in entries)
     too_much = unpacked > MOST_UNPACKED
     if too_much or (unpacked > FREE_OF_RATIO and unpacked > RATIO * packed):
-        raise LimitError(
-            f"{source} unpacks to {unpacked:,} bytes, "
-            + (
-                f"and at most {MOST_UNPACKED:,} are taken"
-                if too_much
-                else f"{unpacked // max(1, packed):,} times its size, and at most {RATIO} times are taken"
-            )
-            + "; add what is in it instead, unzipped"
-        )
+        times = f"{unpacked // max(1, packed):,} times its size, and at most {RATIO} times are taken"
+        most = f"and at most {MOST_UNPACKED:,} are taken" if too_much else times
+        raise LimitError(f"{source} unpacks to {unpacked:,} bytes, {most}; add what is in it instead, unzipped")
     for one in entries:
         if len(one.filename.encode(errors="replace")) > MOST_NAME:
             raise LimitError(f"{source} has an entry whose name is longer than {MOST_NAME:,} bytes")

@@ -1,10 +1,6 @@
-"""What is looked at in a file before GDAL opens it, so that nothing in it sends GDAL elsewhere or keeps it busy.
+"""What is looked at in a JPEG 2000 or a zip before GDAL opens it, so that it is neither kept busy nor sent elsewhere.
 
-    JPEG 2000    boxes without an end, in which GDAL stays
-    zip          names that leave the archive, entries that say one thing and are another, sidecars that point elsewhere
-
-What belongs to one format is in its own module (GeoPackage: views in the place of tables; GeoJSON: a CRS by link; …).
-Where a format can name other files all the same, the rooms `raster` and `vector` look at what GDAL found.
+What belongs to one format is in its own module; `raster` and `vector` look at what GDAL found.
 """
 
 from __future__ import annotations
@@ -21,7 +17,8 @@ from pathlib import Path, PurePosixPath
 from typing import IO
 
 from ellipsis_local.errors import LayerError
-from ellipsis_local.formats import EVERY, Format, limits, of_suffix
+from ellipsis_local.formats import limits
+from ellipsis_local.formats.registry import EVERY, Format, of_suffix
 from ellipsis_local.formats.tiff import is_tiff
 from ellipsis_local.gdal_errors import naming
 
@@ -104,11 +101,7 @@ MOST_SIDECAR = 16 * 1024**2
 
 
 def archive_entries(archive: zipfile.ZipFile, source: str) -> list[zipfile.ZipInfo]:
-    """The files in a zip, without what macOS adds.
-
-    LayerError for names that leave it, occur twice or are links; LimitError for too many, or where it unpacks to too
-    much. Nothing is unpacked.
-    """
+    """The files in a zip without what macOS adds; LayerError or LimitError for names and sizes that are not sound."""
     entries = [one for one in archive.infolist() if not one.is_dir()]
     limits.check_archive(entries, source)
     seen: set[str] = set()

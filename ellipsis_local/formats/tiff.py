@@ -1,9 +1,6 @@
-"""Whether a TIFF holds all the bytes that its directories speak of.
+"""Whether a TIFF holds all the bytes that its directories speak of: GDAL opens a truncated one without a word.
 
-GDAL opens a truncated TIFF without a word and fails at the missing block, hours later perhaps. The directories list
-where every block lies, so this reads a few kilobytes and knows; sparse files (offset 0) and BigTIFF are fine.
-
-It comes before GDAL, for files of any origin: what it reads is bounded by the size of the file.
+It comes before GDAL, for files of any origin; what it reads is bounded by the size of the file.
 """
 
 from __future__ import annotations
@@ -32,7 +29,6 @@ SHARED = 1024**2
 
 
 def is_tiff(head: bytes) -> bool:
-    """Whether a file that begins with `head` is a TIFF or BigTIFF."""
     return head[:4] in MAGIC
 
 
@@ -103,11 +99,7 @@ class _Reader:
 
 
 def missing_bytes(path: Path) -> int:
-    """How many bytes the file is too short for what its directories list; 0 where it is whole.
-
-    At least 1 where a directory itself lies beyond the end. OSError where it cannot be read, LimitError where it has
-    more directories or tags than a file of its size can have.
-    """
+    """How many bytes the file is too short for what its directories list, 0 where it is whole; LimitError."""
     size = path.stat().st_size
     with path.open("rb") as file:
         reader = _Reader(file, size, str(path))

@@ -17,7 +17,7 @@ from ellipsis_local.gdal_errors import reading
 from ellipsis_local.raster.grid import TargetGrid, apply, inverse
 from ellipsis_local.raster.placement import native_grid
 from ellipsis_local.raster.write import burned
-from ellipsis_local.store.export import footprint
+from ellipsis_local.store import footprint
 from ellipsis_local.types import Timestamp
 
 __all__ = ["Inside", "on_grid"]

@@ -1,9 +1,4 @@
-"""The folder of cuts: what is there already, found without any library, and what goes when it grows too large.
-
-    cuts/
-      KEY/cut.json      one layer cut into N: {"bytes", "extent", "warnings", "parts": [one per node]}
-      KEY/0.npy …       one file per node (rasters), or 0.parquet … (vectors)
-      KEY.json          one whole request: {"tree", "extents", "layers": [{"key", "warnings", "parts"}]}
+"""The folder of cuts, read without any library: KEY/cut.json and files of nodes for a layer, KEY.json for a request.
 
 A folder comes into view whole. Its time of modification is that of its last use.
 """
@@ -27,8 +22,6 @@ Json = dict[str, Any]
 
 
 class CutCache:
-    """Reads, writes and prunes `home.cuts`."""
-
     def __init__(self, home: Home) -> None:
         self._home = home
         self.folder = home.cuts
@@ -54,7 +47,6 @@ class CutCache:
         return self._present(request, index)
 
     def store(self, request: CutRequest, index: Json) -> Partitioning:
-        """Remember a request whose layers are all cut."""
         with self._home.publish_file(self.folder / f"{request.key}.json") as draft:
             draft.write_text(json.dumps(index), encoding="utf-8")
         return self._present(request, index)

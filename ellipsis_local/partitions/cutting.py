@@ -1,9 +1,6 @@
-"""Acting on a `CutRequest`: which layers are missing, and the files that make them whole.
+"""From a `CutRequest` to files: those of rasters are made in full size here and filled by helper processes.
 
-    request ──> points and tree (vectors alone) ──> missing layers, locked ──> tasks ──> folders published ──> index
-
-Rasters are described completely by arithmetic: their files are made in full size here, and helper processes fill
-them. Vectors are read by a helper, which tells how many features went where.
+Vectors are read by a helper, which tells how many features went where.
 """
 
 from __future__ import annotations
@@ -11,7 +8,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from functools import reduce
 from pathlib import Path
@@ -22,9 +19,8 @@ from ellipsis_local.home import Home
 from ellipsis_local.node_program.ellipsis_node.records import VectorPart
 from ellipsis_local.partitions import npy, tasks
 from ellipsis_local.partitions.cache import CutCache
-from ellipsis_local.partitions.helpers import Helpers, Task
-from ellipsis_local.partitions.here import Here, Place, is_for_here
-from ellipsis_local.partitions.patterns import lay_on_extent, pattern_of
+from ellipsis_local.partitions.cut_patterns import lay_on_extent, pattern_of
+from ellipsis_local.partitions.cut_workers import Helpers, Here, Place, is_for_here
 from ellipsis_local.partitions.request import CutRequest, RasterPlan, VectorPlan, content, tree_from_json
 from ellipsis_local.partitions.tree import Tree, cells, pad
 from ellipsis_local.types import Extent
@@ -49,44 +45,23 @@ class Making:
 
 
 def make(
-    home: Home,
-    cache: CutCache,
-    request: CutRequest,
-    cores: int,
-    report: Callable[[str], None],
-    *,
-    here: Place = "never",
+    home: Home, cache: CutCache, request: CutRequest, cores: int, report: Callable[[str], None], *, here: Place
 ) -> Json:
-    """Cut what is not cut yet; returns the index of the request (see `cache`).
-
-    `here`: what may be cut in this process and not in helpers, where it is little.
-
-    Raises
-    ------
-    PartitionError
-        A layer cannot be read, or a helper died.
-    StoreError
-        The home cannot be written, or is full.
-    """
+    """Cut what is not cut yet, in this process what is little and `here` allows; the index of the request (`cache`)."""
     helpers: Helpers | Here
     helpers = Here() if is_for_here(request, here) else Helpers(tasks.count_helpers(request, cores), home.bytecode)
     # Left in this order: helpers end first, whatever happened, then drafts are published or vanish, then locks go.
-    with _store_errors(home), ExitStack() as drafts, helpers:
-        making = Making(request, cores, report, helpers, request.tree)
-        if not request.settled:
-            making.tree = _tree_of_features(home, making)
-        making.keys = [tasks.layer_key(request, plan, making.tree) for plan in request.layers]
-        _lock_missing(home, cache, making, drafts)
-        _cut_missing(making)
-    return _index(making)
-
-
-@contextmanager
-def _store_errors(home: Home) -> Iterator[None]:
     try:
-        yield
+        with ExitStack() as drafts, closing(helpers):
+            making = Making(request, cores, report, helpers, request.tree)
+            if not request.settled:
+                making.tree = _tree_of_features(home, making)
+            making.keys = [tasks.layer_key(request, plan, making.tree) for plan in request.layers]
+            _lock_missing(home, cache, making, drafts)
+            _cut_missing(making)
     except OSError as error:
         raise StoreError(f"the partitions cannot be written to {home.cuts}: {error}") from error
+    return _index(making)
 
 
 def _tree_of_features(home: Home, making: Making) -> Tree:
@@ -94,7 +69,7 @@ def _tree_of_features(home: Home, making: Making) -> Tree:
     request = making.request
     folder = home.temporary(home.cuts)
     try:
-        loads: list[Task] = []
+        loads: list[tasks.Task] = []
         different = {content(plan): plan for plan in request.vectors}
         threads = max(making.cores // len(different), 1)
         for number, plan in enumerate(different.values()):
@@ -107,8 +82,7 @@ def _tree_of_features(home: Home, making: Making) -> Tree:
         if request.cut not in ("balanced", "medians"):
             return lay_on_extent(pattern_of(request.cut, request.nodes, request.seed), root)
         points = [task["points"] for task in loads]
-        task = {"do": "bisect", "id": loads[0]["id"], "points": points, "extent": root}
-        task |= {"nodes": request.nodes}
+        task = {"do": "bisect", "id": loads[0]["id"], "points": points, "extent": root, "nodes": request.nodes}
         (answer,) = making.helpers.run([task])
         return tree_from_json(answer["tree"])
     finally:
@@ -137,7 +111,7 @@ def _cut_missing(making: Making) -> None:
     request, layers = making.request, dict(zip(making.keys, making.request.layers, strict=True))
     vectors = [key for key in making.drafts if isinstance(layers[key], VectorPlan)]
     numbers = {content(plan): number for number, plan in enumerate(request.vectors)}
-    todo: list[Task] = []
+    todo: list[tasks.Task] = []
     for key in sorted(making.drafts, key=lambda key: key not in vectors):  # features first: their tasks are the longest
         plan, folder = layers[key], making.drafts[key]
         making.report(f"cutting layer {plan.id} into {request.nodes} partitions")
@@ -157,19 +131,15 @@ def _cut_missing(making: Making) -> None:
         (folder / "cut.json").write_text(json.dumps(making.cuts[key]), encoding="utf-8")
 
 
-def _prepare_raster(making: Making, plan: RasterPlan, key: str, folder: Path) -> list[Task]:
+def _prepare_raster(making: Making, plan: RasterPlan, key: str, folder: Path) -> list[tasks.Task]:
     """Files of the right size, and the tasks that fill them."""
     windows = tasks.raster_windows(making.request, plan, making.tree)
     parts = [tasks.raster_part(plan, node, window) for node, window in enumerate(windows)]
     size = sum(npy.create(folder / part.path, part.dtype, part.shape) for part in parts)
     masks = [part for part in parts if part.mask is not None]
     size += sum(npy.create(folder / str(part.mask), npy.MASK, part.mask_shape or ()) for part in masks)
-    making.cuts[key] = {
-        "bytes": size,
-        "extent": plan.grid.extent,
-        "warnings": plan.warnings,
-        "parts": [part.to_json() for part in parts],
-    }
+    making.cuts[key] = {"bytes": size, "extent": plan.grid.extent, "warnings": plan.warnings}
+    making.cuts[key]["parts"] = [part.to_json() for part in parts]
     return tasks.raster_tasks(plan, windows, folder, making.cores)
 
 
@@ -177,10 +147,5 @@ def _index(making: Making) -> Json:
     root = _union(making.cuts[key]["extent"] for key in making.keys)
     if not making.request.rasters:
         root = pad(root)
-    return {
-        "extents": list(cells(making.tree, root)) if root is not None else [],
-        "layers": [
-            {"key": key, "warnings": making.cuts[key]["warnings"], "parts": making.cuts[key]["parts"]}
-            for key in making.keys
-        ],
-    }
+    layers = [{"key": key} | {name: making.cuts[key][name] for name in ("warnings", "parts")} for key in making.keys]
+    return {"extents": list(cells(making.tree, root)) if root is not None else [], "layers": layers}

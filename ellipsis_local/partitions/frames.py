@@ -10,30 +10,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ellipsis_local import vector
-from ellipsis_local.partitions import points
+from ellipsis_local.partitions import balance_points
 from ellipsis_local.partitions.request import VectorPlan, layer_from_json, tree_from_json
 from ellipsis_local.partitions.tree import cells, count_leaves, pad
 from ellipsis_local.types import Extent
 from ellipsis_local.vector import LayerTable
 
-__all__ = ["bisect", "cut", "forget", "load"]
-
 _layers: dict[str, tuple[LayerTable, NDArray[np.float64]]] = {}
 
 
 def forget() -> None:
-    """Let go of the layers that are kept from one task to the next."""
     _layers.clear()
 
 
 def load(task: dict[str, Any]) -> dict[str, Any]:
-    """Read a layer and keep it; write the first vertex of each feature to `points`, (features, 2), float64.
-
-    Returns
-    -------
-    dict
-        `extent`: of the features in the CRS of the call, None where there are none.
-    """
+    """Read a layer and keep it; write the first vertex of each feature to `points`, (features, 2), float64."""
     layer, xy = _layer(task)
     np.save(task["points"], xy)
     return {"extent": layer.extent}
@@ -42,17 +33,11 @@ def load(task: dict[str, Any]) -> dict[str, Any]:
 def bisect(task: dict[str, Any]) -> dict[str, Any]:
     """The tree that balances the points of all layers within `extent` over `nodes`."""
     xy = np.concatenate([np.load(path) for path in task["points"]])
-    return {"tree": points.bisect_points(xy, Extent(*task["extent"]), task["nodes"])}
+    return {"tree": balance_points.bisect_points(xy, Extent(*task["extent"]), task["nodes"])}
 
 
 def cut(task: dict[str, Any]) -> dict[str, Any]:
-    """Write one GeoParquet file per node into `folder`.
-
-    Returns
-    -------
-    dict
-        `rows`: features per node; `bytes`: of all files; `extent` as for `load`; `warnings`: what was left out.
-    """
+    """Write one GeoParquet file per node into `folder`; how many features are in each, and what was left out."""
     layer, xy = _layer(task)
     rows = _select(layer, xy, tree_from_json(task["tree"]), task["features"], task["overlap"])
     table = vector.for_frames(layer.table)
@@ -72,7 +57,7 @@ def _select(
 ) -> list[NDArray[np.int64]]:
     """Row numbers per node, ascending."""
     if features == "once" and not overlap:
-        nodes = points.assign(xy, tree)
+        nodes = balance_points.assign(xy, tree)
         order = np.argsort(nodes, kind="stable")
         count = count_leaves(tree)
         return list(np.split(order, np.cumsum(np.bincount(nodes, minlength=count))[:-1]))

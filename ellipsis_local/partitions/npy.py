@@ -25,7 +25,6 @@ def itemsize(dtype: str) -> int:
 
 
 def name_of(dtype: str) -> str:
-    """The name of a dtype such as ``<u2``."""
     return next(name for name, code in DTYPES.items() if code == dtype)
 
 
@@ -39,10 +38,7 @@ def promoted(names: Sequence[str]) -> str:
 
 
 def create(path: Path, dtype: str, shape: Sequence[int]) -> int:
-    """A file of zeros for an array in C order; returns the size in bytes.
-
-    Blocks of the disk are taken when pixels are written. OSError where the file cannot be made.
-    """
+    """A file of zeros for an array in C order, whose disk is taken when pixels are written; its size in bytes."""
     text = f"{{'descr': '{dtype}', 'fortran_order': False, 'shape': {tuple(shape)}, }}".encode("ascii")
     room = OFFSET - len(MAGIC) - 2
     header = MAGIC + room.to_bytes(2, "little") + text.ljust(room - 1) + b"\n"

@@ -18,8 +18,6 @@ from ellipsis_local.raster.layer import RasterLayer
 from ellipsis_local.raster.opening import block_cache
 from ellipsis_local.raster.placement import Rectangle
 
-__all__ = ["cut", "forget"]
-
 Pixels = NDArray[Any]
 
 STRIP = 48 * 2**20
@@ -35,15 +33,7 @@ _layers: dict[str, tuple[RasterPlan, RasterLayer]] = {}
 
 
 def cut(task: dict[str, Any]) -> dict[str, Any]:
-    """Write some rows of a node's window into its `.npy` file, and the mask's, which exist in their full size.
-
-    Raises
-    ------
-    OSError
-        The disk is full.
-    LayerError
-        A file cannot be read.
-    """
+    """Write some rows of a node's window into its `.npy` file, and the mask's, which exist in their full size."""
     plan, layer = _layer(task["key"], task["layer"])
     first_row, first_col, height, width = task["window"]
     shape = (height, width)
@@ -53,10 +43,9 @@ def cut(task: dict[str, Any]) -> dict[str, Any]:
             pixels, valid = _read(plan, layer, strip)
             _write(file.fileno(), pixels, at, shape)
             if task["mask"] is not None:
+                valid = valid if plan.mask == "bands" else valid.any(axis=0, keepdims=True)
                 with Path(task["mask"]).open("r+b", buffering=0) as mask:
-                    _write(
-                        mask.fileno(), valid if plan.mask == "bands" else valid.any(axis=0, keepdims=True), at, shape
-                    )
+                    _write(mask.fileno(), valid, at, shape)
     return {}
 
 
@@ -79,14 +68,14 @@ def _layer(key: str, data: dict[str, Any]) -> tuple[RasterPlan, RasterLayer]:
 
 def _bytes_of_blocks(plan: RasterPlan, width: int) -> int:
     """What GDAL is to keep so that no block of a row of blocks is decoded twice in a row."""
-    row_of_blocks = plan.grid.block[0] * (width + 2 * plan.grid.block[1]) * plan.bands * npy.itemsize(plan.dtype)
+    row_of_blocks = plan.grid.block[0] * (width + 2 * plan.grid.block[1]) * plan.pixel_bytes
     return max(CACHE, min(2 * row_of_blocks, 2**30))
 
 
 def _strips(plan: RasterPlan, area: Rectangle) -> Iterator[Rectangle]:
     """The rectangle in pieces along edges of blocks: whole rows of blocks, or parts where these are too long."""
     grid, (row, row_end, col, col_end) = plan.grid, area
-    pixel = plan.bands * npy.itemsize(plan.dtype)
+    pixel = plan.pixel_bytes
     height = _fit(grid.block[0], STRIP // max((col_end - col) * pixel, 1))
     width = _fit(grid.block[1], STRIP // (height * pixel)) if height * (col_end - col) * pixel > STRIP else 0
     if not all(source.placement.exact for source in plan.sources):

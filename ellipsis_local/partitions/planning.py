@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import fields
 from typing import Literal
 
 from ellipsis_local import crs as names
-from ellipsis_local.errors import ArgumentError, PartitionError
+from ellipsis_local.arguments import invalid
+from ellipsis_local.errors import PartitionError
 from ellipsis_local.partitions import npy
-from ellipsis_local.partitions.bisect import bisect_rasters
-from ellipsis_local.partitions.patterns import lay_on_rasters, pattern_of
+from ellipsis_local.partitions.balance_rasters import bisect_rasters
+from ellipsis_local.partitions.cut_patterns import lay_on_rasters, pattern_of
 from ellipsis_local.partitions.request import CutRequest, LayerPlan, RasterPlan, RasterSource, VectorPlan, VectorSource
 from ellipsis_local.partitions.tree import Cut, Tree, count_leaves
 from ellipsis_local.raster.placement import north_up_grid
 from ellipsis_local.raster.validity import disagreements, has_masks, missing_in
-from ellipsis_local.types import Timestamp, VectorFile
-
-__all__ = ["plan"]
+from ellipsis_local.types import Timestamp
 
 
 def plan(
@@ -31,60 +31,23 @@ def plan(
     seed: int = 0,
     tree: Tree = None,
 ) -> CutRequest:
-    """Decide everything about a cut that does not need the data.
-
-    Parameters
-    ----------
-    layers : sequence of Timestamp
-        In the order in which parts are wanted.
-    nodes : int
-        How many partitions, at least 1.
-    crs : {'EPSG:3857', 'native'}
-        Web Mercator as on the service (documented), or the CRS that all layers share (our choice).
-    features : {'once', 'intersecting'}
-        A feature in the one cell that holds its first vertex, or in every cell that it touches (our choice).
-    overlap : float
-        Halo around each cell, in units of the CRS.
-    cut : {'balanced', 'rows', 'columns', 'blocks', 'medians', 'random'}
-        For balance (see `bisect`), or another way (see `patterns`); `medians` goes by the features, if there are any.
-    seed : int
-        Of a random cut.
-    tree : Tree
-        These very cells, whatever `cut` says.
-
-    Raises
-    ------
-    ArgumentError
-        `nodes` below 1 or above the number of pixels; an overlap that is negative or not finite.
-    PartitionError
-        Layers without files, with `native` in different CRSs, or outside Web Mercator altogether.
-    """
+    """Decide the cut from metadata alone; ArgumentError or PartitionError where it is impossible."""
     if nodes < 1:
-        raise ArgumentError(f"nodes must be at least 1, not {nodes}", argument="nodes", value=nodes)
+        raise invalid("nodes", nodes, f"must be at least 1, not {nodes}")
     if not (math.isfinite(overlap) and overlap >= 0):
-        raise ArgumentError(f"overlap must be 0 or more, and finite, not {overlap}", argument="overlap", value=overlap)
+        raise invalid("overlap", overlap, f"must be 0 or more, and finite, not {overlap}")
     if not layers:
         return CutRequest(None, nodes, features, float(overlap), (), None)
     if tree is not None and count_leaves(tree) != nodes:
-        raise ArgumentError(f"tree has {count_leaves(tree)} cells, and nodes is {nodes}", argument="tree", value=tree)
+        raise invalid("tree", tree, f"has {count_leaves(tree)} cells, and nodes is {nodes}")
     target = names.WEB_MERCATOR if crs == "EPSG:3857" else _shared_crs(layers)
-    plans = tuple(_plan_layer(timestamp, target) for timestamp in layers)
+    plans = tuple((plan_raster if one.type == "raster" else _plan_vector)(one, target) for one in layers)
     tree = tree or _tree(plans, nodes, cut, seed)
     return CutRequest(target, nodes, features, float(overlap), plans, tree, cut, seed)
 
 
-def _plan_layer(timestamp: Timestamp, target: str) -> LayerPlan:
-    return plan_raster(timestamp, target) if timestamp.type == "raster" else _plan_vector(timestamp, target)
-
-
 def plan_raster(timestamp: Timestamp, target: str) -> RasterPlan:
-    """The grid of a raster layer in the CRS `target`, how each file comes onto it, and what nodes cannot see of it.
-
-    Raises
-    ------
-    PartitionError
-        No files, files with different numbers of bands, or nothing inside the target CRS.
-    """
+    """The grid of a raster layer in `target`, how each file comes onto it, and what nodes cannot see of it."""
     files = timestamp.rasters
     if not files:
         raise PartitionError(f"layer {timestamp.id} has no raster files to cut; add one first")
@@ -145,12 +108,6 @@ def _short(crs: str) -> str:
 def _plan_vector(timestamp: Timestamp, target: str) -> VectorPlan:
     if not timestamp.vectors:
         raise PartitionError(f"layer {timestamp.id} has no vector files to cut; add one first")
-    sources = tuple(_vector_source(file) for file in timestamp.vectors)
+    known = [field.name for field in fields(VectorSource)]
+    sources = tuple(VectorSource(**{name: getattr(file, name) for name in known}) for file in timestamp.vectors)
     return VectorPlan(timestamp.id, target, sources)
-
-
-def _vector_source(file: VectorFile) -> VectorSource:
-    return VectorSource(
-        file.location, file.content, file.crs, file.format, file.layer, file.geometry_column, file.extent,
-        file.without_geometry,
-    )  # fmt: skip

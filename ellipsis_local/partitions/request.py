@@ -18,8 +18,6 @@ from ellipsis_local.raster.placement import Placement
 from ellipsis_local.raster.validity import Missing
 from ellipsis_local.types import Extent, RasterFile
 
-__all__ = ["CutRequest", "Nodata", "Part", "Partitioning", "RasterPlan", "RasterSource", "VectorPlan", "VectorSource"]
-
 FORMAT = 2
 """Part of every key: raised when files of the same name would hold something else."""
 
@@ -75,6 +73,11 @@ class RasterPlan:
     mask: Literal["none", "all", "bands"] = "none"
     """Whether nodes are given a mask: one for all bands, or one for each."""
     type: Literal["raster"] = "raster"
+
+    @property
+    def pixel_bytes(self) -> int:
+        """Of all bands of one pixel."""
+        return self.bands * npy.itemsize(self.dtype)
 
     @property
     def missing(self) -> Missing:
@@ -191,16 +194,10 @@ class CutRequest:
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> CutRequest:
-        """The request that `to_json` wrote."""
         layers = tuple(layer_from_json(layer) for layer in data["layers"])
-        return cls(
-            **{
-                # Records of before know no cut and no seed.
-                **{field.name: data[field.name] for field in fields(cls) if field.name in data},
-                "layers": layers,
-                "tree": tree_from_json(data["tree"]),
-            }
-        )
+        # Records of before know no cut and no seed.
+        known = {field.name: data[field.name] for field in fields(cls) if field.name in data}
+        return cls(**known | {"layers": layers, "tree": tree_from_json(data["tree"])})
 
 
 @dataclass(frozen=True)
@@ -218,7 +215,6 @@ class Partitioning:
 
 
 def layer_from_json(data: dict[str, Any]) -> LayerPlan:
-    """A layer of a request, from its JSON."""
     return VectorPlan.from_json(data) if data["type"] == "vector" else RasterPlan.from_json(data)
 
 
@@ -233,7 +229,6 @@ def _tuples(data: dict[str, Any]) -> dict[str, Any]:
 
 
 def tree_from_json(data: Any) -> Tree:
-    """A tree of cuts, from nested lists."""
     if data is None:
         return None
     axis, position, first, second = data
@@ -254,6 +249,5 @@ def _nameless(layer: LayerPlan) -> dict[str, Any]:
 
 
 def digest(*parts: Any) -> str:
-    """A short hash of JSON-ready data."""
     text = json.dumps([FORMAT, *parts], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:32]

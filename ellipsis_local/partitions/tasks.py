@@ -6,13 +6,15 @@ import math
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from ellipsis_local.node_program.ellipsis_node.records import RasterPart
 from ellipsis_local.partitions import npy
-from ellipsis_local.partitions.helpers import Task
 from ellipsis_local.partitions.request import CutRequest, LayerPlan, RasterPlan, VectorPlan, content, digest
 from ellipsis_local.partitions.tree import EVERYWHERE, Tree, cells
 from ellipsis_local.raster.grid import Window, pieces
+
+Task = dict[str, Any]
 
 TASK_BYTES = 64 * 2**20
 """At most about how many bytes of pixels make one task."""
@@ -41,10 +43,12 @@ def raster_windows(request: CutRequest, plan: RasterPlan, tree: Tree) -> list[Wi
 
 def raster_part(plan: RasterPlan, node: int, window: Window) -> RasterPart:
     """A node's part of a raster; its path is within the layer's folder."""
+    rows_and_columns = (window.height, window.width)
+    masks = {"none": None, "all": rows_and_columns, "bands": (plan.bands, *rows_and_columns)}
     return RasterPart(
         path=f"{node}.npy",
         dtype=plan.dtype,
-        shape=(plan.bands, window.height, window.width),
+        shape=(plan.bands, *rows_and_columns),
         offset=npy.OFFSET,
         transform=tuple(plan.grid.transform_of(window)),
         extent=plan.grid.extent_of(window).to_dict(),
@@ -54,31 +58,21 @@ def raster_part(plan: RasterPlan, node: int, window: Window) -> RasterPart:
         scales=plan.agreed("scales"),
         offsets=plan.agreed("offsets"),
         units=plan.agreed("units"),
-        mask_shape=None if plan.mask == "none" else (*mask_bands(plan), window.height, window.width),
+        mask_shape=masks[plan.mask],
     )
 
 
-def mask_bands(plan: RasterPlan) -> tuple[int, ...]:
-    return (plan.bands,) if plan.mask == "bands" else ()
-
-
 def raster_tasks(plan: RasterPlan, windows: Sequence[Window], folder: Path, cores: int) -> list[Task]:
-    """Pieces of the nodes' windows, of whole rows of blocks, the nodes taking turns.
-
-    Taking turns, two processes seldom write to one file at a time, which the system would make them do one by one.
-    """
-    total = sum(window.pixels for window in windows) * plan.bands * npy.itemsize(plan.dtype)
+    """Pieces of the nodes' windows, whole rows of blocks; by turns, so that two processes seldom write to one file."""
+    total = sum(window.pixels for window in windows) * plan.pixel_bytes
     size = min(TASK_BYTES, max(total // (4 * cores), SMALL_TASK_BYTES))
-    layer, key = plan.to_json(), content(plan)
+    common = {"do": "pixels", "id": plan.id, "key": content(plan), "layer": plan.to_json()}
     turns = [
         (turn, node, rows) for node, window in enumerate(windows) for turn, rows in enumerate(_rows(plan, window, size))
     ]
     return [
         {
-            "do": "pixels",
-            "id": plan.id,
-            "key": key,
-            "layer": layer,
+            **common,
             "path": str(folder / f"{node}.npy"),
             "mask": None if plan.mask == "none" else str(folder / f"{node}.mask.npy"),
             "window": windows[node],
@@ -93,7 +87,7 @@ def _rows(plan: RasterPlan, window: Window, size: int) -> Iterator[tuple[int, in
     if not window.pixels:
         return
     block, offset = plan.grid.block[0], plan.grid.block_offset[0]
-    fit = size // (window.width * plan.bands * npy.itemsize(plan.dtype))
+    fit = size // (window.width * plan.pixel_bytes)
     yield from pieces(window.row, window.row + window.height, max(fit // block, 1) * block, offset)
 
 
@@ -105,13 +99,13 @@ def vector_task(plan: VectorPlan, number: int, threads: int) -> Task:
 def count_helpers(request: CutRequest, cores: int) -> int:
     """Processes that are worth their start: one per layer of features, one per some bytes of pixels."""
     worth = len({content(plan) for plan in request.vectors})
-    pixels = sum(plan.grid.pixels * plan.bands * npy.itemsize(plan.dtype) for plan in request.rasters)
+    pixels = sum(plan.grid.pixels * plan.pixel_bytes for plan in request.rasters)
     return max(1, min(cores, worth + math.ceil(pixels / HELPER_BYTES)))
 
 
 def is_small(request: CutRequest) -> bool:
     """Whether the layers are so small that one process cuts them faster than another one starts."""
-    size = sum(plan.grid.pixels * plan.bands * npy.itemsize(plan.dtype) for plan in request.rasters)
+    size = sum(plan.grid.pixels * plan.pixel_bytes for plan in request.rasters)
     for plan in request.vectors:
         for source in plan.sources:
             # A location may lie within an archive: as large as that is, at least.

@@ -1,7 +1,6 @@
 """The tree of straight cuts that makes cells: arithmetic only, the same on every machine.
 
-Both neighbours of a cut ask one monotone function of a coordinate (`raster.Grid.window`) with the same number, so that
-no rounding can lose or double a pixel.
+Both neighbours of a cut ask one monotone function (`raster.Grid.window`), so no rounding loses or doubles a pixel.
 """
 
 from __future__ import annotations
@@ -10,12 +9,13 @@ import math
 from collections.abc import Iterator
 from typing import Literal, TypeAlias
 
+from ellipsis_local.errors import PartitionError
 from ellipsis_local.types import Extent
 
 Axis = Literal["x", "y"]
 
 Cut = Literal["balanced", "rows", "columns", "blocks", "medians", "random"]
-"""Ways to cut; see `patterns`, and for `balanced` `bisect` and `points`."""
+"""Ways to cut; see `cut_patterns`, and for `balanced` `balance_rasters` and `balance_points`."""
 
 Tree: TypeAlias = "tuple[Axis, float, Tree, Tree] | None"
 """A cell that stays whole (None), or a cut: axis, coordinate, first half, second half.
@@ -35,17 +35,28 @@ def cells(tree: Tree, root: Extent) -> Iterator[Extent]:
     if tree is None:
         yield root
         return
-    axis, position, first, second = tree
+    axis, position, *subtrees = tree
+    for subtree, half in zip(subtrees, halves(root, axis, position), strict=True):
+        yield from cells(subtree, half)
+
+
+def halves(cell: Extent, axis: Axis, position: float) -> tuple[Extent, Extent]:
+    """West and east of a cut, or north and south."""
     if axis == "x":
-        yield from cells(first, root._replace(x_max=position))
-        yield from cells(second, root._replace(x_min=position))
-    else:
-        yield from cells(first, root._replace(y_min=position))
-        yield from cells(second, root._replace(y_max=position))
+        return cell._replace(x_max=position), cell._replace(x_min=position)
+    return cell._replace(y_min=position), cell._replace(y_max=position)
+
+
+def part_way(cell: Extent, axis: Axis, share: float) -> float:
+    """The coordinate with `share` of the cell before it; PartitionError where the cell is too thin."""
+    low, high = (cell.x_min, cell.x_max) if axis == "x" else (cell.y_min, cell.y_max)
+    position = low + (high - low) * (share if axis == "x" else 1 - share)
+    if not low < position < high:
+        raise PartitionError("these features lie too close together to be cut into so many cells; use fewer nodes")
+    return position
 
 
 def count_leaves(tree: Tree) -> int:
-    """How many cells a tree makes."""
     return 1 if tree is None else count_leaves(tree[2]) + count_leaves(tree[3])
 
 

@@ -16,8 +16,7 @@ from numpy.typing import NDArray
 
 from ellipsis_local.crs import crs_text, epsg_text
 from ellipsis_local.errors import ArgumentError, LayerError
-from ellipsis_local.formats.limits import check_raster, few
-from ellipsis_local.formats.tiff import check_whole
+from ellipsis_local.formats import check_raster, check_whole, few
 from ellipsis_local.gdal_errors import reading
 from ellipsis_local.raster.grid import corners_extent
 from ellipsis_local.raster.opening import opened

@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from ellipsis_local.errors import LayerError
-from ellipsis_local.formats.safety import HEADS, MEMBERS
+from ellipsis_local.formats import HEADS, MEMBERS
 from ellipsis_local.gdal_errors import reading
 from ellipsis_local.raster.formats import OTHER_DRIVERS
 

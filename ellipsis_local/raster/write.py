@@ -12,8 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ellipsis_local.errors import LayerError, LayerWarning
-from ellipsis_local.formats.limits import check_raster
-from ellipsis_local.formats.tiff import missing_bytes
+from ellipsis_local.formats import check_raster, missing_bytes
 from ellipsis_local.gdal_errors import reading, writing
 from ellipsis_local.notices import warn
 from ellipsis_local.raster.dataset_pool import DatasetPool

@@ -17,8 +17,7 @@ from ellipsis_local.identity import STEP
 from ellipsis_local.sharing.members import Invites, Members
 from ellipsis_local.sharing.rights import VIEW, Rights
 from ellipsis_local.sharing.usage import Usage
-from ellipsis_local.store import Catalogue
-from ellipsis_local.store.records import path_record
+from ellipsis_local.store import Catalogue, path_record
 from ellipsis_local.types import PathRecord
 
 MOST_TAG = 100

@@ -1,9 +1,14 @@
 """The store: a catalogue in SQLite and the files of layers under one home."""
 
 from ellipsis_local.store.catalogue import Catalogue
-from ellipsis_local.store.parcels import content_of
-from ellipsis_local.store.records import SCHEMA, FileRow, checked_name
+from ellipsis_local.store.export import file_footprint, footprint
+from ellipsis_local.store.formats import Kind, detect
+from ellipsis_local.store.records import SCHEMA, FileRow, checked_name, path_record
+from ellipsis_local.store.requests import NewFile, Taken, Target
+from ellipsis_local.store.staging import Overrides, content_of
 from ellipsis_local.store.store import LayerStore
-from ellipsis_local.store.target import NewFile, Taken
 
-__all__ = ["SCHEMA", "Catalogue", "FileRow", "LayerStore", "NewFile", "Taken", "checked_name", "content_of"]
+__all__ = [
+    "SCHEMA", "Catalogue", "FileRow", "Kind", "LayerStore", "NewFile", "Overrides", "Taken", "Target", "checked_name",
+    "content_of", "detect", "file_footprint", "footprint", "path_record",
+]  # fmt: skip

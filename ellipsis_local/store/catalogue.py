@@ -141,7 +141,6 @@ class Catalogue:
         self._edit_path(path_id, name=checked_name(name))
 
     def trash(self, path_id: str, trashed: bool = True) -> None:
-        """Put a path in the trash, or take it out."""
         self._edit_path(path_id, trashed=int(trashed))
 
     def set_metadata(self, path_id: str, metadata: Mapping[str, Any]) -> None:
@@ -197,7 +196,6 @@ class Catalogue:
         description: str | None = None,
         status: str = "created",
     ) -> str:
-        """Add a timestamp to a raster or vector and return its id."""
         timestamp_id = self.database.new_id() if timestamp_id is None else as_uuid("timestampId", timestamp_id)
         start, end = date_range(date, self.database.now())
         if description is not None and not isinstance(description, str):
@@ -293,7 +291,6 @@ class Catalogue:
         return [stored_file(row, self.folder) for row in rows]
 
     def plain_file(self, path_id: str) -> StoredFile:
-        """The file of a path of type file."""
         path = self.get_path(path_id)
         row = self._row("SELECT * FROM files WHERE path_id = ? AND timestamp_id IS NULL", (path.id,))
         if path.type != "file" or row is None:

@@ -7,11 +7,12 @@ import os
 import shutil
 import tempfile
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 from ellipsis_local import formats, vector
+from ellipsis_local.arguments import invalid
 from ellipsis_local.errors import ArgumentError, LayerError, StoreError
 from ellipsis_local.gdal_errors import writing
 from ellipsis_local.raster.files import extent_of
@@ -29,7 +30,6 @@ STALE_APPENDED = (".aux.xml", ".ovr", ".msk")
 
 
 def vector_targets() -> tuple[str, ...]:
-    """The suffixes of files that vectors can be written to."""
     written = [one for one in formats.registered("vector") if one.options is not None]
     return (*(suffix for one in written for suffix in one.suffixes), ZIPPED, ".zip")
 
@@ -40,7 +40,7 @@ def suffix_of(target: Path) -> str:
 
 def checked_target(target: Any) -> Path:
     if not isinstance(target, str | os.PathLike):
-        raise ArgumentError("filePath must be of type string", argument="filePath", value=target)
+        raise invalid("filePath", target, "must be of type string")
     path = Path(os.path.abspath(Path(os.fspath(target)).expanduser()))  # noqa: PTH100 - symbolic links stay
     if not path.parent.is_dir():
         raise StoreError(f"the folder {path.parent} is not there; make it first")
@@ -67,26 +67,12 @@ def beside(target: Path) -> Iterator[Path]:
 
 def stale(target: Path) -> set[str]:
     suffix = target.suffix.lower()
-    if suffix not in STALE:
-        return set()
-    names = {target.stem + one for one in STALE[suffix]}
-    return names | ({target.name + one for one in STALE_APPENDED} if suffix != ".shp" else set())
+    appended = STALE_APPENDED if suffix in STALE and suffix != ".shp" else ()
+    return {target.stem + one for one in STALE.get(suffix, ())} | {target.name + one for one in appended}
 
 
 def export(timestamp: Timestamp, target: Any) -> Path:
-    """Write a timestamp to `target`, replacing it; the absolute path of it.
-
-    Raster: GeoTIFF, or the suffix of its only file, which is then copied. Vector: a format of VECTOR_TARGETS.
-
-    Raises
-    ------
-    ArgumentError
-        For a suffix that no writer is known for.
-    LayerError
-        Where there is nothing to write, or the format cannot hold it.
-    StoreError
-        Where the folder is not there or full.
-    """
+    """Write a timestamp to `target` by its suffix: GeoTIFF, a format of vectors, or its only file copied."""
     path = checked_target(target)
     suffix = suffix_of(path)
     if not timestamp.files:
@@ -143,14 +129,14 @@ def write_vector(timestamp: Timestamp, target: Path, suffix: str) -> None:
     inner = target.parent / stem
     inner.mkdir()
     vector.write_table(inner / f"{stem}.shp", layer.table, layer.geometry, layer.crs, known)
-    zip_folder(inner, target)
+    zip_files(target, inner.iterdir())
     shutil.rmtree(inner)
 
 
-def zip_folder(folder: Path, target: Path) -> None:
-    with writing(target), zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as archive:
-        for one in sorted(folder.iterdir()):
-            archive.write(one, one.name)
+def zip_files(target: Path, files: Iterable[Path]) -> None:
+    with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as archive:
+        for file in sorted(files):
+            archive.write(file, file.name)
 
 
 def copy_file(file: StoredFile, target: Any) -> Path:
@@ -158,9 +144,7 @@ def copy_file(file: StoredFile, target: Any) -> Path:
     path = checked_target(target)
     with beside(path) as folder:
         if path.suffix.lower() == ".zip" and len(file.parts) > 1:
-            with writing(path), zipfile.ZipFile(folder / path.name, "w", zipfile.ZIP_DEFLATED) as archive:
-                for part in file.parts:
-                    archive.write(file.folder / part, part)
+            zip_files(folder / path.name, [file.folder / part for part in file.parts])
         else:
             copy_parts(file, folder / path.name)
     return path
@@ -173,12 +157,8 @@ def file_footprint(file: StoredFile) -> Any:
     from ellipsis_local.crs import to_wgs84
 
     detail = file.detail
-    if isinstance(detail, RasterFile):
-        return to_wgs84(detail.crs, extent_of(detail), file.name)
-    extent = None if detail is None else detail.extent
-    if detail is None or extent is None:
-        return shapely.Polygon()
-    return to_wgs84(detail.crs, extent, file.name)
+    extent = extent_of(detail) if isinstance(detail, RasterFile) else None if detail is None else detail.extent
+    return shapely.Polygon() if detail is None or extent is None else to_wgs84(detail.crs, extent, file.name)
 
 
 def footprint(timestamp: Timestamp) -> Any:

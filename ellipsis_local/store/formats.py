@@ -9,11 +9,19 @@ from pathlib import Path, PurePosixPath
 from typing import Literal
 
 from ellipsis_local import formats
-from ellipsis_local.errors import ArgumentError, LayerError
-from ellipsis_local.formats import Format
-from ellipsis_local.formats.limits import few
-from ellipsis_local.formats.safety import HEADS, archive_entries, check_boxes, check_member, is_member
-from ellipsis_local.formats.tiff import check_whole, is_tiff
+from ellipsis_local.arguments import invalid
+from ellipsis_local.errors import LayerError
+from ellipsis_local.formats import (
+    HEADS,
+    Format,
+    archive_entries,
+    check_boxes,
+    check_member,
+    check_whole,
+    few,
+    is_member,
+    is_tiff,
+)
 from ellipsis_local.gdal_errors import reading
 from ellipsis_local.raster.formats import ALIASES, SUFFIXES
 from ellipsis_local.vector import data_types
@@ -30,7 +38,6 @@ CONVERTED = {
 
 
 def supported() -> str:
-    """The formats that are known, in words."""
     vectors = ", ".join(one.title for one in formats.registered("vector"))
     return f"rasters: GeoTIFF and whatever else rasterio opens with a georeference; vectors: {vectors}"
 
@@ -67,13 +74,11 @@ class Found:
 def known_format(name: object) -> str:
     """The format that `fileFormat` names; ArgumentError, listing the known ones, otherwise."""
     if not isinstance(name, str):
-        raise ArgumentError("fileFormat must be of type string", argument="fileFormat", value=name)
-    try:
-        return known_formats()[name.lower().lstrip(".")][0]
-    except KeyError:
-        raise ArgumentError(
-            f"fileFormat must be one of {', '.join(known_formats())}, not {name!r}", argument="fileFormat", value=name
-        ) from None
+        raise invalid("fileFormat", name, "must be of type string")
+    known = known_formats()
+    if name.lower().lstrip(".") not in known:
+        raise invalid("fileFormat", name, f"must be one of {', '.join(known)}, not {name!r}")
+    return known[name.lower().lstrip(".")][0]
 
 
 def suffixes_of(known: str) -> tuple[str, ...]:
@@ -83,25 +88,11 @@ def suffixes_of(known: str) -> tuple[str, ...]:
 
 
 def format_suffix(name: object) -> str:
-    """The suffix of a file of the format that `fileFormat` names; ArgumentError where it is not known."""
     return suffixes_of(known_format(name))[0]
 
 
 def detect(path: Path, kind: Kind | None = None, layer: str | None = None, *, contained: bool = False) -> Found:
-    """What the file at `path` is; `kind` decides for a GeoPackage that holds both.
-
-    Parameters
-    ----------
-    contained : bool
-        Only formats that hold all of a layer in one file, as of a file that came without its surroundings.
-
-    Raises
-    ------
-    LayerError
-        Nothing known (naming what is), not of `kind`, damaged, or with parts that are fetched or computed.
-    LimitError
-        More than is taken; see `ellipsis_local.formats.limits`.
-    """
+    """What the file is; `kind` decides for a GeoPackage with both; `contained`: only formats of one file."""
     with reading(path):
         if path.is_dir() and path.suffix.lower() == ".gdb":
             raise unknown(path, b"")
@@ -199,14 +190,11 @@ def convertible(path: Path, text: bytes) -> str | None:
 
 
 def unknown(path: Path, text: bytes) -> LayerError:
-    named = convertible(path, text)
+    named, what = convertible(path, text), "no layer that is known here"
     if named is not None:
-        return LayerError(
-            f"{path} is {named}, which is not read as it is; convert it (ogr2ogr -f GPKG {path.stem}.gpkg {path.name}) "
-            f"and add that. Supported are {supported()}",
-            source=str(path),
-        )
-    return LayerError(f"{path} is no layer that is known here. Supported are {supported()}", source=str(path))
+        way_out = f"convert it (ogr2ogr -f GPKG {path.stem}.gpkg {path.name}) and add that"
+        what = f"{named}, which is not read as it is; {way_out}"
+    return LayerError(f"{path} is {what}. Supported are {supported()}", source=str(path))
 
 
 def zipped(path: Path, layer: str | None) -> Found:

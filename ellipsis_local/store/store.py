@@ -19,18 +19,18 @@ from ellipsis_local.arguments import invalid
 from ellipsis_local.database import Database
 from ellipsis_local.errors import ArgumentError, LayerError
 from ellipsis_local.home import Home
+from ellipsis_local.store.catalog_toml import load
 from ellipsis_local.store.catalogue import Catalogue
 from ellipsis_local.store.export import copy_file, export, footprint
-from ellipsis_local.store.fixtures import load
-from ellipsis_local.store.intake import Intake, Progress
-from ellipsis_local.store.parcels import Overrides, Parcel
+from ellipsis_local.store.ingest import Intake, Progress
 from ellipsis_local.store.records import FileRow
-from ellipsis_local.store.target import NewFile, Target
+from ellipsis_local.store.requests import NewFile, Target
+from ellipsis_local.store.staging import Overrides, Parcel
 from ellipsis_local.types import PathRecord, PathType, RasterFile, StoredFile, Timestamp, VectorFile
 
 ORPHAN_SECONDS = 3600.0
-Check = Callable[[Sequence[RasterFile | VectorFile]], None] | None
 PRIORITIES = (None, "newest", "oldest")
+Check = Callable[[Sequence[RasterFile | VectorFile]], None] | None
 
 
 class LayerStore:
@@ -64,35 +64,7 @@ class LayerStore:
         owner: str | None = None,
         progress: Progress = None,
     ) -> tuple[str, str]:
-        """Add a raster or vector with one active timestamp, and return (path id, timestamp id).
-
-        Our own function: the service has an upload in three steps instead. The same content under the same ids is a
-        no-op, so a script may begin with it.
-
-        Parameters
-        ----------
-        source : path, GeoDataFrame, or {'raster': ndarray, 'transform': Affine, 'crs': …, 'nodata'?: …}
-            `raster` is (bands, height, width) or (height, width).
-        path_id, timestamp_id : str, optional
-            UUIDs, kept; made where absent. Without `timestamp_id`, every call adds a new timestamp.
-        date : datetime or {'from', 'to'}, optional
-            Now where absent. A time without a zone is UTC.
-        epsg, nodata : optional
-            What the file says wrong, or not at all.
-        layer : str, optional
-            The one in a file that holds several.
-        replace : bool
-            Put the new content in the place of another under the same `timestamp_id`.
-
-        Raises
-        ------
-        LayerError
-            A source that is no usable layer, or other content than what is there under `timestamp_id`.
-        ArgumentError
-            Malformed ids, a path of the other type, a timestamp of another path.
-        StoreError
-            A full disk; nothing is left of the layer then.
-        """
+        """Add a raster or vector with one active timestamp; (path id, timestamp id), as `layers.add`."""
         path_id = ids.optional_uuid("pathId", path_id)
         timestamp_id = ids.optional_uuid("timestampId", timestamp_id)
         ids.date_range(date, self.catalogue.database.now())
@@ -150,10 +122,7 @@ class LayerStore:
         return old
 
     def _existing(self, target: Target, contents: Iterable[str], replace: bool) -> tuple[Timestamp | None, bool]:
-        """The timestamp, if it is there, and whether it holds these contents, which are asked for if it holds any.
-
-        An error where the ids stand for something else or lie in the trash, and for other content without `replace`.
-        """
+        """The timestamp, if there, and whether it holds these contents; an error where it has others that must stay."""
         path = self.catalogue.find_path(target.path_id)
         timestamp = self.catalogue.find_timestamp(target.timestamp_id)
         if path is not None and path.type != target.kind:
@@ -186,7 +155,6 @@ class LayerStore:
         layer: str | None = None,
         progress: Progress = None,
     ) -> str:
-        """Add one file to a timestamp and return its id; see `add_files`."""
         file = NewFile(source, name, format, epsg, nodata, layer)
         return self.add_files(path_id, timestamp_id, [file], mosaic_priority=mosaic_priority, progress=progress)[0]
 
@@ -265,11 +233,7 @@ class LayerStore:
         replace: bool = False,
         progress: Progress = None,
     ) -> str:
-        """Add a path of type file (any content: a path, bytes, a binary file object) and return its id.
-
-        The same content under the same `path_id` is a no-op; other content is a LayerError, or takes its place with
-        `replace`. ArgumentError where bytes have no name (seen in the client).
-        """
+        """Add a path of type file; other content under its id is a LayerError, or replaced with `replace`."""
         path_id = ids.optional_uuid("pathId", path_id) or self.catalogue.database.new_id()
         if name is None and not isinstance(source, str | os.PathLike):
             raise ArgumentError("Parameter name is required when using a memory file", argument="name")
@@ -349,9 +313,8 @@ class LayerStore:
         with self.catalogue.transaction():
             timestamp = self.catalogue.get_timestamp(path_id, timestamp_id)
             if not timestamp.files:
-                raise LayerError(
-                    f"timestamp {timestamp.id} has no files and cannot be activated; add a file to it first"
-                )
+                text = f"timestamp {timestamp.id} has no files and cannot be activated; add a file to it first"
+                raise LayerError(text)
             self.catalogue.set_status(path_id, timestamp_id, "active")
 
     def deactivate(self, path_id: str, timestamp_id: str) -> None:
@@ -361,10 +324,6 @@ class LayerStore:
     def list(self) -> Sequence[PathRecord]:
         """All paths that are not in the trash, oldest first."""
         return tuple(self.catalogue.list_paths())
-
-    def get(self, path_id: str, timestamp_id: str | None = None) -> PathRecord | Timestamp:
-        """A path, or one of its timestamps; NotFoundError where it is not here."""
-        return self.path(path_id) if timestamp_id is None else self.timestamp(path_id, timestamp_id)
 
     def path(self, path_id: str) -> PathRecord:
         """A path, trashed or not; NotFoundError where it is not here."""
@@ -382,7 +341,6 @@ class LayerStore:
             self._drop_folders(self.catalogue.delete_timestamp(path_id, timestamp_id))
 
     def remove_file(self, path_id: str, timestamp_id: str, file_id: str) -> None:
-        """Delete one file of a timestamp."""
         found = self.catalogue.get_file(path_id, timestamp_id, file_id)
         self.catalogue.delete_files([found.id])
         self._drop_folders([found.id])
@@ -406,11 +364,9 @@ class LayerStore:
         return copy_file(self.catalogue.get_file(path_id, timestamp_id, file_id), target)
 
     def download_plain_file(self, path_id: str, target: Any) -> Path:
-        """Copy the file of a path of type file to `target`."""
         return copy_file(self.catalogue.plain_file(path_id), target)
 
     def export(self, path_id: str, timestamp_id: str, target: Any) -> Path:
-        """Write a timestamp to one file, by the suffix of `target`; see `ellipsis_local.store.export.export`."""
         return export(self.catalogue.get_timestamp(path_id, timestamp_id), target)
 
     # ----- fixtures and housekeeping ---------------------------------------------------------------------------------
@@ -418,8 +374,7 @@ class LayerStore:
     def load(
         self, folder: Any, *, replace: bool = False, owner: str | None = None, progress: Progress = None
     ) -> dict[str, Any]:
-        """Add a folder of fixtures; see `ellipsis_local.store.fixtures.load`."""
-        return dict(load(self, folder, replace=replace, owner=owner, progress=progress))
+        return dict(load(self, folder, replace, owner, progress))
 
     def sweep(self, age: float = ORPHAN_SECONDS) -> int:
         """Remove what killed processes left: folders that no row names and that nobody wrote to for `age` seconds."""

@@ -10,8 +10,7 @@ from ellipsis_local.errors import EllipsisLocalError, UpstreamError
 from ellipsis_local.raster.clip import clip
 from ellipsis_local.raster.files import own_facts
 from ellipsis_local.raster.validity import is_same
-from ellipsis_local.store.formats import detect
-from ellipsis_local.store.parcels import Overrides
+from ellipsis_local.store import Overrides, detect
 from ellipsis_local.types import Extent
 from ellipsis_local.upstream.extents import overlaps
 from ellipsis_local.upstream.http_client import Client
@@ -108,7 +107,7 @@ def vector_overrides(path: Path, file: ServiceFile) -> Overrides:
 
 def has_crs(path: Path) -> bool:
     from ellipsis_local import vector
-    from ellipsis_local.store.formats import detect
+    from ellipsis_local.store import detect
 
     try:
         # Not before it is known to be something that refers to nothing else.

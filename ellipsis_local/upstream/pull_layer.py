@@ -14,9 +14,7 @@ from typing import cast
 from ellipsis_local.errors import LayerError, LayerWarning, UpstreamError
 from ellipsis_local.gdal_errors import writing
 from ellipsis_local.notices import warn
-from ellipsis_local.store import LayerStore
-from ellipsis_local.store.formats import Kind
-from ellipsis_local.store.target import Taken, Target
+from ellipsis_local.store import Kind, LayerStore, Taken, Target
 from ellipsis_local.types import Extent, Timestamp
 from ellipsis_local.upstream.download_files import Fetched, fetch_files
 from ellipsis_local.upstream.http_client import Client

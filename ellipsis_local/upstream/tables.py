@@ -12,8 +12,7 @@ from ellipsis_local.gdal_errors import writing
 from ellipsis_local.types import Extent
 from ellipsis_local.upstream.columns import Columns
 from ellipsis_local.upstream.feature_pages import Feature, features_in
-from ellipsis_local.vector import GeoParquetWriter
-from ellipsis_local.vector.wkb import from_shapely
+from ellipsis_local.vector import GeoParquetWriter, from_shapely
 
 __all__ = ["write_features"]
 

@@ -23,6 +23,17 @@ from ellipsis_local.vector.layers import (
 from ellipsis_local.vector.project import transform
 from ellipsis_local.vector.reader import calls, file_info, layers_of, open_layer
 from ellipsis_local.vector.rows import Rows, copy
+from ellipsis_local.vector.schema import (
+    FRAME,
+    is_json,
+    is_text,
+    json_field,
+    notes_of,
+    pandas_metadata,
+    value_type,
+    wider,
+)
+from ellipsis_local.vector.wkb import Shapes, from_shapely, to_shapely, without_geometry
 from ellipsis_local.vector.writer import (
     GeoParquetWriter,
     checked_frame,
@@ -33,8 +44,9 @@ from ellipsis_local.vector.writer import (
 )
 
 __all__ = [
-    "Census", "GeoParquetWriter", "LayerTable", "Rows", "attributes", "calls", "checked_frame", "copy", "data_types",
-    "file_info", "for_frames", "frame_content", "inspect", "is_geojson", "layers_of", "open_layer", "read_frame",
-    "read_partition", "read_table", "recognised", "transform", "vector_layers", "write_frame", "write_partition",
-    "write_table",
+    "FRAME", "Census", "GeoParquetWriter", "LayerTable", "Rows", "Shapes", "attributes", "calls", "checked_frame",
+    "copy", "data_types", "file_info", "for_frames", "frame_content", "from_shapely", "inspect", "is_geojson",
+    "is_json", "is_text", "json_field", "layers_of", "notes_of", "open_layer", "pandas_metadata", "read_frame",
+    "read_partition", "read_table", "recognised", "to_shapely", "transform", "value_type", "vector_layers", "wider",
+    "without_geometry", "write_frame", "write_partition", "write_table",
 ]  # fmt: skip

@@ -11,8 +11,7 @@ import numpy as np
 
 from ellipsis_local.crs import crs_text, epsg_text
 from ellipsis_local.errors import LayerError, LayerWarning
-from ellipsis_local.formats import Format
-from ellipsis_local.formats.limits import MOST_FEATURES, MOST_FIELDS, check_count, few
+from ellipsis_local.formats import MOST_FEATURES, MOST_FIELDS, Format, check_count, few
 from ellipsis_local.notices import warn
 from ellipsis_local.types import Extent, VectorFile
 from ellipsis_local.vector.reader import Layer, layers_of, open_layer

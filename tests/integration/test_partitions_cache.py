@@ -15,10 +15,9 @@ import numpy as np
 import psutil
 import pytest
 
-import ellipsis_local.partitions.helpers as helpers_module
 from ellipsis_local.errors import PartitionError, StoreError
-from ellipsis_local.partitions import CutRequest
-from ellipsis_local.partitions.helpers import Helpers
+from ellipsis_local.partitions import CutRequest, cut_workers
+from ellipsis_local.partitions.cut_workers import Helpers
 
 from .test_partitions_factory import make_partitions, raster_layer, vector_layer
 from .test_partitions_vectors import squares
@@ -137,7 +136,7 @@ request = CutRequest.from_json(json.loads(Path(sys.argv[3]).read_text()))
 def script(tmp_path, request, body):
     file = tmp_path / "request.json"
     file.write_text(json.dumps(request.to_json()))
-    root = str(Path(helpers_module.__file__).parents[2])
+    root = str(Path(cut_workers.__file__).parents[2])
     return [sys.executable, "-c", SCRIPT + textwrap.dedent(body), root, str(tmp_path / "home"), str(file)]
 
 
@@ -160,10 +159,10 @@ def test_disk_full(partitions, raster, tmp_path):
 
 def test_disk_full_in_a_helper(partitions, tmp_path, monkeypatch):
     vector = vector_layer(tmp_path / "a.gpkg", squares(2000))
-    original = helpers_module.environment
+    original = cut_workers.environment
     limit = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (15000, 15000))"
     (tmp_path / "sitecustomize.py").write_text(limit)
-    monkeypatch.setattr(helpers_module, "environment", lambda folder: original(folder) | {"PYTHONPATH": str(tmp_path)})
+    monkeypatch.setattr(cut_workers, "environment", lambda folder: original(folder) | {"PYTHONPATH": str(tmp_path)})
     with pytest.raises(StoreError, match=vector.id):
         partitions.ensure(partitions.plan([vector], 1))
     assert cuts(tmp_path) == set()
@@ -223,9 +222,9 @@ def test_seen_requests_import_nothing_heavy(partitions, raster, tmp_path):
 def test_bytecode_of_helpers(tmp_path, monkeypatch):
     monkeypatch.setattr(sys, "dont_write_bytecode", True)
     monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
-    monkeypatch.setattr(helpers_module, "_compiled", lambda: False)
-    environ = helpers_module.environment(tmp_path / "bytecode")
+    monkeypatch.setattr(cut_workers, "_compiled", lambda: False)
+    environ = cut_workers.environment(tmp_path / "bytecode")
     assert "PYTHONDONTWRITEBYTECODE" not in environ
     assert environ["PYTHONPYCACHEPREFIX"] == str(tmp_path / "bytecode" / sys.implementation.cache_tag)
-    monkeypatch.setattr(helpers_module, "_compiled", lambda: True)
-    assert helpers_module.environment(tmp_path / "bytecode") == dict(os.environ)
+    monkeypatch.setattr(cut_workers, "_compiled", lambda: True)
+    assert cut_workers.environment(tmp_path / "bytecode") == dict(os.environ)

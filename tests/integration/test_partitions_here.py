@@ -12,7 +12,7 @@ import pytest
 
 from ellipsis_local.errors import PartitionError
 from ellipsis_local.home import Home
-from ellipsis_local.partitions import Part, Partitions, cutting, frames, here, pixels, tasks
+from ellipsis_local.partitions import Part, Partitions, cut_workers, cutting, frames, pixels, tasks
 from tests.integration.test_partitions_factory import raster_layer, vector_layer
 from tests.integration.test_partitions_vectors import squares
 
@@ -49,7 +49,7 @@ def vector(tmp_path: Path):
     return vector_layer(tmp_path / "a.gpkg", squares(100))
 
 
-def made(home: Home, place: here.Place, *layers) -> list[list[Part]]:
+def made(home: Home, place: cut_workers.Place, *layers) -> list[list[Part]]:
     home.prepare()
     partitions = Partitions(home, cores=2, cache_size=10**9, here=place)
     return [list(node) for node in partitions.ensure(partitions.plan(layers, 2)).parts]
@@ -71,8 +71,8 @@ def test_rasters_only_where_their_library_is_loaded(
     partitions = Partitions(home, cores=2, cache_size=10**9)
     request = partitions.plan([raster], 3)
     monkeypatch.delitem(sys.modules, "rasterio")
-    assert not here.is_for_here(request, "rasters")
-    assert here.is_for_here(request, "all")
+    assert not cut_workers.is_for_here(request, "rasters")
+    assert cut_workers.is_for_here(request, "all")
 
 
 def test_not_what_is_large(home: Home, helpers: list[int], raster, vector, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -29,8 +29,8 @@ from ellipsis_local.errors import ArgumentError, LayerError, LayerWarning, Limit
 from ellipsis_local.formats import limits
 from ellipsis_local.formats.tiff import missing_bytes
 from ellipsis_local.home import Home
-from ellipsis_local.store import SCHEMA, LayerStore, NewFile, Taken, inspectors
-from ellipsis_local.store.parcels import Overrides
+from ellipsis_local.store import SCHEMA, LayerStore, NewFile, Taken, sandbox
+from ellipsis_local.store.staging import Overrides
 
 PLACE = from_origin(500_000, 6_000_000, 10, 10)
 GIVEN = "What I call it {}"
@@ -39,7 +39,7 @@ GIVEN = "What I call it {}"
 @pytest.fixture(scope="module")
 def looking():
     """The processes that look at uploads: those of the whole module, because starting one takes a second."""
-    shared = inspectors.Inspectors()
+    shared = sandbox.Inspectors()
     yield shared
     shared.close()
 
@@ -748,7 +748,7 @@ def own():
     made = []
 
     def make(**arguments):
-        made.append(inspectors.Inspectors(**arguments))
+        made.append(sandbox.Inspectors(**arguments))
         return made[-1]
 
     yield make
@@ -773,21 +773,21 @@ def look(looking, tmp_path):
 )
 def test_a_file_that_ends_its_reader(own, tmp_path, monkeypatch, instead, error, words):
     """The next file has another process."""
-    harmful = f"import os; import ellipsis_local.store.inspectors as i; i.look = lambda question: {instead}; i.main()"
+    harmful = f"import os; import ellipsis_local.store.sandbox as i; i.look = lambda question: {instead}; i.main()"
     looking = own(seconds=0.0)
     with monkeypatch.context() as patch:
-        patch.setattr(inspectors, "PROGRAM", "import sys; sys.path[:] = sys.argv[1:]; " + harmful)
+        patch.setattr(sandbox, "PROGRAM", "import sys; sys.path[:] = sys.argv[1:]; " + harmful)
         # The limit of the system, not the clock.
-        patch.setattr(inspectors, "PATIENCE", 10**6)
+        patch.setattr(sandbox, "PATIENCE", 10**6)
         with pytest.raises(error, match=words):
             look(looking, tmp_path)
     looking.close()
-    looking.seconds = inspectors.SECONDS
+    looking.seconds = sandbox.SECONDS
     assert look(looking, tmp_path).seen.width == 64
 
 
 def test_the_clock_ends_what_only_waits(own, tmp_path, monkeypatch):
-    monkeypatch.setattr(inspectors, "PATIENCE", 0)
+    monkeypatch.setattr(sandbox, "PATIENCE", 0)
     with pytest.raises(LimitError, match="to look at"):
         look(own(), tmp_path)
 
@@ -816,7 +816,7 @@ def test_a_process_that_waited_too_long(own, tmp_path):
 
 
 def test_a_process_that_does_not_start(own, tmp_path, monkeypatch):
-    monkeypatch.setattr(inspectors, "PROGRAM", "pass")
+    monkeypatch.setattr(sandbox, "PROGRAM", "pass")
     with pytest.raises(StoreError, match="ends at once"):
         look(own(), tmp_path)
 

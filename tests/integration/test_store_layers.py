@@ -279,7 +279,7 @@ def test_removing(store, tmp_path):
     with pytest.raises(NotFoundError):
         store.remove(first[0])
     with pytest.raises(NotFoundError):
-        store.get(PATH)
+        store.path(PATH)
 
 
 def test_a_home_can_be_moved(store, tmp_path):
@@ -344,13 +344,13 @@ SLOW = ADD.replace(
     'print("ready"',
     """
 import time
-from ellipsis_local.store import LayerStore, parcels
+from ellipsis_local.store import LayerStore, staging
 where = Path(sys.argv[1]).parent / "stop"
 def wait(*arguments, **named):
     where.write_text("here")
     time.sleep(60)
 if sys.argv[5:] == ["copying"]:
-    parcels.hashed_copy = wait
+    staging.hashed_copy = wait
 else:
     LayerStore._commit = wait
 print("ready\"""",

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ellipsis_local.errors import ArgumentError
-from ellipsis_local.partitions.bisect import bisect_rasters
+from ellipsis_local.partitions.balance_rasters import bisect_rasters
 from ellipsis_local.partitions.tree import EVERYWHERE, cells, count_leaves, pad
 from ellipsis_local.raster.grid import Grid, Window, pieces
 from ellipsis_local.types import Extent

@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ellipsis_local.errors import ArgumentError, PartitionError
-from ellipsis_local.partitions.patterns import lay_on_extent, lay_on_rasters, pattern_of
-from ellipsis_local.partitions.points import assign
+from ellipsis_local.partitions.balance_points import assign
+from ellipsis_local.partitions.cut_patterns import lay_on_extent, lay_on_rasters, pattern_of
 from ellipsis_local.partitions.request import CutRequest, VectorPlan, VectorSource
 from ellipsis_local.partitions.tree import EVERYWHERE, cells, count_leaves
 from ellipsis_local.raster.grid import Grid

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from ellipsis_local.partitions.points import assign, bisect_points
+from ellipsis_local.partitions.balance_points import assign, bisect_points
 from ellipsis_local.partitions.tree import cells, count_leaves, pad
 from ellipsis_local.types import Extent
 

@@ -221,14 +221,28 @@ def test_one_room_opens_rasters_and_one_vectors(library: str) -> None:
     assert wrong == []
 
 
-def test_the_store_is_asked_at_its_door() -> None:
-    """Rooms that were made since go through what `ellipsis_local.store` names."""
-    wrong = [
-        f"{path}:{one.line}: {one.module}"
-        for name, path in OURS.items()
-        for one in ours(path)
-        if room(name) == "features" and one.module.startswith("ellipsis_local.store.")
-    ]
+DOORS = ("store", "partitions", "vector", "formats")
+"""Not `raster`: who wants its arithmetic must not import numpy with the rest of it, as a door would."""
+
+
+@pytest.mark.parametrize("asked", DOORS)
+def test_rooms_are_asked_at_their_door(asked: str) -> None:
+    """Others import from the room itself, what its `__all__` names, and nothing of its modules."""
+    door = f"ellipsis_local.{asked}"
+    tree = ast.parse(MODULES[door].read_text(encoding="utf-8"))
+    offered = next(
+        ast.literal_eval(node.value)
+        for node in tree.body
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__"
+    )
+    wrong = []
+    for path in (path for name, path in OURS.items() if room(name) != asked):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ImportFrom) and origin(node, dotted(path.parent / "__init__.py")) == door:
+                wrong += [f"{path}:{node.lineno}: {alias.name}" for alias in node.names if alias.name not in offered]
+            elif isinstance(node, ast.ImportFrom | ast.Import):
+                modules = [str(getattr(node, "module", "")), *(alias.name for alias in node.names)]
+                wrong += [f"{path}:{node.lineno}: {one}" for one in modules if one.startswith(f"{door}.")]
     assert wrong == []
 
 

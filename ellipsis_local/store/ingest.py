@@ -21,8 +21,10 @@ from ellipsis_local.gdal_errors import naming, reading, shown_name, writing
 from ellipsis_local.home import Home
 from ellipsis_local.raster.files import raster_array
 from ellipsis_local.store import formats
-from ellipsis_local.store.inspectors import Inspectors
-from ellipsis_local.store.parcels import (
+from ellipsis_local.store.records import FileRow
+from ellipsis_local.store.requests import Taken
+from ellipsis_local.store.sandbox import Inspectors
+from ellipsis_local.store.staging import (
     CHUNK,
     ArrayParcel,
     FileParcel,
@@ -32,8 +34,6 @@ from ellipsis_local.store.parcels import (
     PlainParcel,
     file_parcel,
 )
-from ellipsis_local.store.records import FileRow
-from ellipsis_local.store.target import Taken
 
 NO_OVERRIDES = Overrides()
 Progress = Callable[[str], None] | None
@@ -55,7 +55,6 @@ class Intake:
         self.inspectors = Inspectors()
 
     def close(self) -> None:
-        """End the processes that look at files."""
         self.inspectors.close()
 
     @contextlib.contextmanager
@@ -70,14 +69,14 @@ class Intake:
     ) -> Iterator[Parcel]:
         """A layer: a path, bytes, a binary file object, a GeoDataFrame, or {'raster', 'transform', 'crs'}."""
         if isinstance(source, Mapping) or is_frame(source):
-            made: Parcel
+            made: ArrayParcel | FrameParcel
             if isinstance(source, Mapping):
                 made = ArrayParcel(raster_array(source, epsg=overrides.epsg, nodata=overrides.nodata))
             else:
                 made = FrameParcel(vector.checked_frame(source, epsg=overrides.epsg))
             if kind is not None and made.kind != kind:
                 raise LayerError(f"the object is a {made.kind}, not a {kind}")
-            yield replace_name(made, name)
+            yield made if name is None else replace(made, name=name)
             return
         suffix = formats.format_suffix(format) if format is not None else Path(name or "").suffix
         with self.on_disk(source, suffix) as (path, ours):
@@ -86,14 +85,13 @@ class Intake:
                 return
             with naming(shown_name(name), self.home.layers, path):
                 if isinstance(source, Taken):
-                    made = self.inspectors.look(path, kind, overrides, name, format)
+                    parcel = self.inspectors.look(path, kind, overrides, name, format)
                 else:
-                    made = file_parcel(path, ours, kind, overrides, name, format)
-            yield made
+                    parcel = file_parcel(path, ours, kind, overrides, name, format)
+            yield parcel
 
     @contextlib.contextmanager
     def plain(self, source: Any, name: str | None) -> Iterator[PlainParcel]:
-        """A file of any content."""
         with self.on_disk(source, Path(name or "").suffix) as (path, ours):
             if not path.is_file():
                 raise LayerError(f"{name if ours else path} is not a file", source=str(path))
@@ -129,21 +127,16 @@ class Intake:
     def staged(
         self, parcels: Sequence[Parcel], named: Callable[[], set[str]], progress: Progress = None
     ) -> Iterator[Staged]:
-        """Lay parcels into layers/FILE_ID, all of them or none.
-
-        `named` gives the ids that rows name: at the end of the block, or at an error in it, folders without one go.
-        """
+        """Lay parcels into layers/FILE_ID, all or none; at the end those folders go that are not among `named`."""
         staged = Staged()
         try:
             for parcel in parcels:
                 if progress is not None:
                     progress(f"adding {parcel.name}")
                 file_id = self._new_id()
-                with (
-                    writing(self.home.layers),
-                    self.home.publish(self.home.layers / file_id) as draft,
-                ):
-                    with naming(shown_name(parcel.name), self.home.layers, *parcel_files(parcel, draft)):
+                with writing(self.home.layers), self.home.publish(self.home.layers / file_id) as draft:
+                    file = (draft / parcel.main,) if isinstance(parcel, FileParcel) else ()
+                    with naming(shown_name(parcel.name), self.home.layers, *file):
                         row = parcel.stage(draft, file_id)
                     # A folder counts as an orphan by its age; copying may have taken long.
                     os.utime(draft)
@@ -158,15 +151,6 @@ class Intake:
             for row in staged.rows:
                 if row.id not in keep:
                     shutil.rmtree(self.home.layers / row.id, ignore_errors=True)
-
-
-def parcel_files(parcel: Parcel, draft: Path) -> tuple[Path, ...]:
-    """Where a file lies while it is laid into the home, if it is one."""
-    return (draft / parcel.main,) if isinstance(parcel, FileParcel) else ()
-
-
-def replace_name(parcel: Any, name: str | None) -> Any:
-    return parcel if name is None else replace(parcel, name=name)
 
 
 def is_frame(source: Any) -> bool:
@@ -219,7 +203,6 @@ def safe_suffix(suffix: str) -> str:
 
 
 def spool(source: bytes | bytearray | memoryview | BinaryIO, target: Path) -> None:
-    """Write bytes, or a binary file object from its beginning, to `target`."""
     if isinstance(source, bytes | bytearray | memoryview):
         with writing(target):
             target.write_bytes(source)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ellipsis_local.partitions.tree import Axis, Tree
+from ellipsis_local.partitions.tree import Axis, Tree, halves, part_way
 from ellipsis_local.types import Extent
 
 Floats = NDArray[np.float64]
@@ -15,20 +15,7 @@ Integers = NDArray[np.int64]
 
 
 def bisect_points(xy: Floats, root: Extent, nodes: int) -> Tree:
-    """Cut `root` for `nodes` nodes at medians of the points, across the longer axis of each cell.
-
-    Parameters
-    ----------
-    xy : array (points, 2), float64
-        In CRS units; points that are not finite are not counted.
-    root : Extent
-        With an area (see `grid.pad`).
-
-    Notes
-    -----
-    Points that share a coordinate stay together; where no cut divides the points, the cell is divided by its size, so
-    that any number of nodes is possible, with empty cells.
-    """
+    """Cut `root` at medians of points (n, 2), across the longer axis; by its size where no cut divides them."""
     return _bisect(xy[np.isfinite(xy).all(axis=1)], root, nodes)
 
 
@@ -38,27 +25,15 @@ def _bisect(xy: Floats, cell: Extent, nodes: int) -> Tree:
     share = (nodes // 2) / nodes
     axes: tuple[Axis, Axis] = ("x", "y") if cell.width > cell.height else ("y", "x")
     for axis in axes:
-        position = _median(_along(xy, axis), share, *_span(cell, axis))
+        position = _median(xy[:, 0 if axis == "x" else 1], share, cell, axis)
         if position is not None:
             break
     else:
-        axis, position = axes[0], _proportion(share, *_span(cell, axes[0]))
+        axis, position = axes[0], part_way(cell, axes[0], share)
     first = _is_first(xy, axis, position)
-    if axis == "x":
-        one, two = cell._replace(x_max=position), cell._replace(x_min=position)
-    else:
-        one, two = cell._replace(y_min=position), cell._replace(y_max=position)
+    one, two = halves(cell, axis, position)
     half = nodes // 2
     return axis, position, _bisect(xy[first], one, half), _bisect(xy[~first], two, nodes - half)
-
-
-def _span(cell: Extent, axis: Axis) -> tuple[float, float, bool]:
-    """Low, high and whether the first half is the high one."""
-    return (cell.x_min, cell.x_max, False) if axis == "x" else (cell.y_min, cell.y_max, True)
-
-
-def _along(xy: Floats, axis: Axis) -> Floats:
-    return xy[:, 0 if axis == "x" else 1]
 
 
 def _is_first(xy: Floats, axis: Axis, position: float) -> NDArray[np.bool_]:
@@ -66,10 +41,12 @@ def _is_first(xy: Floats, axis: Axis, position: float) -> NDArray[np.bool_]:
     return xy[:, 0] < position if axis == "x" else xy[:, 1] > position
 
 
-def _median(values: Floats, share: float, low: float, high: float, from_high: bool) -> float | None:
+def _median(values: Floats, share: float, cell: Extent, axis: Axis) -> float | None:
     """A coordinate strictly inside the cell with about `share` of the values before it, None where there is none."""
     if len(values) < 2:
         return None
+    # The first half of a y cut is the high one.
+    low, high, from_high = (cell.x_min, cell.x_max, False) if axis == "x" else (cell.y_min, cell.y_max, True)
     rank = min(max(round(len(values) * (1 - share if from_high else share)), 1), len(values) - 1)
     middle = float(np.partition(values, rank)[rank])
     below, above = values[values < middle], values[values > middle]
@@ -88,13 +65,6 @@ def _median(values: Floats, share: float, low: float, high: float, from_high: bo
         if low < position < high:
             return position
     return None
-
-
-def _proportion(share: float, low: float, high: float, from_high: bool) -> float:
-    position = low + (high - low) * (1 - share if from_high else share)
-    if not low < position < high:
-        raise ValueError("these features lie too close together to be cut into so many cells")
-    return position
 
 
 def assign(xy: Floats, tree: Tree) -> Integers:

@@ -1,4 +1,4 @@
-"""Helper processes of the calling interpreter: started for one cut, given tasks as JSON lines, ended with it.
+"""Helper processes of the calling interpreter, given tasks as JSON lines; little is cut in this process, sooner.
 
 `subprocess` and not `multiprocessing`: users' scripts have no ``__main__`` guard, and the caller may have threads.
 """
@@ -13,19 +13,28 @@ import selectors
 import subprocess
 import sys
 import tempfile
+import threading
 from collections import deque
 from collections.abc import Sequence
 from pathlib import Path
-from types import TracebackType
-from typing import IO, Any
+from typing import IO, Literal
 
 from ellipsis_local.errors import PartitionError, StoreError
+from ellipsis_local.partitions.cut_worker import perform
+from ellipsis_local.partitions.request import CutRequest
+from ellipsis_local.partitions.tasks import Task, is_small
 
-PROGRAM = Path(__file__).with_name("helper.py")
+PROGRAM = Path(__file__).with_name("cut_worker.py")
 LIBRARIES = ("numpy", "rasterio", "affine", "geopandas", "pandas", "shapely", "pyogrio", "pyproj", "pyarrow")
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS}
 
-Task = dict[str, Any]
+Place = Literal["never", "rasters", "all"]
+"""What may be cut here: rasters where this process has their library loaded, or whatever is small."""
+
+KEEPERS = ("frames", "pixels")
+"""Modules that keep something from one task to the next; a helper takes it along when it ends."""
+
+_turn = threading.Lock()
 
 
 class Helper:
@@ -93,7 +102,7 @@ class Helper:
 
 
 class Helpers:
-    """A few helper processes; leaving the context ends them, whatever they are doing."""
+    """A few helper processes, until they are closed, whatever they are doing."""
 
     def __init__(self, count: int, bytecode: Path) -> None:
         environ, path = environment(bytecode), library_folders()
@@ -108,30 +117,12 @@ class Helpers:
             self.close()
             raise
 
-    def __enter__(self) -> Helpers:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
     def close(self) -> None:
         for helper in self._helpers:
             helper.close()
 
     def run(self, tasks: Sequence[Task]) -> list[Task]:
-        """Perform the tasks, in parallel; answers in the same order.
-
-        Tasks with the same number as `stay` go to the same process, which may keep data from one to the next.
-
-        Raises
-        ------
-        PartitionError
-            A task failed, or its process died.
-        StoreError
-            The disk is full.
-        """
+        """Perform the tasks, in parallel, those of one `stay` in one process; answers in the same order."""
         answers: list[Task] = [{} for _ in tasks]
         waiting = deque(enumerate(tasks))
         left = len(tasks)
@@ -161,8 +152,34 @@ class Helpers:
                 return
 
 
+def is_for_here(request: CutRequest, place: Place) -> bool:
+    """Whether to cut in this process: on `rasters` no features, because pandas' options are the caller's."""
+    if place == "rasters" and (request.vectors or "rasterio" not in sys.modules):
+        return False
+    return place != "never" and is_small(request)
+
+
+class Here:
+    """In the place of `Helpers`. Tasks take turns in a process, because what they keep is kept by modules."""
+
+    def close(self) -> None:
+        """Let go of what the tasks kept; what this takes from another thread, that one reads again."""
+        with _turn:
+            for name in KEEPERS:
+                module = sys.modules.get(f"ellipsis_local.partitions.{name}")
+                if module is not None:
+                    module.forget()
+
+    def run(self, tasks: Sequence[Task]) -> list[Task]:
+        """See `Helpers.run`; tasks and answers are what JSON makes of them here, too."""
+        import numpy as np
+
+        # What the caller makes of NaN is not asked.
+        with _turn, np.errstate(all="ignore"):
+            return [json.loads(json.dumps(unwrap(perform(json.loads(json.dumps(task))), task))) for task in tasks]
+
+
 def unwrap(message: Task, task: Task) -> Task:
-    """The answer, or the error that it reports."""
     if "error" not in message:
         answer: Task = message["answer"]
         return answer
@@ -182,10 +199,7 @@ def library_folders() -> list[str]:
 
 
 def environment(bytecode: Path) -> dict[str, str]:
-    """The caller's environment; where its Python writes no bytecode and there is none, helpers keep their own.
-
-    Without bytecode every start costs a second.
-    """
+    """The caller's; where its Python writes no bytecode and has none, helpers keep their own: it saves a second."""
     environ = dict(os.environ)
     if sys.dont_write_bytecode and not _compiled():
         environ.pop("PYTHONDONTWRITEBYTECODE", None)

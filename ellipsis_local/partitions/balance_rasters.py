@@ -1,8 +1,6 @@
-"""Cutting the plane for balance over rasters: recursive bisection at edges of pixels, of blocks where that is cheap.
+"""Cutting the plane for balance over rasters: by turns in two, at edges of pixels, or of blocks where that is cheap.
 
-The weight of a place is the number of pixels of all rasters there. A cell for n nodes is cut into one for n // 2 and
-one for the rest, at the edge of a pixel of one raster, the guide. Our own choice throughout: the service does not say
-how it cuts.
+A place weighs as many pixels as all rasters have there. Our own choice: the service does not say how it cuts.
 """
 
 from __future__ import annotations
@@ -12,8 +10,8 @@ from collections.abc import Iterator, Sequence
 from functools import reduce
 from typing import NamedTuple
 
-from ellipsis_local.errors import ArgumentError
-from ellipsis_local.partitions.tree import Axis, Tree
+from ellipsis_local.arguments import invalid
+from ellipsis_local.partitions.tree import Axis, Tree, halves
 from ellipsis_local.raster.grid import Grid, Window
 from ellipsis_local.types import Extent
 
@@ -31,19 +29,11 @@ class Cut(NamedTuple):
 
 
 def bisect_rasters(grids: Sequence[Grid], nodes: int, cell: Extent | None = None) -> Tree:
-    """Cut the union of the grids, or a cell of it, for `nodes` nodes; every cell holds at least one pixel.
-
-    Raises
-    ------
-    ArgumentError
-        Where there are more nodes than the largest raster has pixels.
-    """
+    """The union of the grids, or a cell of it, cut so that every cell holds at least one pixel."""
     most = max(grid.pixels for grid in grids)
     if nodes > most:
-        raise ArgumentError(
-            f"nodes is {nodes}, and the largest of these rasters has {most} pixels: use at most {most} nodes",
-            argument="nodes",
-            value=nodes,
+        raise invalid(
+            "nodes", nodes, f"is {nodes}, and the largest of these rasters has {most} pixels: use at most {most} nodes"
         )
     return _bisect(grids, cell or reduce(Extent.union, (grid.extent for grid in grids)), nodes)
 
@@ -52,36 +42,23 @@ def _bisect(grids: Sequence[Grid], cell: Extent, nodes: int) -> Tree:
     if nodes == 1:
         return None
     axis, position, first, _ = _choose(grids, cell, nodes)
-    north_or_west, south_or_east = halves(cell, axis, position)
-    return (
-        axis,
-        position,
-        _bisect(grids, north_or_west, first),
-        _bisect(grids, south_or_east, nodes - first),
-    )
-
-
-def halves(cell: Extent, axis: Axis, position: float) -> tuple[Extent, Extent]:
-    """West and east of a cut, or north and south."""
-    if axis == "x":
-        return cell._replace(x_max=position), cell._replace(x_min=position)
-    return cell._replace(y_min=position), cell._replace(y_max=position)
+    one, two = halves(cell, axis, position)
+    return axis, position, _bisect(grids, one, first), _bisect(grids, two, nodes - first)
 
 
 def _choose(grids: Sequence[Grid], cell: Extent, nodes: int) -> Cut:
     """The preferred axis where it balances, else the one that balances better."""
     windows = [grid.window(cell) for grid in grids]
     guide, window = choose_guide(grids, windows, cell, nodes)
-    best: Cut | None = None
+    cuts = []
     for axis in _axes(guide, window):
         cut = _cut(grids, windows, guide, window, cell, axis, nodes)
         if cut is not None and cut.load <= SNAP:
             return cut
-        if cut is not None and (best is None or cut.load < best.load):
-            best = cut
-    if best is None:  # a guide with as many pixels as nodes can always be cut between two of its pixels
-        raise AssertionError(f"no cut of {cell} for {nodes} nodes")
-    return best
+        if cut is not None:
+            cuts.append(cut)
+    # There is one: a guide with as many pixels as nodes can always be cut between two of its pixels.
+    return min(cuts, key=lambda cut: cut.load)
 
 
 def choose_guide(grids: Sequence[Grid], windows: Sequence[Window], cell: Extent, nodes: int) -> tuple[Grid, Window]:
@@ -123,12 +100,10 @@ def _cut(
 ) -> Cut | None:
     """The best cut across one axis, or None where none leaves pixels enough on both sides."""
     ideal = _balance(grids, windows, axis, (nodes // 2) / nodes)
-    if axis == "x":
-        start, count, step, origin = window.col, window.width, guide.dx, guide.left
-        block, offset, place = guide.block[1], guide.block_offset[1], (ideal - origin) / step
-    else:
-        start, count, step, origin = window.row, window.height, -guide.dy, guide.top
-        block, offset, place = guide.block[0], guide.block_offset[0], (ideal - origin) / step
+    start, count, step, origin = along(guide, window, axis)
+    side = 1 if axis == "x" else 0
+    block, offset = guide.block[side], guide.block_offset[side]
+    place = (ideal - origin) / step
 
     def at(edge: int) -> Cut | None:
         return _weigh(grids, windows, cell, axis, origin + edge * step, nodes)
@@ -141,6 +116,13 @@ def _cut(
     if by_block is not None and (by_pixel is None or by_block.load <= SNAP * by_pixel.load):
         return by_block
     return by_pixel
+
+
+def along(guide: Grid, window: Window, axis: Axis) -> tuple[int, int, float, float]:
+    """First pixel and number of them across an axis, the step from one to the next, and where the grid begins."""
+    if axis == "x":
+        return window.col, window.width, guide.dx, guide.left
+    return window.row, window.height, -guide.dy, guide.top
 
 
 def nearest(value: float) -> int:

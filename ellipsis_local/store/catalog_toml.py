@@ -34,12 +34,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict, cast
 
 from ellipsis_local import ids, vector
+from ellipsis_local.arguments import invalid
 from ellipsis_local.errors import ArgumentError, EllipsisLocalError, LayerError, LayerWarning
 from ellipsis_local.gdal_errors import reading
 from ellipsis_local.notices import warn
 from ellipsis_local.store import formats
-from ellipsis_local.store.parcels import FileParcel, Overrides
-from ellipsis_local.store.target import Target
+from ellipsis_local.store.requests import Target
+from ellipsis_local.store.staging import FileParcel, Overrides
 
 if TYPE_CHECKING:
     from ellipsis_local.store.store import LayerStore
@@ -62,8 +63,6 @@ class Loaded(TypedDict, total=False):
 
 @dataclass(frozen=True)
 class Context:
-    """What all layers of one `load` share."""
-
     store: LayerStore
     root: Path
     replace: bool
@@ -72,29 +71,11 @@ class Context:
 
 
 def load(
-    store: LayerStore,
-    folder: Any,
-    *,
-    replace: bool = False,
-    owner: str | None = None,
-    progress: Callable[[str], None] | None = None,
+    store: LayerStore, folder: Any, replace: bool, owner: str | None, progress: Callable[[str], None] | None
 ) -> dict[str, Loaded]:
-    """Take a folder in and return name → ids. Loading it again changes nothing.
-
-    Raises
-    ------
-    ArgumentError
-        `folder` is no folder, or its catalog.toml is not as it should be.
-    LayerError
-        A file that the catalog names is no usable layer; without a catalog, a folder in which nothing is a layer.
-
-    Warns
-    -----
-    LayerWarning
-        Without a catalog: the files that look like layers and are not usable.
-    """
+    """Take a folder in, name → ids; LayerWarning, without a catalog, for files that look like layers and are none."""
     if not isinstance(folder, str | os.PathLike):
-        raise ArgumentError("folder must be of type string", argument="folder", value=folder)
+        raise invalid("folder", folder, "must be of type string")
     root = Path(os.path.abspath(Path(os.fspath(folder)).expanduser()))  # noqa: PTH100 - symbolic links stay
     if not root.is_dir():
         raise ArgumentError(f"{root} is no folder", argument="folder", value=str(folder))
@@ -131,40 +112,36 @@ def from_catalog(context: Context) -> Iterator[tuple[str, Loaded]]:
 
 
 def checked_layer(path: Path, layer: Any) -> dict[str, Any]:
-    """A [[layer]] table with its ids filled in."""
+    """A [[layer]] table with its ids and metadata filled in."""
     if not isinstance(layer, dict) or not isinstance(layer.get("name"), str):
         raise wrong(path, "every [[layer]] must have a name")
     name = layer["name"]
     kind = layer.get("type")
     if kind not in ("raster", "vector", "file"):
         raise wrong(path, f"layer {name!r}: type must be one of raster, vector, file, not {kind!r}")
-    if unknown := set(layer) - LAYER_KEYS:
-        raise wrong(
-            path, f"layer {name!r}: unknown {', '.join(sorted(unknown))}; known are {', '.join(sorted(LAYER_KEYS))}"
-        )
+    if unknown := ", ".join(sorted(set(layer) - LAYER_KEYS)):
+        raise wrong(path, f"layer {name!r}: unknown {unknown}; known are {', '.join(sorted(LAYER_KEYS))}")
     path_id = ids.as_uuid(f"{path}: layer {name!r}: pathId", layer.get("pathId", ids.made_id("catalog", name)))
+    metadata = {"description": layer["description"]} if "description" in layer else {}
+    checked = layer | {"pathId": path_id, "metadata": metadata}
     if kind == "file":
         files = checked_files(path, name, layer.get("files"))
         if len(files) != 1 or "timestamp" in layer:
             raise wrong(path, f"layer {name!r}: a layer of type file has one file and no timestamps")
-        return {**layer, "pathId": path_id}
+        return checked
     timestamps = layer.get("timestamp", [{"files": layer.get("files")}])
     if not isinstance(timestamps, list) or not timestamps or ("files" in layer and "timestamp" in layer):
         raise wrong(path, f"layer {name!r}: files belong into its [[layer.timestamp]] tables")
-    checked = [checked_timestamp(path, name, number, one) for number, one in enumerate(timestamps)]
-    return {**layer, "pathId": path_id, "timestamp": checked}
+    return checked | {"timestamp": [checked_timestamp(path, name, *one) for one in enumerate(timestamps)]}
 
 
 def checked_timestamp(path: Path, name: str, number: int, timestamp: Any) -> dict[str, Any]:
-    where = f"{path}: layer {name!r}, timestamp {number + 1}"
+    where = f"layer {name!r}, timestamp {number + 1}"
     if not isinstance(timestamp, dict) or set(timestamp) - TIMESTAMP_KEYS:
-        raise wrong(path, f"layer {name!r}, timestamp {number + 1}: known keys are {', '.join(sorted(TIMESTAMP_KEYS))}")
+        raise wrong(path, f"{where}: known keys are {', '.join(sorted(TIMESTAMP_KEYS))}")
     made = ids.made_id("catalog", name, str(number))
-    return {
-        **timestamp,
-        "id": ids.as_uuid(f"{where}: id", timestamp.get("id", made)),
-        "files": checked_files(path, name, timestamp.get("files")),
-    }
+    timestamp_id = ids.as_uuid(f"{path}: {where}: id", timestamp.get("id", made))
+    return timestamp | {"id": timestamp_id, "files": checked_files(path, name, timestamp.get("files"))}
 
 
 def checked_files(path: Path, name: str, files: Any) -> list[str]:
@@ -178,7 +155,7 @@ def plain_layer(context: Context, plan: dict[str, Any]) -> Loaded:
         context.root / plan["files"][0],
         name=plan["name"],
         path_id=plan["pathId"],
-        metadata=metadata(plan),
+        metadata=plan["metadata"],
         owner=context.owner,
         replace=context.replace,
         progress=context.progress,
@@ -186,16 +163,12 @@ def plain_layer(context: Context, plan: dict[str, Any]) -> Loaded:
     return {"pathId": plan["pathId"], "type": "file"}
 
 
-def metadata(plan: dict[str, Any]) -> dict[str, Any]:
-    return {"description": plan["description"]} if "description" in plan else {}
-
-
 def dated_layer(context: Context, plan: dict[str, Any]) -> Loaded:
     for timestamp in plan["timestamp"]:
         overrides = Overrides(timestamp.get("epsg"), timestamp.get("nodata"), timestamp.get("layer"))
         target = Target(
             plan["pathId"], timestamp["id"], plan["type"], plan["name"], timestamp.get("date"),
-            timestamp.get("description"), context.owner, metadata(plan),
+            timestamp.get("description"), context.owner, plan["metadata"],
         )  # fmt: skip
         with contextlib.ExitStack() as stack:
             parcels = [
@@ -233,25 +206,17 @@ def from_folder(context: Context) -> dict[str, Loaded]:
                 loaded[name] = entry
                 taken |= set(parts)
         except EllipsisLocalError as error:
-            if not isinstance(error, LayerError | ArgumentError) or is_other_content(error):
+            # A layer that is fine, and differs from what is in the store: the caller must decide.
+            if not isinstance(error, LayerError | ArgumentError) or "replace=True" in str(error):
                 raise
             failed.append(str(error))
+    reasons = "".join(f"\n  {reason}" for reason in failed)
     if not loaded:
-        reasons = "".join(f"\n  {reason}" for reason in failed)
-        raise LayerError(
-            f"nothing in {context.root} is a layer"
-            + (f":{reasons}" if failed else f". Supported are {formats.supported()}"),
-            source=str(context.root),
-        )
+        why = f":{reasons}" if failed else f". Supported are {formats.supported()}"
+        raise LayerError(f"nothing in {context.root} is a layer{why}", source=str(context.root))
     if failed:
-        reasons = "".join(f"\n  {reason}" for reason in failed)
         warn(f"{len(failed)} files in {context.root} are no usable layers:{reasons}", LayerWarning)
     return dict(sorted(loaded.items()))
-
-
-def is_other_content(error: EllipsisLocalError) -> bool:
-    """A layer that is fine, and differs from what is in the store: the caller must decide."""
-    return "replace=True" in str(error)
 
 
 def is_candidate(root: Path, path: Path) -> bool:
@@ -270,23 +235,13 @@ def layers_in(context: Context, path: Path) -> Iterator[tuple[str, Loaded, tuple
     if found.format == "gpkg" and found.kind == "vector":
         several = vector.vector_layers(path)
         names = several if len(several) > 1 else names
+    with reading(path):
+        modified = datetime.fromtimestamp(path.stat().st_mtime, tz=UTC)
     for layer in names:
         name = relative if layer is None else f"{relative}:{layer}"
-        target = Target(
-            ids.made_id("path", name),
-            ids.made_id("timestamp", name),
-            found.kind,
-            name,
-            modified(path),
-            None,
-            context.owner,
-        )
+        made = ids.made_id("path", name), ids.made_id("timestamp", name)
+        target = Target(*made, found.kind, name, date=modified, owner=context.owner)
         with context.store.intake.parcel(path, kind=found.kind, overrides=Overrides(layer=layer)) as parcel:
             context.store.put(target, [parcel], replace=context.replace, progress=context.progress)
             parts = cast(FileParcel, parcel).parts
         yield name, answer(target.path_id, found.kind, [target.timestamp_id]), parts
-
-
-def modified(path: Path) -> datetime:
-    with reading(path):
-        return datetime.fromtimestamp(path.stat().st_mtime, tz=UTC)

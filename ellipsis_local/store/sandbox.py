@@ -1,10 +1,6 @@
 """Processes that look at files from elsewhere first, so that a file that crashes or fills its reader harms nobody.
 
-    a file from elsewhere ──path──> `main` ──> what is in it, or why it is refused
-                                    with a limit on memory and on seconds, and without a network
-
-One is started with the first such file and ends when none came for a while, or with the calling process, however that
-ends. Questions and answers are JSON lines.
+They have limits on memory and seconds, and no network. Questions and answers are JSON lines; `main` gives these.
 """
 
 from __future__ import annotations
@@ -34,8 +30,8 @@ from ellipsis_local.notices import held_back, warn
 from ellipsis_local.processes import available_cores
 from ellipsis_local.raster.opening import OPTIONS
 from ellipsis_local.store.formats import Found, Kind
-from ellipsis_local.store.parcels import FileParcel, Overrides, file_parcel
 from ellipsis_local.store.records import detail_of
+from ellipsis_local.store.staging import FileParcel, Overrides, file_parcel
 
 MEMORY = 4 * 1024**3
 """Bytes that looking at a file may take: a block of 1 GiB, decoded and as it is, and what GDAL keeps."""
@@ -45,7 +41,7 @@ IDLE_SECONDS = 60.0
 PATIENCE = 5
 """The clock may run so many times as long: other processes are at work, too."""
 MOST_IDLE = 2
-PROGRAM = "import sys; sys.path[:] = sys.argv[1:]; from ellipsis_local.store.inspectors import main; main()"
+PROGRAM = "import sys; sys.path[:] = sys.argv[1:]; from ellipsis_local.store.sandbox import main; main()"
 # Drivers that read from the network or from programs: not needed, so not there.
 SKIP = (
     "HTTP WMS WCS WMTS OGCAPI EEDA EEDAI PLMOSAIC DAAS STACIT STACTA WFS OAPIF CSW NGW Carto AmigoCloud Elasticsearch "
@@ -77,10 +73,7 @@ class Inspector:
             raise StoreError(f"no process that looks at the file can be started: {error}") from error
 
     def ask(self, question: Mapping[str, Any], seconds: float) -> dict[str, Any]:
-        """The answer to one question; Gone where the process had ended by itself, LimitError or LayerError at its end.
-
-        The process is of no use after an error.
-        """
+        """The answer to one question; after an error the process is of no use, after Gone it had ended by itself."""
         assert self.process.stdin is not None  # noqa: S101
         assert self.process.stdout is not None  # noqa: S101
         received, end = b"", time.monotonic() + seconds * PATIENCE
@@ -150,11 +143,7 @@ class Inspectors:
     def look(
         self, path: Path, kind: Kind | None, overrides: Overrides, name: str | None, format: str | None
     ) -> FileParcel:
-        """The layer in a temporary file of ours; what `parcels.file_parcel` and looking at it raise, and LimitError.
-
-        LimitError where looking takes too long or too much memory, LayerError where it ends the process. No library
-        opens the file in this process.
-        """
+        """The layer in a temporary file of ours, which no library opens in this process; LimitError, LayerError."""
         seconds = self.seconds + path.stat().st_size / BYTES_PER_SECOND
         question = {
             "path": str(path), "kind": kind, "overrides": vars(overrides), "name": name, "format": format,
@@ -232,7 +221,6 @@ def packed(error: BaseException) -> dict[str, Any]:
 
 
 def unpacked(error: Mapping[str, Any]) -> EllipsisLocalError:
-    """What `packed` made of an error."""
     kind = getattr(errors, error["kind"], LayerError)
     made: EllipsisLocalError = kind(error["text"], **error["facts"])
     return made
@@ -262,10 +250,7 @@ def main() -> None:
 
 
 def prepare(kind: str | None) -> None:
-    """Import what a file of this kind may need: before the limits, which are for the file.
-
-    What rasters do not need takes more memory than all the rest.
-    """
+    """Import what such a file may need, before the limits; what rasters do not need takes most of the memory."""
     _, hard = resource.getrlimit(resource.RLIMIT_CPU)
     resource.setrlimit(resource.RLIMIT_CPU, (hard, hard))
     for library in ("rasterio",) if kind == "raster" else ("rasterio", "pyarrow.parquet", "pyogrio.raw"):
@@ -303,9 +288,8 @@ def look(question: dict[str, Any]) -> tuple[Any, Any]:
     alone = folder / path.name
     path.rename(alone)
     try:
-        parcel = file_parcel(
-            alone, True, question["kind"], Overrides(**question["overrides"]), question["name"], question["format"]
-        )
+        overrides = Overrides(**question["overrides"])
+        parcel = file_parcel(alone, True, question["kind"], overrides, question["name"], question["format"])
         if parcel.seen is not None:
             return parcel, parcel.seen
         alone = alone.rename(folder / parcel.main)

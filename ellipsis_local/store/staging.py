@@ -117,7 +117,7 @@ class FileParcel:
     ours: bool = False
     """Whether `path` is a temporary file of ours, to be moved instead of copied."""
     seen: RasterFile | VectorFile | None = None
-    """What was found in it, maybe by another process (`ellipsis_local.store.inspectors`): it is not opened again."""
+    """What was found in it, maybe by another process (`ellipsis_local.store.sandbox`): it is not opened again."""
     state: tuple[tuple[int, int], ...] = ()
     """Size and time of each part when it was looked at."""
     source: str = ""

@@ -1,7 +1,6 @@
-"""The program of a helper process: JSON lines in, JSON lines out. Started by path, by `helpers.Helpers`.
+"""The program of a helper process: JSON lines in, JSON lines out, until standard input ends. Started by its path.
 
-It imports the modules of this room without running the package's own `__init__`, and the heavy libraries with the
-first task that needs them. It ends when its standard input does, which is when the calling process ends, however.
+It imports the modules of this room without `__init__`, and heavy libraries with the first task that needs them.
 """
 
 import importlib
@@ -31,9 +30,7 @@ def find_package() -> None:
 
 
 class LeftOut:
-    """Libraries that others look for, and a cut of features does not need: pandas takes longer to import than most
-    layers to cut.
-    """
+    """Libraries that others look for and a cut of features does not need: pandas takes longer than most layers."""
 
     names: "tuple[str, ...]" = ("geopandas", "pandas")
 
@@ -71,7 +68,6 @@ def perform(task: dict[str, object]) -> dict[str, object]:
 
 
 def main() -> None:
-    """Perform tasks until the caller ends or kills this process."""
     answers = os.fdopen(os.dup(1), "wb", buffering=0)
     os.dup2(2, 1)  # what libraries print must not come between the answers
     setup = json.loads(sys.stdin.buffer.readline() or b"{}")
