@@ -23,8 +23,6 @@ from ellipsis_local.node_program.ellipsis_node.values import decode, open_value
 from ellipsis_local.nodes import node_error
 from ellipsis_local.preflight.results import ADVICE, BY_FILE
 
-__all__ = ["WireAnswers", "describe", "json_text", "json_value", "wire_answer"]
-
 KEPT_BYTES = 64_000_000
 TOO_DEEP = "the result is nested too deeply for JSON; return less nesting"
 AS_VALUE = "which the server here writes as a number and json.dumps refuses: return `{}(…)` instead"

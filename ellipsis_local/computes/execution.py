@@ -21,8 +21,6 @@ from ellipsis_local.node_program.ellipsis_node.values import decode
 from ellipsis_local.nodes import NodeOutcome, Pool, node_error
 from ellipsis_local.store import LayerStore
 
-__all__ = ["Execution", "WriteTarget"]
-
 PROGRESS_SECONDS = 0.2
 FORMATS: dict[str, Literal["raster", "vector"]] = {"tif": "raster", "gpkg": "vector"}
 

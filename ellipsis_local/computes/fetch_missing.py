@@ -12,8 +12,6 @@ from ellipsis_local.errors import ComputeStateError
 from ellipsis_local.ids import as_uuid
 from ellipsis_local.store import LayerStore
 
-__all__ = ["Fetch", "Follower", "lacking"]
-
 Fetch = Callable[[str, str | None, Callable[[str, bool], None], Callable[[], None]], None]
 """Brings a path (None), or one of its timestamps, into the home.
 

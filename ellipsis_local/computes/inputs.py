@@ -14,8 +14,6 @@ from ellipsis_local.nodes import Parts
 from ellipsis_local.partitions import Partitioning, Partitions
 from ellipsis_local.store import LayerStore
 
-__all__ = ["found_inputs", "node_environment", "node_files", "node_parts"]
-
 
 def node_parts(spec: Specification, partitioning: Partitioning | None) -> Parts:
     """Per node its parts, under the keys that the function finds them by; empty without layers."""
@@ -46,10 +44,7 @@ def node_environment(
 ) -> Environment:
     """The environment that the compute was made with, built where it is not there (any more).
 
-    Raises
-    ------
-    InterpreterError, EnvironmentBuildError
-        Where that cannot be done any more.
+    InterpreterError, EnvironmentBuildError where that cannot be done any more.
     """
     found = environments.get(spec.environment)
     if found is None:

@@ -39,8 +39,6 @@ from ellipsis_local.processes import available_cores
 from ellipsis_local.settings import Settings
 from ellipsis_local.store import LayerStore
 
-__all__ = ["Computes"]
-
 TERMINATE_SECONDS = 30
 PATIENCE_SECONDS = 0.5
 """How long `create(wait=False)` holds a request against this machine before it goes on behind the answer."""

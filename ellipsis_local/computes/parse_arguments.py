@@ -11,8 +11,6 @@ from ellipsis_local.computes.specification import ComputeRequest
 from ellipsis_local.environments import check_requirements, parse_interpreter
 from ellipsis_local.errors import ArgumentError
 
-__all__ = ["compute_request", "write_target"]
-
 
 def compute_request(
     layers: Iterable[Mapping[str, str]],

@@ -11,8 +11,6 @@ from ellipsis_local.computes.records import Records
 from ellipsis_local.errors import EllipsisLocalError, EngineError
 from ellipsis_local.nodes import Pool
 
-__all__ = ["Pools"]
-
 MOST_POOLS = 8
 """Of computes that wait; one more ends the workers of the one that has waited longest."""
 WATCH_SECONDS = 0.2

@@ -19,11 +19,9 @@ from ellipsis_local.computes.specification import Specification
 from ellipsis_local.database import Database
 from ellipsis_local.errors import NotFoundError
 from ellipsis_local.identity import STEP
-from ellipsis_local.nodes.engine import NodeOutcome
+from ellipsis_local.nodes import NodeOutcome
 from ellipsis_local.processes import ProcessMark, own_mark
 from ellipsis_local.types import ExtentDict
-
-__all__ = ["PAGE", "SCHEMA", "NodeRecord", "Record", "Records"]
 
 PAGE = 50
 """Computes per page of a list (documented)."""

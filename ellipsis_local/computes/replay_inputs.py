@@ -33,8 +33,6 @@ from ellipsis_local.node_program.ellipsis_node.records import NodeFile, NodeFunc
 from ellipsis_local.nodes import NodeOutcome, Parts
 from ellipsis_local.settings import PREFIX, default_home
 
-__all__ = ["ExecutionInputs", "Keeper", "NodeInputs", "read_execution_inputs", "read_node_inputs", "replay_command"]
-
 FORMAT = 1
 COPIED_BYTES = 4 * 1024**3
 NO_LINK = (errno.EXDEV, errno.EPERM, errno.EMLINK, errno.ENOTSUP, errno.EACCES, errno.ENOSYS)

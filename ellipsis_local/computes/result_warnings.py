@@ -11,8 +11,6 @@ from ellipsis_local.errors import FidelityError, FidelityWarning
 from ellipsis_local.notices import warn
 from ellipsis_local.preflight import Installed, Surroundings, installed_in, installed_with
 
-__all__ = ["surroundings", "warn_of_results"]
-
 MOST_BYTES = 2_000_000
 """How much of the results is looked at."""
 

@@ -11,8 +11,6 @@ from ellipsis_local.computes.records import Records
 from ellipsis_local.errors import ArgumentError, NotFoundError, StoreError
 from ellipsis_local.home import Home
 
-__all__ = ["copy_result", "file_url", "result_path"]
-
 UUID = "[0-9a-fA-F-]{36}"
 URL = re.compile(rf"/compute/({UUID})/file/({UUID})")
 

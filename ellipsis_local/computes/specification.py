@@ -20,17 +20,6 @@ from ellipsis_local.settings import Settings
 from ellipsis_local.store import LayerStore
 from ellipsis_local.types import Timestamp
 
-__all__ = [
-    "ComputeRequest",
-    "Lacking",
-    "Planning",
-    "Specification",
-    "check_but",
-    "provisional",
-    "specify",
-    "visible_gpus",
-]
-
 Lacking = tuple[tuple[str, str | None], ...]
 """Path ids with the id of a timestamp, or None for a file, that are not in the home."""
 
@@ -150,10 +139,7 @@ class Specification:
 def provisional(request: ComputeRequest, settings: Settings) -> Specification:
     """What is known of a request that is still being held against this machine; no node can start from it.
 
-    Raises
-    ------
-    ArgumentError
-        For an impossible number of nodes.
+    ArgumentError for an impossible number of nodes.
     """
     return Specification(request, _nodes(request.nodes, settings))
 
@@ -163,10 +149,7 @@ def check_but(
 ) -> None:
     """Hold all of a request against this home and machine but what is lacking, before that is fetched.
 
-    Raises
-    ------
-    ArgumentError, NotFoundError, InterpreterError
-        As `specify` would.
+    Raises as `specify` would.
     """
     _nodes(request.nodes, settings)
     _layers(request, store, lacking)

@@ -12,21 +12,6 @@ from typing import Any
 from ellipsis_local.errors import EnvironmentBuildError
 from ellipsis_local.faults.plan import Plan
 
-__all__ = [
-    "active",
-    "arrived",
-    "build",
-    "drop",
-    "hold",
-    "let_go",
-    "most_nodes",
-    "of_nodes",
-    "polled",
-    "release",
-    "terminates",
-    "vanished",
-]
-
 START_SECONDS = 300
 """As long as an environment may take to build."""
 

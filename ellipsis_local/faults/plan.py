@@ -11,8 +11,6 @@ from typing import Any
 
 from ellipsis_local.errors import ArgumentError
 
-__all__ = ["NAMES", "Plan"]
-
 NAMES = (
     "requirements", "starting_polls", "killed", "slow", "out_of_memory", "raising", "oversized", "terminated_after",
     "no_nodes", "vanished", "dropped", "dropped_after",

@@ -1,12 +1,14 @@
 """Running a function on nodes: how it is sent, the engine's interface, and the local engine."""
 
-from ellipsis_local.nodes.engine import Engine, NodeOutcome, Parts, Pool, Program, node_error
+from ellipsis_local.node_program.ellipsis_node.records import SMALL_RESULT_BYTES, NodeOutcome
+from ellipsis_local.nodes.engine import Engine, Parts, Pool, Program, node_error
 from ellipsis_local.nodes.inline import InlineEngine
 from ellipsis_local.nodes.local import LocalEngine
 from ellipsis_local.nodes.serialize_function import describe_function
 from ellipsis_local.nodes.wire_function import Sent, describe_sent
 
 __all__ = [
+    "SMALL_RESULT_BYTES",
     "Engine",
     "InlineEngine",
     "LocalEngine",

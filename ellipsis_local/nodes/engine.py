@@ -13,14 +13,11 @@ from typing import Protocol
 
 from ellipsis_local.errors import NodeDiedError, NodeError, NodeMemoryError, NodeTimeoutError, ResultError
 from ellipsis_local.node_program.ellipsis_node.records import (
-    SMALL_RESULT_BYTES,
     NodeConfig,
     NodeFunction,
     NodeOutcome,
     Part,
 )
-
-__all__ = ["SMALL_RESULT_BYTES", "Engine", "NodeOutcome", "Parts", "Pool", "Program", "node_error"]
 
 Parts = tuple[tuple[Part, ...], ...]
 """Per node its parts of the layers; empty without layers."""

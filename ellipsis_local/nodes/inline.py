@@ -21,8 +21,6 @@ from ellipsis_local.node_program.ellipsis_node.run_node import NODE_MARK, run_fu
 from ellipsis_local.nodes.engine import Parts, Program
 from ellipsis_local.nodes.inline_context import as_node, given_function, running
 
-__all__ = ["InlineEngine", "InlinePool"]
-
 
 class InlineEngine:
     """Nodes in the calling process; see the module."""

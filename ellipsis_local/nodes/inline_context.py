@@ -24,8 +24,6 @@ from ellipsis_local.node_program.ellipsis_node import functions
 from ellipsis_local.node_program.ellipsis_node.params import answer_vector
 from ellipsis_local.node_program.ellipsis_node.records import NodeFunction
 
-__all__ = ["as_node", "given_function", "left_as_it_was", "running"]
-
 running = threading.RLock()
 """Held while a function runs in this process."""
 FORMAT = "%(levelname)s %(name)s: %(message)s"

@@ -24,8 +24,6 @@ from ellipsis_local.node_program.ellipsis_node.records import (
 )
 from ellipsis_local.nodes.engine import Parts, Program
 
-__all__ = ["LocalEngine"]
-
 HOST = Path(__file__).parent.parent / "node_program" / "ellipsis_node"
 START_SECONDS = 300
 KEPT_VARIABLES = ("HOME", "USER", "LOGNAME", "PATH", "SHELL", "TMPDIR", "TEMP", "TMP", "TZ", "LANG", "LANGUAGE")

@@ -36,8 +36,6 @@ from ellipsis_local.preflight import (
     wrapped_finding,
 )
 
-__all__ = ["describe_function", "service_text"]
-
 GENERAL = "import or define it inside the function"
 PLAIN = (int, float, complex, str, bytes, bool, type(None))
 
@@ -47,28 +45,11 @@ def describe_function(
 ) -> NodeFunction:
     """The record, for the node program, of a function of this process.
 
-    Parameters
-    ----------
-    f : function
-        Takes one argument, the dictionary of layers and files.
-    python : tuple of int
-        The version of the environment's interpreter: a pickled function needs the same one.
-    strict : bool
-        Refuse what the service would not run, or would run to another result.
-    around : Surroundings, optional
-        What else is known of the compute; rules that depend on it are silent without.
+    `python` is the version of the environment's interpreter, which a pickled function needs; `strict` refuses what the
+    service would not run, or would run to another result; rules that depend on `around` are silent without.
 
-    Raises
-    ------
-    ArgumentError
-        Where `f` is no function or does not take one argument.
-    FidelityError
-        Where the service would fail and it cannot run here either, or with `strict`.
-
-    Warns
-    -----
-    FidelityWarning
-        One for each thing that fails, or may differ, on the service and runs here.
+    ArgumentError where `f` is no function of one argument; FidelityError where the service would fail and it cannot run
+    here either, or with `strict`; else a FidelityWarning for each thing that fails, or may differ, on the service.
     """
     if not isinstance(f, types.FunctionType):
         raise ArgumentError(

@@ -20,8 +20,6 @@ from typing import Any
 from ellipsis_local.errors import ArgumentError
 from ellipsis_local.node_program.ellipsis_node.records import NodeFunction
 
-__all__ = ["Sent", "describe_sent"]
-
 MOST_CHARACTERS = 16_000_000
 CHECKED_CHARACTERS = 250_000
 """Of a longer text the node alone tells what is wrong: compiling takes up to half a second and 400 MB per megabyte."""
@@ -42,25 +40,11 @@ class Sent:
 
 
 def describe_sent(file: Any, python: tuple[int, ...]) -> NodeFunction:
-    """The record, for the node program, of a function that came over the wire.
+    """The record, for the node program, of a function that came over the wire: of the kind 'source' or 'dill'.
 
-    Parameters
-    ----------
-    file : str
-        The text, or the pickle in base64 (seen in clients 3.3.12 and 3.2.9).
-    python : tuple of int
-        The version of the environment's interpreter. What is a syntax error there and not here is the node's to tell,
-        and the other way round it is no error.
-
-    Returns
-    -------
-    NodeFunction
-        Of the kind 'source' or 'dill'.
-
-    Raises
-    ------
-    ArgumentError
-        Naming `file`, where it is neither, is too long, has a syntax error, or does not define `userFunction`.
+    `file` is the text, or the pickle in base64 (seen in clients 3.3.12 and 3.2.9); ArgumentError where it is neither,
+    is too long, has a syntax error, or does not define `userFunction`. `python` is the version of the environment's
+    interpreter: a syntax error there and not here is the node's to tell, the other way round it is no error.
     """
     if not isinstance(file, str):
         raise _refusal(f"must be of type string, not {type(file).__name__}", file)

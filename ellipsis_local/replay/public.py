@@ -11,8 +11,6 @@ from ellipsis_local.errors import ArgumentError
 from ellipsis_local.nodes import node_error
 from ellipsis_local.replay.rerun import Partition, params_of, partition_of, run_here, run_inside, value_of
 
-__all__ = ["inputs", "replay"]
-
 
 def replay(
     compute_id: str,

@@ -46,8 +46,6 @@ from ellipsis_local.nodes.inline_context import given_function, left_as_it_was, 
 from ellipsis_local.nodes.local import HOST, node_environ
 from ellipsis_local.processes import available_cores
 
-__all__ = ["Partition", "params_of", "partition_of", "run_here", "run_inside", "value_of"]
-
 GRACE_SECONDS = 5
 """So long after its time limit the program may need to say where it was."""
 TERMINAL = ("TERM", "COLORTERM", "NO_COLOR", "COLUMNS", "LINES", "INPUTRC")
@@ -78,26 +76,10 @@ class Partition:
 
 
 def partition_of(emulator: Emulator, compute_id: str, node: int) -> Partition:
-    """What a node received in the last execution, or would receive in the next one.
+    """What a node, counted from 0, of anybody's compute received in the last execution, or would in the next one.
 
-    Parameters
-    ----------
-    emulator : Emulator
-    compute_id : str
-        Of any user's compute of the home.
-    node : int
-        From 0 on.
-
-    Raises
-    ------
-    NotFoundError
-        There is no such compute.
-    ArgumentError
-        The compute has no such node.
-    ComputeStateError
-        The compute was never started.
-    PartitionError
-        It was not kept, and layers or files are gone from which it could be made again.
+    NotFoundError and ArgumentError where there is no such compute or node, ComputeStateError where it was never
+    started, PartitionError where nothing was kept and layers or files are gone from which it could be made again.
     """
     record = emulator.computes.records.get(compute_id)
     nodes = record.spec.nodes
@@ -144,12 +126,7 @@ def _made_again(emulator: Emulator, record: Record, node: int) -> NodeInputs:
 def described(emulator: Emulator, partition: Partition, f: Any, python: tuple[int, ...]) -> NodeFunction:
     """The function to run, as nodes get it; `python` is what will run it.
 
-    Raises
-    ------
-    ComputeStateError
-        Without `f`, where the compute executed nothing.
-    ArgumentError, FidelityError
-        As `execute`, for `f`.
+    ComputeStateError without `f`, where the compute executed nothing; ArgumentError, FidelityError as `execute`.
     """
     if f is None:
         return partition.executed()

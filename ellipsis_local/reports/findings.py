@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from ellipsis_local.nodes.engine import SMALL_RESULT_BYTES
+from ellipsis_local.nodes import SMALL_RESULT_BYTES
 from ellipsis_local.reports.facts import Facts, NodeFacts, imbalance
 from ellipsis_local.reports.texts import bytes_text
 

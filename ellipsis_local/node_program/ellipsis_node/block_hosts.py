@@ -16,8 +16,6 @@ from urllib.parse import urlsplit
 
 from .patch_functions import Undo, copied, set_attribute, swap
 
-__all__ = ["RealServiceError", "Refusal", "close_hosts", "closed_hosts", "is_closed", "open_hosts"]
-
 Refusal = Callable[[str, "str | None"], BaseException]
 """Makes the error from the host and, where it is known, the request (method and address, without its query)."""
 

@@ -14,8 +14,6 @@ from typing import Any, Callable
 
 from .records import NodeFunction
 
-__all__ = ["NodeEndedError", "faulty"]
-
 
 class NodeEndedError(Exception):
     """In the place of a signal that would end this process, where the process is the caller's own; the text says so."""

@@ -11,8 +11,6 @@ from typing import Any, Callable
 
 from .records import NodeFunction
 
-__all__ = ["FunctionError", "forget", "load_function", "user_traceback"]
-
 _functions: dict[str, Callable[[Any], Any]] = {}
 
 

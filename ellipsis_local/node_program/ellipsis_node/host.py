@@ -31,8 +31,6 @@ from .params import answer_vector
 from .pickles import HINT
 from .records import Command, NodeConfig, NodeOutcome, read_message, write_message
 
-__all__ = ["main"]
-
 TIMEOUT = "it ran longer than node_timeout={:g} s; give it less to do (more nodes), or raise node_timeout"
 MEMORY = "it asked for more than node_memory={:,} bytes; give it less (more nodes), or raise node_memory"
 

@@ -10,8 +10,6 @@ import sys
 import threading
 from typing import Callable, Iterator
 
-__all__ = ["MEMORY_EXIT", "how_it_ended", "memory_limit", "watch_peak"]
-
 MEMORY_EXIT = 77
 """Exit code of a worker that its own watch ended."""
 HIGH_WATER = b"VmHWM:"

@@ -11,8 +11,6 @@ from typing import BinaryIO
 
 from .run_node import NODE_MARK
 
-__all__ = ["Collector", "Recorder", "Source"]
-
 KEPT_BYTES = 1024 * 1024
 """Kept of one node in one execution; a node that prints more is told so in its log."""
 LONGEST_LINE = 64 * 1024

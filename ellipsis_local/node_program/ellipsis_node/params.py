@@ -13,8 +13,6 @@ from typing import Any, Callable, Sequence
 
 from .records import NodeFile, Part, RasterPart, VectorPart
 
-__all__ = ["answer_vector", "make_params"]
-
 _frames: dict[str, Any] = {}
 """Frames stay loaded, because reading one costs a hundred times its copy."""
 

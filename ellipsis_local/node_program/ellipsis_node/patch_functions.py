@@ -5,8 +5,6 @@ from __future__ import annotations
 import types
 from typing import Any, Callable
 
-__all__ = ["Undo", "copied", "set_attribute", "swap"]
-
 Undo = Callable[[], None]
 
 

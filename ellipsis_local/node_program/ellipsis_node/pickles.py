@@ -16,8 +16,6 @@ import sys
 import types
 from typing import Any, Callable
 
-__all__ = ["HINT", "ForeignPickleError", "load_dill"]
-
 CAME = (
     "this function came as a dill pickle, which clients before 3.3 send and which runs only under the Python that "
     "made it"
@@ -39,12 +37,9 @@ class ForeignPickleError(Exception):
 
 
 def load_dill(text: str) -> Callable[[Any], Any]:
-    """The function in a dill pickle (base64); what loading it raises passes through.
+    """The function in a dill pickle (base64); ForeignPickleError where another minor version of Python made it.
 
-    Raises
-    ------
-    ForeignPickleError
-        It was made by another minor version of Python.
+    What loading it raises passes through.
     """
     data = base64.b64decode(text)
     _check_codes(_codes(data))

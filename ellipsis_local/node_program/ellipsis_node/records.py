@@ -12,24 +12,6 @@ import struct
 from dataclasses import dataclass, field, replace
 from typing import Any, BinaryIO, Callable, Dict, List, Literal, Mapping, Tuple, Union
 
-__all__ = [
-    "SMALL_RESULT_BYTES",
-    "Command",
-    "NodeConfig",
-    "NodeFile",
-    "NodeFunction",
-    "NodeOutcome",
-    "Part",
-    "RasterPart",
-    "ReplayPlan",
-    "VectorPart",
-    "files_of",
-    "moved",
-    "part_from_json",
-    "read_message",
-    "write_message",
-]
-
 SMALL_RESULT_BYTES = 2_000_000
 """What one node may return without largeResult: "2mb" in the documentation, of our encoding (our choice)."""
 

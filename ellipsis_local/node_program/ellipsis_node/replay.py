@@ -22,8 +22,6 @@ from .params import answer_vector
 from .records import NodeFunction, ReplayPlan, write_message
 from .run_node import run_function
 
-__all__ = ["INTERRUPTED", "main"]
-
 MEMORY = "it asked for more than node_memory={:,} bytes:"
 TIMEOUT = "it ran longer than node_timeout={:g} s, and was here:"
 INTERRUPTED = 130

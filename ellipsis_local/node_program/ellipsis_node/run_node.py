@@ -20,8 +20,6 @@ from .pickles import HINT
 from .records import SMALL_RESULT_BYTES, Command, NodeConfig, NodeOutcome
 from .values import NotCarriableError, encode
 
-__all__ = ["NODE_MARK", "run_function", "seed_node"]
-
 NODE_MARK = b"\0node "
 """Before a node's output in the stream that `output` reads; execution and node follow, and a line break."""
 

@@ -20,8 +20,6 @@ from collections import OrderedDict
 from importlib import import_module
 from typing import Any, Callable
 
-__all__ = ["NotCarriableError", "decode", "encode", "open_value"]
-
 MAGIC = b"EV1\n"
 LENGTH = struct.Struct("<Q")
 

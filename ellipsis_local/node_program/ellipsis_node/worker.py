@@ -17,8 +17,6 @@ from .memory import watch_peak
 from .records import Command, NodeConfig, NodeOutcome
 from .run_node import NODE_MARK, run_function
 
-__all__ = ["begin", "hello", "run_node"]
-
 _config: NodeConfig
 _handler: _Stderr
 
