@@ -7,14 +7,13 @@ from contextlib import suppress
 from weakref import WeakKeyDictionary
 
 from ellipsis_local.preflight.findings import Finding
-from ellipsis_local.preflight.form import check_form
+from ellipsis_local.preflight.form import check_form, check_texts
 from ellipsis_local.preflight.imports import Imported, check_imports, imported
 from ellipsis_local.preflight.keys import Key, check_keys, read_keys
 from ellipsis_local.preflight.modules import builtin_names
 from ellipsis_local.preflight.names import Names, Use, read_names
 from ellipsis_local.preflight.source import Source
 from ellipsis_local.preflight.surroundings import Look, Origin, Surroundings
-from ellipsis_local.preflight.texts import check_texts
 
 WRAPPER = "params"
 """What the client's own def calls its argument."""
@@ -49,10 +48,7 @@ _known: WeakKeyDictionary[Source, _Facts] = WeakKeyDictionary()
 
 
 def _facts(source: Source) -> _Facts:
-    found = _known.get(source)
-    if found is None:
-        found = _known[source] = _Facts(source)
-    return found
+    return _known.get(source) or _known.setdefault(source, _Facts(source))
 
 
 def check_function(
@@ -77,14 +73,9 @@ def check_function(
 
 def outer_names(source: Source, look: Look, python: tuple[int, ...]) -> list[str]:
     """Names without which the text cannot run, and that are defined outside of it; in the order of the text."""
-    found = (use.name for use in _facts(source).names(python).uses if _is_outer(use, source, look, python))
-    return list(dict.fromkeys(found))
-
-
-def _is_outer(use: Use, source: Source, look: Look, python: tuple[int, ...]) -> bool:
-    if use.name in (source.name, WRAPPER) or use.name in OF_THE_FILE or use.name in builtin_names(python):
-        return False
-    return look(use.name) is not None
+    other = {source.name, WRAPPER} | OF_THE_FILE | builtin_names(python)
+    found = dict.fromkeys(use.name for use in _facts(source).names(python).uses)
+    return [name for name in found if name not in other and look(name) is not None]
 
 
 def _names(source: Source, names: Names, look: Look, python: tuple[int, ...]) -> Iterator[Finding]:
@@ -99,44 +90,31 @@ def _names(source: Source, names: Names, look: Look, python: tuple[int, ...]) ->
             yield finding
     for name, node in names.written.items():
         if name not in told and look(name) is not None:
-            yield Finding(
-                "global-write",
-                f"it assigns the module's {name}, which stays on the node",
-                "return the value instead",
-                *source.place(node),
-                severity="warning",
-            )
+            message = f"it assigns the module's {name}, which stays on the node"
+            yield Finding("global-write", message, "return the value instead", *source.place(node), "warning")
 
 
 def _name(source: Source, use: Use, origin: Origin | None, names: Names, builtin: frozenset[str]) -> Finding | None:
-    here = source.place(use.node)
+    outside = f"it uses {use.name} from outside its body"
     if use.name in OF_THE_FILE:
-        return Finding(
-            "global",
-            f"it uses {use.name} from outside its body, and on the node that is another or none",
-            "write what it needs into the body",
-            *here,
-        )
+        message = f"{outside}, and on the node that is another or none"
+        return Finding("global", message, "write what it needs into the body", *source.place(use.node))
     if use.name == WRAPPER or use.name in builtin:
         if origin is None or use.name.startswith("__"):
             return None
         there = "the layers" if use.name == WRAPPER else "Python's own"
         return Finding(
-            "shadowed",
-            f"it uses {use.name} from outside its body, and on the service that is {there}",
-            origin.way_out,
-            *here,
+            "shadowed", f"{outside}, and on the service that is {there}", origin.way_out, *source.place(use.node)
         )
     if origin is None:
         if use.guarded or names.dynamic:
             return None
-        return Finding(
-            "undefined", f"it uses {use.name}, which nothing defines", "define or import it in the body", *here
-        )
+        message = f"it uses {use.name}, which nothing defines"
+        return Finding("undefined", message, "define or import it in the body", *source.place(use.node))
     where = {
         "default": "for a default, which the service evaluates again",
         "annotation": "for an annotation, which the service evaluates again",
         "body": "which is not sent",
     }[use.part]
     rule = use.part if use.part != "body" else origin.kind
-    return Finding(rule, f"it uses {use.name} from outside its body, {where}", origin.way_out, *here)
+    return Finding(rule, f"{outside}, {where}", origin.way_out, *source.place(use.node))

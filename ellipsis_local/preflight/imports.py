@@ -7,8 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from ellipsis_local.preflight.findings import Finding
-from ellipsis_local.preflight.installed import Installed
+from ellipsis_local.preflight.findings import Finding, Severity
 from ellipsis_local.preflight.modules import (
     NODES_OWN,
     SERVICE_HAS,
@@ -19,10 +18,11 @@ from ellipsis_local.preflight.modules import (
 )
 from ellipsis_local.preflight.names import called, catches
 from ellipsis_local.preflight.source import Source
-from ellipsis_local.preflight.surroundings import Surroundings
+from ellipsis_local.preflight.surroundings import Installed, Surroundings
 
 IMPORT_ERRORS = {"ImportError", "ModuleNotFoundError", "Exception", "BaseException"}
 EMULATOR = "ellipsis_local"
+BODY = "write what it needs into the body"
 
 
 @dataclass(frozen=True)
@@ -71,32 +71,21 @@ def check_imports(source: Source, found: tuple[Imported, ...], around: Surroundi
         if module.module in told or module.module in library:
             continue
         told.add(module.module)
-        finding = _relative(source, module) if not module.module else _check(source, module, around)
+        finding = _check(source, module, around)
         if finding is not None:
             yield finding
 
 
-def _relative(source: Source, one: Imported) -> Finding:
-    return Finding(
-        "import",
-        "it imports relative to its package, and on the node it belongs to none",
-        "write what it needs into the body",
-        *source.place(one.node),
-    )
-
-
 def _check(source: Source, one: Imported, around: Surroundings) -> Finding | None:
-    module, here = one.module, source.place(one.node)
+    module = one.module
+    if not module:
+        message = "it imports relative to its package, and on the node it belongs to none"
+        return Finding("import", message, BODY, *source.place(one.node))
     if module == EMULATOR:
-        return Finding(
-            "import",
-            f"it imports {EMULATOR}, which neither the service nor the nodes have",
-            "import ellipsis, and put 'ellipsis' into the requirements of createCompute",
-            *here,
-        )
-    if around.requirements is None:
-        return None
-    if _comes(module, SERVICE_HAS):
+        message = f"it imports {EMULATOR}, which neither the service nor the nodes have"
+        way_out = "import ellipsis, and put 'ellipsis' into the requirements of createCompute"
+        return Finding("import", message, way_out, *source.place(one.node))
+    if around.requirements is None or _comes(module, SERVICE_HAS):
         return None
     installed = around.installed()
     if module in NODES_OWN and (installed is None or module in installed.modules):
@@ -109,7 +98,7 @@ def _check(source: Source, one: Imported, around: Surroundings) -> Finding | Non
     way_out = f"put {distribution_of(module)!r} into the requirements of createCompute"
     if _stands_beside(source.file, module):
         reason, sure = "which stands beside the script and is not sent", True
-        way_out = "write what it needs into the body"
+        way_out = BODY
     elif changed is not None:
         reason, sure = changed, True
         way_out = "use another module, or ask for another interpreter in createCompute"
@@ -117,7 +106,8 @@ def _check(source: Source, one: Imported, around: Surroundings) -> Finding | Non
         reason, sure = "which neither the standard library nor the environment's packages have", True
     else:
         reason, sure = "which may be missing, since neither Python nor the requirements are known to have it", False
-    return Finding("import", f"it imports {module}, {reason}", way_out, *here, severity="error" if sure else "warning")
+    severity: Severity = "error" if sure else "warning"
+    return Finding("import", f"it imports {module}, {reason}", way_out, *source.place(one.node), severity)
 
 
 def _nodes_own(source: Source, one: Imported, around: Surroundings, installed: Installed | None) -> Finding | None:
@@ -125,13 +115,9 @@ def _nodes_own(source: Source, one: Imported, around: Surroundings, installed: I
     package, asked = NODES_OWN[one.module], (*SERVICE_HAS, *(around.requirements or ()))
     if _comes(one.module, asked) or (installed is not None and package in installed.come_with(asked)):
         return None
-    return Finding(
-        "import",
-        f"it imports {one.module}, which the nodes here have for their own use, and which the service may not have",
-        f"put {package!r} into the requirements of createCompute",
-        *source.place(one.node),
-        severity="warning",
-    )
+    why = "which the nodes here have for their own use, and which the service may not have"
+    way_out = f"put {package!r} into the requirements of createCompute"
+    return Finding("import", f"it imports {one.module}, {why}", way_out, *source.place(one.node), "warning")
 
 
 def _comes(module: str, requirements: tuple[str, ...]) -> bool:

@@ -78,15 +78,12 @@ class _Constants(_Walker):
             self.bind(target, _texts([node.value]))
         self.visit(node.value)
 
-    def visit_For(self, node: ast.For) -> None:
+    def visit_For(self, node: ast.For | ast.comprehension) -> None:
         listed = node.iter.elts if isinstance(node.iter, ast.List | ast.Tuple | ast.Set) else None
         self.bind(node.target, None if listed is None else _texts(listed))
-        self.each([node.iter, *node.body, *node.orelse])
+        self.each(part for part in ast.iter_child_nodes(node) if part is not node.target)
 
-    def visit_comprehension(self, node: ast.comprehension) -> None:
-        listed = node.iter.elts if isinstance(node.iter, ast.List | ast.Tuple | ast.Set) else None
-        self.bind(node.target, None if listed is None else _texts(listed))
-        self.each([node.iter, *node.ifs])
+    visit_comprehension = visit_For
 
     def visit_Name(self, node: ast.Name) -> None:
         if isinstance(node.ctx, ast.Store):
@@ -159,19 +156,15 @@ class _Keys(_Walker):
         self.guarded = before
         self.each([*node.handlers, *node.orelse, *node.finalbody])
 
-    def visit_FunctionDef(self, node: ast.FunctionDef) -> None:
-        self.inner(node, node.args)
-
-    def visit_Lambda(self, node: ast.Lambda) -> None:
-        self.inner(node, node.args)
-
-    def inner(self, node: ast.AST, arguments: ast.arguments) -> None:
+    def visit_FunctionDef(self, node: ast.FunctionDef | ast.Lambda) -> None:
         """A function in the body: an argument of the same name is another thing."""
         before = self.names
-        own = [*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs]
+        own = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]
         self.names = before - {argument.arg for argument in own}
         self.generic_visit(node)
         self.names = before
+
+    visit_Lambda = visit_FunctionDef  # noqa: N815
 
 
 def check_keys(source: Source, keys: tuple[Key, ...], around: Surroundings) -> Iterator[Finding]:
@@ -184,13 +177,9 @@ def check_keys(source: Source, keys: tuple[Key, ...], around: Surroundings) -> I
         if key.value in there or key.value in told:
             continue
         told.add(key.value)
-        yield Finding(
-            "key",
-            f"it asks for {key.value!r}, which params does not hold" + ("" if key.needed else ", and gets None"),
-            _hint(key.value, around.layers, there),
-            *source.place(key.node),
-            severity="error" if key.needed else "warning",
-        )
+        message = f"it asks for {key.value!r}, which params does not hold" + ("" if key.needed else ", and gets None")
+        hint = _hint(key.value, around.layers, there)
+        yield Finding("key", message, hint, *source.place(key.node), "error" if key.needed else "warning")
 
 
 def _hint(key: object, layers: tuple[tuple[str, str], ...], there: list[str]) -> str:

@@ -7,7 +7,7 @@ rules of the environment's Python, which may be another than the running one.
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -96,28 +96,26 @@ class _Reader:
     # --- visiting ---------------------------------------------------------------------------------------------------
 
     def visit(self, node: ast.AST, scope: _Scope) -> None:
-        handler = HANDLERS.get(type(node).__name__)
-        if handler is not None:
-            handler(self, node, scope)
-            return
-        for child in ast.iter_child_nodes(node):
-            self.visit(child, scope)
+        getattr(self, f"visit_{type(node).__name__.lower()}", self.others)(node, scope)
+
+    def others(self, node: ast.AST, scope: _Scope) -> None:
+        self.each(ast.iter_child_nodes(node), scope)
 
     def each(self, nodes: Iterable[ast.AST | None], scope: _Scope) -> None:
         for node in nodes:
             if node is not None:
                 self.visit(node, scope)
 
-    def name(self, node: ast.Name, scope: _Scope) -> None:
+    def visit_name(self, node: ast.Name, scope: _Scope) -> None:
         if isinstance(node.ctx, ast.Load):
             self.read(scope, node)
         else:
             self.bind(scope, node.id, node)
 
-    def assignment(self, node: ast.Assign, scope: _Scope) -> None:
+    def visit_assign(self, node: ast.Assign, scope: _Scope) -> None:
         self.each([node.value, *node.targets], scope)
 
-    def augmented(self, node: ast.AugAssign, scope: _Scope) -> None:
+    def visit_augassign(self, node: ast.AugAssign, scope: _Scope) -> None:
         self.visit(node.value, scope)
         if isinstance(node.target, ast.Name):
             self.bind(scope, node.target.id, node.target, makes=False)
@@ -125,7 +123,7 @@ class _Reader:
         else:
             self.visit(node.target, scope)
 
-    def annotated(self, node: ast.AnnAssign, scope: _Scope) -> None:
+    def visit_annassign(self, node: ast.AnnAssign, scope: _Scope) -> None:
         # Annotations of a function's local names are never evaluated.
         if scope.kind == "class":
             self.annotation([node.annotation], scope)
@@ -139,7 +137,7 @@ class _Reader:
             self.each(written, scope)
             self.part = before
 
-    def definition(self, node: Any, scope: _Scope) -> None:
+    def visit_functiondef(self, node: Any, scope: _Scope) -> None:
         own = node is self.function
         self.bind(scope, node.name, node)
         # Those of the def itself are another rule's.
@@ -152,7 +150,9 @@ class _Reader:
         self.annotation([*(argument.annotation for argument in _arguments(node.args)), node.returns], outer)
         self.each(node.body, self.inner(node.args, outer))
 
-    def function_expression(self, node: ast.Lambda, scope: _Scope) -> None:
+    visit_asyncfunctiondef = visit_functiondef
+
+    def visit_lambda(self, node: ast.Lambda, scope: _Scope) -> None:
         self.each([*node.args.defaults, *node.args.kw_defaults], scope)
         self.visit(node.body, self.inner(node.args, scope))
 
@@ -164,14 +164,14 @@ class _Reader:
         parameters = getattr(node, "type_params", ())
         return _Scope("types", scope, (parameter.name for parameter in parameters)) if parameters else scope
 
-    def class_(self, node: Any, scope: _Scope) -> None:
+    def visit_classdef(self, node: Any, scope: _Scope) -> None:
         self.bind(scope, node.name, node)
         self.each(node.decorator_list, scope)
         outer = self.generic(node, scope)
         self.each([*node.bases, *node.keywords], outer)
         self.each(node.body, _Scope("class", outer, ("__module__", "__qualname__")))
 
-    def comprehension(self, node: Any, scope: _Scope) -> None:
+    def visit_listcomp(self, node: Any, scope: _Scope) -> None:
         inner = _Scope("comprehension", scope)
         for position, loop in enumerate(node.generators):
             self.visit(loop.iter, inner if position else scope)
@@ -179,71 +179,50 @@ class _Reader:
             self.each(loop.ifs, inner)
         self.each([getattr(node, name, None) for name in ("key", "value", "elt")], inner)
 
-    def walrus(self, node: ast.NamedExpr, scope: _Scope) -> None:
+    visit_setcomp = visit_dictcomp = visit_generatorexp = visit_listcomp
+
+    def visit_namedexpr(self, node: ast.NamedExpr, scope: _Scope) -> None:
         self.visit(node.value, scope)
         holder = scope
         while holder.kind == "comprehension" and holder.above is not None:
             holder = holder.above
         self.bind(holder, node.target.id, node.target)
 
-    def import_(self, node: Any, scope: _Scope) -> None:
+    def visit_import(self, node: Any, scope: _Scope) -> None:
         for alias in node.names:
             if alias.name == "*":
                 self.names.dynamic = True
             else:
                 self.bind(scope, alias.asname or alias.name.partition(".")[0], node)
 
-    def named(self, node: Any, scope: _Scope) -> None:
+    visit_importfrom = visit_import
+
+    def visit_excepthandler(self, node: Any, scope: _Scope) -> None:
         """What binds a name that is a plain text in it: except, match."""
         name = getattr(node, "rest", None) or getattr(node, "name", None)
         if isinstance(name, str):
             self.bind(scope, name, node)
-        for child in ast.iter_child_nodes(node):
-            self.visit(child, scope)
+        self.others(node, scope)
 
-    def type_alias(self, node: Any, scope: _Scope) -> None:
+    visit_matchas = visit_matchstar = visit_matchmapping = visit_excepthandler
+
+    def visit_typealias(self, node: Any, scope: _Scope) -> None:
         self.bind(scope, node.name.id, node)
 
-    def global_(self, node: ast.Global, scope: _Scope) -> None:
+    def visit_global(self, node: ast.Global, scope: _Scope) -> None:
         scope.globals.update(node.names)
 
-    def nonlocal_(self, node: ast.Nonlocal, scope: _Scope) -> None:
+    def visit_nonlocal(self, node: ast.Nonlocal, scope: _Scope) -> None:
         scope.nonlocals.update(node.names)
 
-    def try_(self, node: Any, scope: _Scope) -> None:
+    def visit_try(self, node: Any, scope: _Scope) -> None:
         before = self.guarded
         self.guarded = before or any(catches(handler, NAME_ERRORS) for handler in node.handlers)
         self.each(node.body, scope)
         self.guarded = before
         self.each([*node.handlers, *node.orelse, *node.finalbody], scope)
 
-
-HANDLERS: dict[str, Callable[[_Reader, Any, _Scope], None]] = {
-    "Name": _Reader.name,
-    "Assign": _Reader.assignment,
-    "AugAssign": _Reader.augmented,
-    "AnnAssign": _Reader.annotated,
-    "FunctionDef": _Reader.definition,
-    "AsyncFunctionDef": _Reader.definition,
-    "Lambda": _Reader.function_expression,
-    "ClassDef": _Reader.class_,
-    "ListComp": _Reader.comprehension,
-    "SetComp": _Reader.comprehension,
-    "DictComp": _Reader.comprehension,
-    "GeneratorExp": _Reader.comprehension,
-    "NamedExpr": _Reader.walrus,
-    "Import": _Reader.import_,
-    "ImportFrom": _Reader.import_,
-    "ExceptHandler": _Reader.named,
-    "MatchAs": _Reader.named,
-    "MatchStar": _Reader.named,
-    "MatchMapping": _Reader.named,
-    "TypeAlias": _Reader.type_alias,
-    "Global": _Reader.global_,
-    "Nonlocal": _Reader.nonlocal_,
-    "Try": _Reader.try_,
-    "TryStar": _Reader.try_,
-}
+    visit_trystar = visit_try
 
 
 def _arguments(arguments: ast.arguments) -> list[ast.arg]:
@@ -268,6 +247,24 @@ def called(call: ast.Call) -> str:
     """The last name of what is called: suppress of contextlib.suppress(…); '' for anything else."""
     function = call.func
     return function.attr if isinstance(function, ast.Attribute) else getattr(function, "id", "")
+
+
+def dotted(node: ast.expr) -> tuple[ast.expr, list[str]]:
+    """What an attribute is looked up in, in the end, and the names on the way to it: a and b, c of a.b.c."""
+    names: list[str] = []
+    while isinstance(node, ast.Attribute):
+        names.insert(0, node.attr)
+        node = node.value
+    return node, names
+
+
+def own_nodes(node: ast.AST, kinds: Any) -> Iterator[Any]:
+    """The nodes of some kinds in a def, but for those of functions and classes inside it."""
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, kinds):
+            yield child
+        elif not isinstance(child, Function | ast.ClassDef | ast.Lambda):
+            yield from own_nodes(child, kinds)
 
 
 def read_names(function: Function, *, annotations: bool) -> Names:

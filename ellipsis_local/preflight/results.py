@@ -6,8 +6,8 @@ import ast
 from collections.abc import Iterator
 
 from ellipsis_local.preflight.findings import Finding
-from ellipsis_local.preflight.names import arguments_of, bindings
-from ellipsis_local.preflight.source import Source
+from ellipsis_local.preflight.names import arguments_of, bindings, dotted, own_nodes
+from ellipsis_local.preflight.source import Function, Source
 
 LISTED = "`.tolist()`"
 ADVICE = {
@@ -76,39 +76,25 @@ def check_results(source: Source, large: bool | None) -> Iterator[Finding]:
     if large is None:
         return
     reader = _Kinds(source)
-    for statement in _returns(source.node):
+    for statement in own_nodes(source.node, ast.Return):
         if large:
             yield from _no_file(source, statement)
         elif statement.value is not None:
             found = next(reader.refused(statement.value), None)
             if found is not None:
                 node, (what, way_out) = found
-                yield Finding(
-                    "result",
-                    f"it returns {what}, and small results travel to the client as JSON",
-                    f"return {way_out}" + ("" if what == FILE[0] else f" instead, {BY_FILE}"),
-                    *source.place(node),
-                )
+                message = f"it returns {what}, and small results travel to the client as JSON"
+                advice = f"return {way_out}" + ("" if what == FILE[0] else f" instead, {BY_FILE}")
+                yield Finding("result", message, advice, *source.place(node))
 
 
 def _no_file(source: Source, statement: ast.Return) -> Iterator[Finding]:
     """What cannot be a memory file, which largeResult and writeToLayer want."""
     value = statement.value
     if value is None or (isinstance(value, PLAIN) and not isinstance(getattr(value, "value", None), bytes)):
-        yield Finding(
-            "result",
-            f"it returns {'nothing' if value is None else 'no memory file'}, and largeResult and writeToLayer want one",
-            "return a BytesIO that holds a GeoTIFF or a GeoPackage, or create the compute without largeResult",
-            *source.place(statement if value is None else value),
-        )
-
-
-def _returns(node: ast.AST) -> Iterator[ast.Return]:
-    for child in ast.iter_child_nodes(node):
-        if isinstance(child, ast.Return):
-            yield child
-        elif not isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.Lambda):
-            yield from _returns(child)
+        message = f"it returns {'no memory file' if value else 'nothing'}, and largeResult and writeToLayer want one"
+        way_out = "return a BytesIO that holds a GeoTIFF or a GeoPackage, or create the compute without largeResult"
+        yield Finding("result", message, way_out, *source.place(value or statement))
 
 
 class _Kinds:
@@ -121,18 +107,16 @@ class _Kinds:
     def refused(self, node: ast.expr) -> Iterator[tuple[ast.expr, What]]:
         """The parts of a returned value that JSON does not hold."""
         if isinstance(node, ast.List | ast.Tuple):
-            for item in node.elts:
-                yield from self.refused(item)
+            parts = node.elts
         elif isinstance(node, ast.Dict):
-            for item in node.values:
-                yield from self.refused(item)
-        elif isinstance(node, ast.IfExp):
-            yield from self.refused(node.body)
-            yield from self.refused(node.orelse)
+            parts = node.values
         else:
+            parts = [node.body, node.orelse] if isinstance(node, ast.IfExp) else []
             what = self.kind(node, 3)
             if what is not None:
                 yield node, what
+        for part in parts:
+            yield from self.refused(part)
 
     def kind(self, node: ast.expr, depth: int) -> What | None:
         if isinstance(node, ast.Set | ast.SetComp):
@@ -151,7 +135,7 @@ class _Kinds:
                 assignment = made[0]
                 plain = all(isinstance(target, ast.Name) for target in assignment.targets)
                 return self.kind(assignment.value, depth - 1) if plain else None
-            if made and all(isinstance(binder, ast.FunctionDef | ast.AsyncFunctionDef) for binder in made):
+            if made and all(isinstance(binder, Function) for binder in made):
                 return FUNCTION
         return None
 
@@ -165,28 +149,18 @@ class _Kinds:
 
     def full_name(self, node: ast.expr) -> str:
         """The name of a function with that of its module, by the imports of the body; '' where it is not plain."""
-        parts: list[str] = []
-        while isinstance(node, ast.Attribute):
-            parts.append(node.attr)
-            node = node.value
-        if not isinstance(node, ast.Name):
+        first, names = dotted(node)
+        if not isinstance(first, ast.Name):
             return ""
-        made = self.own.get(node.id)
+        made = self.own.get(first.id)
         if made is None:
-            return "" if node.id in self.arguments else ".".join([node.id, *reversed(parts)])
-        if len(made) != 1:
-            return ""
-        return ".".join([_imported_as(made[0], node.id), *reversed(parts)])
+            return "" if first.id in self.arguments else ".".join([first.id, *names])
+        return ".".join([_imported_as(made[0], first.id), *names]) if len(made) == 1 else ""
 
 
 def _imported_as(node: ast.AST, name: str) -> str:
     if isinstance(node, ast.Import):
-        for alias in node.names:
-            if alias.asname == name:
-                return alias.name
-        return name
+        return next((alias.name for alias in node.names if alias.asname == name), name)
     if isinstance(node, ast.ImportFrom):
-        for alias in node.names:
-            if name == (alias.asname or alias.name):
-                return f"{node.module}.{alias.name}"
+        return next(f"{node.module}.{alias.name}" for alias in node.names if name == (alias.asname or alias.name))
     return ""

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
-from ellipsis_local.preflight.names import arguments_of, bindings, called
+from ellipsis_local.preflight.names import arguments_of, bindings, called, dotted
 from ellipsis_local.preflight.source import Function, Source, parse
 
 Chain = tuple[Function, ...]
@@ -39,10 +39,6 @@ class Text:
         self.text = text.replace("\r\n", "\n")
         self.tree = parse(self.text)
         self._bindings: dict[int, dict[str, list[ast.AST]]] = {}
-
-    @cached_property
-    def lines(self) -> list[str]:
-        return self.text.split("\n")
 
     @cached_property
     def _nodes(self) -> list[ast.AST]:
@@ -138,18 +134,13 @@ class Text:
     def source(self, node: Function) -> Source:
         """A def of this file, as `inspect.getsource` would give it."""
         first = min([node.lineno, *(decorator.lineno for decorator in node.decorator_list)])
-        return Source(node, "\n".join(self.lines[first - 1 : node.end_lineno]) + "\n", self.file, first)
+        return Source(node, "\n".join(self.text.split("\n")[first - 1 : node.end_lineno]) + "\n", self.file, first)
 
     def full_name(self, node: ast.expr) -> str:
         """The dotted name of an expression, with what its first part is imported as; '' for any other expression."""
-        parts: list[str] = []
-        while isinstance(node, ast.Attribute):
-            parts.append(node.attr)
-            node = node.value
-        if not isinstance(node, ast.Name):
-            # whatever().compute.execute is told by its end as well
-            return ".".join(["", *reversed(parts)])
-        return ".".join([self.imports.get(node.id, node.id), *reversed(parts)])
+        first, names = dotted(node)
+        # whatever().compute.execute is told by its end as well
+        return ".".join([self.imports.get(first.id, first.id) if isinstance(first, ast.Name) else "", *names])
 
     # --- values -----------------------------------------------------------------------------------------------------
 
