@@ -10,8 +10,6 @@ from ellipsis_local.emulator import Emulator
 from ellipsis_local.types import PathRecord, RasterFile, StoredFile, Timestamp, VectorFile
 from ellipsis_local.upstream import Pulled
 
-__all__ = ["file_answer", "path_answer", "pull_answer"]
-
 OWNER_ACCESS = 950
 """Above 100 the client takes it that the user may download (seen in the client); who owns a home may do everything."""
 MASK = "mask"

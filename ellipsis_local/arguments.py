@@ -12,20 +12,6 @@ from typing import Any
 
 from ellipsis_local.errors import ArgumentError
 
-__all__ = [
-    "boolean",
-    "date_range",
-    "dict_list",
-    "integer",
-    "invalid",
-    "json_value",
-    "number",
-    "string",
-    "string_list",
-    "uuid_list",
-    "uuid_text",
-]
-
 
 def invalid(name: str, value: Any, text: str) -> ArgumentError:
     """The error for an argument's value; its text begins with the argument's name."""

@@ -14,11 +14,6 @@ from typing import Any, Final
 from ellipsis_local.errors import ArgumentError, LayerError
 from ellipsis_local.types import Extent
 
-__all__ = [
-    "LATITUDE_LIMIT", "LONGITUDE_LIMIT", "MERCATOR_LIMIT", "WEB_MERCATOR", "WGS84", "WORLD", "crs_text", "epsg_text",
-    "is_geographic", "name", "period", "same", "to_wgs84", "transform_extent", "transformer",
-]  # fmt: skip
-
 WEB_MERCATOR: Final = "EPSG:3857"
 WGS84: Final = "EPSG:4326"
 LATITUDE_LIMIT: Final = 85.0511287798066

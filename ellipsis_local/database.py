@@ -20,8 +20,6 @@ from typing import Any
 from ellipsis_local.errors import StoreError
 from ellipsis_local.identity import Identity
 
-__all__ = ["DRAWN", "VERSION", "Database"]
-
 BUSY_SECONDS = 30
 VERSION = 1
 

@@ -47,17 +47,6 @@ if TYPE_CHECKING:
     from ellipsis_local.features.features import Features
     from ellipsis_local.imagery import Imagery
 
-__all__ = [
-    "SCHEMA",
-    "Emulator",
-    "configure",
-    "current_emulator",
-    "current_settings",
-    "emulator_of",
-    "opened_emulator",
-    "use",
-]
-
 SCHEMA = (
     *store.SCHEMA,
     *accounts.SCHEMA,

@@ -19,8 +19,6 @@ from pathlib import Path
 
 from ellipsis_local.errors import EllipsisLocalError, LayerError, StoreError
 
-__all__ = ["is_full", "naming", "reading", "shown_name", "writing"]
-
 MOST_SHOWN = 120
 
 # EFBIG is what a limit on the size of a file gives.

@@ -34,8 +34,6 @@ from filelock import FileLock, Timeout
 
 from ellipsis_local.errors import StoreError
 
-__all__ = ["Home"]
-
 
 class Home:
     """One home folder; creating the object creates nothing on disk, `prepare` does."""

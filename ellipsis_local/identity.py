@@ -12,8 +12,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from uuid import UUID, uuid4
 
-__all__ = ["STEP", "Identity"]
-
 STEP = 1e-6
 """Seconds between two times that must differ although the clock stands: the least that a float of today's holds."""
 

@@ -9,8 +9,6 @@ from uuid import UUID, uuid5
 
 from ellipsis_local.errors import ArgumentError
 
-__all__ = ["NAMESPACE", "as_uuid", "date_range", "from_text", "made_id", "optional_uuid", "to_text"]
-
 NAMESPACE = UUID("5e2b1f1c-93d4-5c0e-8f6a-0d1c7a4b9e35")
 """Fixed for ever: the ids of fixture folders come from it, and scripts write them down."""
 

@@ -9,8 +9,6 @@ from collections.abc import Iterator
 from contextvars import ContextVar
 from pathlib import Path
 
-__all__ = ["Notice", "held_back", "warn"]
-
 OURS = (str(Path(__file__).parent), contextlib.__file__)
 
 Notice = tuple[str, type[Warning]]

@@ -8,8 +8,6 @@ from typing import NamedTuple
 
 import psutil
 
-__all__ = ["ProcessMark", "available_cores", "own_mark"]
-
 
 class ProcessMark(NamedTuple):
     """A process, for as long as it lives."""

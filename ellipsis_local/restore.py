@@ -26,8 +26,6 @@ from pathlib import Path
 from ellipsis_local.errors import StoreError
 from ellipsis_local.home import Home
 
-__all__ = ["begin_import", "copy_rows", "empty_tables", "exclusive", "finish_import", "new_draft"]
-
 LOCK = "state"
 PREFIX = ".new-import-"
 DRAFT = re.compile(re.escape(PREFIX) + r"[0-9a-f]{32}")

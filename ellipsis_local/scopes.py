@@ -15,8 +15,6 @@ from typing import Any
 
 from ellipsis_local.settings import Settings, read_settings
 
-__all__ = ["BASE", "Scope", "current_scope", "enter", "entered", "in_scope", "leave"]
-
 
 class Scope:
     """Settings that were given, and the emulator that was made with them."""

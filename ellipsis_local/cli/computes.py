@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from ellipsis_local.computes.records import Record
     from ellipsis_local.emulator import Emulator
 
-__all__ = ["app", "read_lines"]
-
 app = typer.Typer(
     help="The computes of the home, of all its users: states, results and logs, terminating and deleting them.",
     no_args_is_help=True,

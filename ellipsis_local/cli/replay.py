@@ -11,8 +11,6 @@ from ellipsis_local.cli.printing import console, errors, size
 from ellipsis_local.cli.resolve_ids import find_compute
 from ellipsis_local.cli.session import session_of
 
-__all__ = ["replay"]
-
 LONGEST = 2000
 """Characters of a result that are shown."""
 

@@ -14,7 +14,6 @@ from ellipsis_local.vector.inspect import Census, inspect
 from ellipsis_local.vector.layers import (
     LayerTable,
     attributes,
-    for_frames,
     read_frame,
     read_partition,
     read_table,
@@ -25,6 +24,7 @@ from ellipsis_local.vector.reader import calls, file_info, layers_of, open_layer
 from ellipsis_local.vector.rows import Rows, copy
 from ellipsis_local.vector.schema import (
     FRAME,
+    for_frames,
     is_json,
     is_text,
     json_field,

@@ -17,8 +17,6 @@ from ellipsis_local.types import Extent, VectorFile
 from ellipsis_local.vector.reader import Layer, layers_of, open_layer
 from ellipsis_local.vector.wkb import Shapes
 
-__all__ = ["Census", "inspect"]
-
 KINDS = (
     "", "Point", "LineString", "Polygon", "MultiPoint", "MultiLineString", "MultiPolygon", "GeometryCollection",
 )  # fmt: skip

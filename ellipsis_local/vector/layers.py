@@ -19,8 +19,6 @@ from ellipsis_local.vector.reader import calls, open_layer
 from ellipsis_local.vector.schema import for_frames, free_name, geo_metadata, geo_of, is_json, joined
 from ellipsis_local.vector.wkb import Shapes, to_shapely
 
-__all__ = ["LayerTable", "attributes", "for_frames", "read_frame", "read_partition", "read_table", "recognised"]
-
 
 class File(Protocol):
     """What is known of a file that is read: a `VectorFile`, or the like of it in a plan."""

@@ -13,8 +13,6 @@ from ellipsis_local import crs as names
 from ellipsis_local.gdal_errors import reading
 from ellipsis_local.vector.wkb import Shapes, from_shapely, to_shapely
 
-__all__ = ["Projected", "project", "transform"]
-
 Bools = NDArray[np.bool_]
 TURN = 360.0
 

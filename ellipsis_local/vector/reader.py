@@ -25,8 +25,6 @@ from ellipsis_local.gdal_errors import is_full, reading
 from ellipsis_local.vector.schema import FRAME, free_name, geo_of, index_columns, notes_of, pandas_metadata, plain
 from ellipsis_local.vector.wkb import Shapes, from_shapely
 
-__all__ = ["BATCH", "Layer", "calls", "file_info", "layers_of", "open_layer"]
-
 BATCH = 65_536
 DAMAGED = "cannot be read to its end; it is truncated or damaged"
 ZONE = r"(?P<zone>Z|[+-][0-9]{2}:?[0-9]{2})$"

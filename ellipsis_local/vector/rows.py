@@ -16,8 +16,6 @@ from ellipsis_local.vector.reader import DAMAGED, calls, open_layer
 from ellipsis_local.vector.schema import index_columns, plain
 from ellipsis_local.vector.writer import GeoParquetWriter
 
-__all__ = ["Rows", "copy"]
-
 BATCH = 2048
 MOST_ROWS = 131_072
 MOST_BYTES = 64 * 1024**2

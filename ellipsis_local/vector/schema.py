@@ -8,23 +8,6 @@ from typing import Any
 
 from ellipsis_local.crs import WGS84
 
-__all__ = [
-    "JSON",
-    "for_frames",
-    "free_name",
-    "geo_metadata",
-    "geo_of",
-    "index_columns",
-    "is_json",
-    "is_text",
-    "joined",
-    "notes_of",
-    "pandas_metadata",
-    "plain",
-    "value_type",
-    "wider",
-]  # fmt: skip
-
 JSON = b"ellipsis_local:type"
 """In a field's metadata, with the value ``json``: the text in it is JSON."""
 FRAME = b"ellipsis_local:frame"

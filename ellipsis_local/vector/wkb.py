@@ -15,8 +15,6 @@ from numpy.typing import NDArray
 
 from ellipsis_local.errors import LayerError
 
-__all__ = ["Shapes", "from_shapely", "to_shapely", "without_geometry"]
-
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 Bools = NDArray[np.bool_]

@@ -19,8 +19,6 @@ from ellipsis_local.vector.reader import calls
 from ellipsis_local.vector.schema import FRAME, for_frames, geo_metadata, geo_of, is_json
 from ellipsis_local.vector.wkb import Shapes, to_shapely
 
-__all__ = ["GeoParquetWriter", "checked_frame", "frame_content", "write_frame", "write_partition", "write_table"]
-
 # Small enough that a reader of one partition skips most of a file.
 GROUP_ROWS = 65_536
 GROUP_BYTES = 16 * 1024**2

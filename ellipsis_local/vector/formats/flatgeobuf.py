@@ -7,8 +7,6 @@ from pathlib import Path
 
 from ellipsis_local.formats import Format, register
 
-__all__ = ["FLATGEOBUF"]
-
 COUNT = 8
 """Which field of the header is the number of features."""
 

@@ -12,8 +12,6 @@ from ellipsis_local.formats import Format, register
 from ellipsis_local.gdal_errors import reading
 from ellipsis_local.vector.reader import file_info
 
-__all__ = ["GEOJSON", "check_geojson", "is_geojson"]
-
 CHUNK = 4 * 1024**2
 COLLECTION = re.compile(rb'\s*\{\s*"type"\s*:\s*"FeatureCollection"')
 

@@ -17,8 +17,6 @@ from ellipsis_local.errors import LayerError, LimitError
 from ellipsis_local.formats import EVERY, Format, limits, register
 from ellipsis_local.gdal_errors import reading
 
-__all__ = ["GEOPACKAGE", "SQLITE", "check_geopackage", "data_types", "vector_layers"]
-
 SQLITE = b"SQLite format 3\0"
 
 STEPS = 100_000

@@ -7,8 +7,6 @@ from pathlib import Path
 from ellipsis_local.formats import Format, limits, register
 from ellipsis_local.vector.reader import calls
 
-__all__ = ["GEOPARQUET", "check_parquet"]
-
 
 def check_parquet(path: Path, _: str | None = None) -> None:
     """LimitError where a Parquet file speaks of too much; LayerError where it cannot be read."""

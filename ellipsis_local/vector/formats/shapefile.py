@@ -9,8 +9,6 @@ from ellipsis_local.errors import LayerError
 from ellipsis_local.formats import Format, register
 from ellipsis_local.gdal_errors import reading
 
-__all__ = ["SHAPEFILE", "shapefile_parts"]
-
 # Indexes beside a shapefile (.sbn, .qix) say nothing of its content.
 PARTS = (".shp", ".shx", ".dbf", ".prj", ".cpg")
 
