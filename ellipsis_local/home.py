@@ -119,6 +119,8 @@ class Home:
 
         Where `folder` is there already, made by another process meanwhile, that one stays.
         """
+        # Users may delete the cache at any time.
+        folder.parent.mkdir(parents=True, exist_ok=True)
         draft = self.temporary(folder.parent)
         try:
             yield draft

@@ -203,6 +203,10 @@ def test_the_cache_may_be_deleted_between_uses(el: ModuleType, token, raster, po
     emulator_module.use(None)
     shutil.rmtree(home / "cache")
     assert el.compute.execute(compute_id, count, token) == before
+    el.compute.terminateCompute(compute_id, token)
+    # In the same process, too.
+    shutil.rmtree(home / "cache")
+    assert el.compute.execute(create([raster, points]), count, token) == before
 
 
 def test_closing_the_emulator_leaves_the_compute(el: ModuleType, token, raster, create) -> None:
