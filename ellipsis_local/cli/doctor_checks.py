@@ -19,6 +19,7 @@ from ellipsis_local.cli.printing import counted
 from ellipsis_local.cli.session import Session
 from ellipsis_local.environments import DEFAULT_INTERPRETER, find_interpreters
 from ellipsis_local.environments.installer import Outcome, child_environ, explain, find_uv, is_offline
+from ellipsis_local.environments.manifest import folder_size
 from ellipsis_local.errors import EllipsisLocalError
 from ellipsis_local.home import Home
 from ellipsis_local.settings import PREFIX, SECRET, SETTINGS_FILE, Settings
@@ -140,25 +141,13 @@ def check_home(settings: Settings) -> Check:
         return Check("home", "problem", str(error), "choose another home with --home or ELLIPSIS_LOCAL_HOME")
     details = {"folder": settings.home, "layers": layers, "environments": environments}
     text = f"{settings.home}: {counted(layers, 'layer')}, {counted(environments, 'environment')}"
-    if not layers and more is None:
-        return Check("home", "ok", text, "`ellipsis-local demo` is a beginning", details)
-    return Check("home", "ok", text, details=details)
-
-
-def size_of(folder: Path) -> int:
-    total = 0
-    for parent, _, names in os.walk(folder):
-        for name in names:
-            try:
-                total += (Path(parent) / name).lstat().st_size
-            except OSError:
-                continue
-    return total
+    remedy = "`ellipsis-local demo` is a beginning" if not layers and more is None else ""
+    return Check("home", "ok", text, remedy, details)
 
 
 def check_disk(home: Home, settings: Settings) -> Check:
     parts = {"layers": home.layers, "computes": home.computes, "environments": home.environments, "cache": home.cache}
-    sizes = {name: size_of(folder) for name, folder in parts.items()}
+    sizes = {name: folder_size(folder) for name, folder in parts.items()}
     folder = next((folder for folder in (home.root, *home.root.parents) if folder.is_dir()), Path("/"))
     free = shutil.disk_usage(folder).free
     details = sizes | {"free": free, "cacheLimit": settings.cache_size}
@@ -228,7 +217,6 @@ def run(command: list[str], text: str = "") -> Outcome:
             command, input=text, env=own, cwd="/", text=True, timeout=NETWORK_SECONDS, check=False, **merged
         )
     except (OSError, subprocess.TimeoutExpired) as error:
-        return Outcome(
-            tuple(command), -1, f"timed out: {error}" if isinstance(error, subprocess.TimeoutExpired) else str(error)
-        )
+        late = "timed out: " if isinstance(error, subprocess.TimeoutExpired) else ""
+        return Outcome(tuple(command), -1, f"{late}{error}")
     return Outcome(tuple(command), done.returncode, done.stdout)

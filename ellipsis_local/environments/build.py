@@ -62,10 +62,7 @@ class Environments:
         environ: Mapping[str, str] | None = None,
         background: bool = True,
     ) -> None:
-        """With `offline` True no index is asked, with False at once, with None after the installer's cache.
-
-        `environ` replaces the environment variables; `background` compiles bytecode in a helper process after a build.
-        """
+        """With `offline` True no index is asked, with False at once, with None after the installer's cache."""
         self._home = home
         self._folders = EnvironmentFolders(home)
         self._offline = offline
@@ -102,14 +99,7 @@ class Environments:
     def ensure(
         self, interpreter: Interpreter, requirements: Iterable[str] = (), report: Report = silent
     ) -> Environment:
-        """The environment of this specification: the ready one at once, else a new one.
-
-        Concurrent calls for one specification, in threads or processes, build once. `report` gets a line per step.
-
-        ArgumentError as `check_requirements`; InterpreterError where the interpreter is gone from the machine;
-        EnvironmentBuildError where the requirements cannot be installed, or the disk is full; nothing is left behind;
-        StoreError where the home cannot be written.
-        """
+        """The environment of this specification: the ready one at once, else a new one."""
         return self._ensure(interpreter, requirements, report, offline=self._offline)
 
     def prefetch(
@@ -130,10 +120,7 @@ class Environments:
     def prune(
         self, keys: Collection[str] | None = None, unused_for: timedelta | None = None, in_use: Collection[str] = ()
     ) -> Infos:
-        """Remove environments: those of `keys` (all where None) not used for that long; returns what was removed.
-
-        Those of `in_use`, and those that another process is just making, stay.
-        """
+        """Remove environments: those of `keys` (all where None) not used for that long; returns what was removed."""
         before = datetime.now(UTC) - (unused_for or timedelta(0))
         removed = []
         for info in self.list():

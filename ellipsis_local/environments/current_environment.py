@@ -33,10 +33,7 @@ class OwnEnvironments(Environments):
         self._strict = strict
 
     def choose(self, name: str) -> Interpreter:
-        """The running interpreter. The default that the caller left stands for whichever there is.
-
-        ArgumentError for an interpreter that the service does not know; FidelityWarning where another was asked for.
-        """
+        """The running interpreter. The default that the caller left stands for whichever there is."""
         wanted, own = parse_interpreter(name), _interpreter()
         if name is not DEFAULT_INTERPRETER and wanted != own.version[:2]:
             self._tell(f"they run with {own.name}, not with {name}")

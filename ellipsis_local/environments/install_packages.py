@@ -48,11 +48,7 @@ class Request:
 def fill(
     folder: Path, request: Request, data: Path, environ: Mapping[str, str], report: Callable[[str], None], lease: int
 ) -> None:
-    """Make the virtualenv `folder` and install into it the user's requirements and the worker's, resolved together.
-
-    EnvironmentBuildError with the resolver's own words, its command, exit code and output; OSError where the folder
-    cannot be written.
-    """
+    """Make the virtualenv `folder` and install into it the user's requirements and the worker's, resolved together."""
     report(f"making an environment with {request.interpreter}")
     offline, uv = is_offline(request.offline, environ), find_uv(environ)
     # Remade before each attempt, so that none inherits from a failed one.

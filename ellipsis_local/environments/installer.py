@@ -64,11 +64,7 @@ def find_uv(environ: Mapping[str, str]) -> str | None:
 def make_virtualenv(
     folder: Path, interpreter: Interpreter, data: Path, environ: Mapping[str, str], *, with_pip: bool
 ) -> None:
-    """An environment with nothing in it, or pip alone; no network, no user configuration.
-
-    EnvironmentBuildError where virtualenv cannot make one from this interpreter; OSError where the folder cannot be
-    written.
-    """
+    """An environment with nothing in it, or pip alone; no network, no user configuration."""
     # virtualenv takes a quarter of a second to import, and is needed for a first build only
     from virtualenv import cli_run
 
@@ -90,11 +86,7 @@ def make_virtualenv(
 def install(
     python: Path, requirements: Path, environ: Mapping[str, str], uv: str | None, options: Sequence[str], lease: int
 ) -> Outcome:
-    """Install the file `requirements` into the environment of `python`; never raises for what the command says.
-
-    `options` are uv's; of them pip knows only that `--offline` means no index. The command holds `lease`, an open
-    lock, so that a command that outlives a killed caller still counts as a build at work.
-    """
+    """Install the file `requirements` into the environment of `python`; never raises for what the command says."""
     if uv is not None:
         command = [uv, "pip", "install", "--python", str(python), "--color", "never", "--no-progress", *options]
     else:

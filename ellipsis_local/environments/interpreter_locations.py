@@ -1,7 +1,4 @@
-"""Where Pythons are kept: candidates only, none of them has been run.
-
-Nothing here fails because a folder is absent or closed; the caller finds out what a candidate is by running it.
-"""
+"""Where Pythons are kept: candidates only, none of them has been run; an absent or closed folder is no error."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ from typing import Any, Final
 from ellipsis_local.arguments import invalid
 from ellipsis_local.environments.interpreter_locations import SUPPORTED_MINORS, candidates, running
 from ellipsis_local.environments.probe import Answer, Probe
-from ellipsis_local.errors import ArgumentError, EnvironmentWarning, InterpreterError
+from ellipsis_local.errors import EnvironmentWarning, InterpreterError
 from ellipsis_local.home import Home
 from ellipsis_local.notices import warn
 
@@ -70,13 +70,9 @@ class Interpreter:
 
 
 def parse_interpreter(name: Any) -> tuple[int, int]:
-    """(3, 12) of 'python3.12'.
-
-    ArgumentError for anything but `python3.9` to `python3.14`, naming those. The wording for what is no text is the
-    client's.
-    """
+    """(3, 12) of 'python3.12'."""
     if not isinstance(name, str):
-        raise ArgumentError("interpreter must be of type string", argument="interpreter", value=name)
+        raise invalid("interpreter", name, "must be of type string")
     match = re.fullmatch(r"python3\.([0-9]{1,2})", name, re.ASCII)
     if match is None or name not in ACCEPTED:
         raise invalid("interpreter", name, f"must be one of {', '.join(ACCEPTED)}, not {name!r}")
@@ -84,12 +80,7 @@ def parse_interpreter(name: Any) -> tuple[int, int]:
 
 
 def find_interpreters(home: Home, environ: Mapping[str, str] = os.environ) -> list[Interpreter]:
-    """Every usable CPython 3.9 to 3.14 of this machine: newest minor first, within it the one to prefer first.
-
-    Candidates are run once and their answers kept in the home's cache, so that a later call only looks whether files
-    changed. A candidate that fails, hangs or is no CPython is passed over, as are debug and free-threaded builds and
-    pre-releases where a normal build of that minor exists.
-    """
+    """Every usable CPython 3.9 to 3.14 of this machine: newest minor first, within it the one to prefer first."""
     usable = [interpreter for interpreter in _ask(Probe(home, environ), candidates(environ)) if _is_usable(interpreter)]
     normal = {i.version[:2] for i in usable if i.final and not (i.debug or i.free_threaded)}
     offered = [i for i in usable if (i.final and not (i.debug or i.free_threaded)) or i.version[:2] not in normal]

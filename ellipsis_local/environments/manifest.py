@@ -6,7 +6,6 @@ import dataclasses
 import importlib.metadata
 import json
 import os
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -135,17 +134,20 @@ def describe(environment: Environment) -> EnvironmentInfo:
         interpreter=environment.interpreter,
         requirements=environment.requirements,
         packages=len(environment.packages),
-        bytes=sum(_sizes(environment.folder)),
+        bytes=folder_size(environment.folder),
         created=environment.created,
         last_used=used,
     )
 
 
-def _sizes(folder: Path) -> Iterator[int]:
+def folder_size(folder: Path) -> int:
+    """The bytes of all files below a folder."""
+    total = 0
     # A background compilation or a removal may be at work in the same folder.
     for parent, _, names in os.walk(folder):
         for name in names:
             try:
-                yield os.lstat(os.path.join(parent, name)).st_size  # noqa: PTH118 - ten thousand of these
+                total += os.lstat(os.path.join(parent, name)).st_size  # noqa: PTH118 - ten thousand of these
             except OSError:
                 continue
+    return total

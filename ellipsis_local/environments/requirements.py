@@ -15,6 +15,7 @@ from urllib.parse import unquote, urlsplit
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
+from ellipsis_local.arguments import invalid
 from ellipsis_local.errors import ArgumentError
 
 WORKER_REQUIREMENTS = (
@@ -41,24 +42,17 @@ PATH_LIKE = re.compile(
 
 
 def check_requirements(value: Any) -> tuple[str, ...]:
-    """The requirements in the order given, without surrounding blanks and repetitions; () for None.
-
-    ArgumentError where `value` is no list of strings (the wording is the client's), or an entry is not a PEP 508
-    requirement; the text names the entry and the way out.
-    """
+    """The requirements in the order given, without surrounding blanks and repetitions; () for None."""
     if value is None:
         return ()
     if isinstance(value, str):
-        raise ArgumentError(
-            f"requirements must be a list of strings, not one string; write requirements={value.split()!r}",
-            argument="requirements",
-            value=value,
-        )
+        text = f"must be a list of strings, not one string; write requirements={value.split()!r}"
+        raise invalid("requirements", value, text)
     if not isinstance(value, Iterable):
-        raise ArgumentError("requirements must be an iterable", argument="requirements", value=value)
+        raise invalid("requirements", value, "must be an iterable")
     items = list(value)
     if not all(isinstance(item, str) for item in items):
-        raise ArgumentError("requirements must be a list of strings", argument="requirements", value=value)
+        raise invalid("requirements", value, "must be a list of strings")
     checked: dict[str, str] = {}
     for item in items:
         checked.setdefault(_canonical(_parse(item)), item.strip())
@@ -66,10 +60,7 @@ def check_requirements(value: Any) -> tuple[str, ...]:
 
 
 def normalise(requirements: Iterable[str]) -> tuple[str, ...]:
-    """The canonical, sorted form of checked requirements: equal for lists that ask for the same.
-
-    Case and punctuation of names, blanks, and the order of entries, extras and specifiers do not matter.
-    """
+    """The canonical, sorted form of checked requirements: equal for lists that ask for the same."""
     return tuple(sorted({_canonical(_parse(item)) for item in requirements}))
 
 

@@ -54,11 +54,7 @@ def _facts(source: Source) -> _Facts:
 def check_function(
     source: Source, look: Look, around: Surroundings, *, method: bool = False, returns: tuple[Finding, ...] = ()
 ) -> list[Finding]:
-    """What the service would do to a function, in the order of its text.
-
-    `look` finds what defines a name outside of the function, `around` is the compute, `method` says that it stands in a
-    class, and `returns` is what is known of its results.
-    """
+    """What the service would do to a function, in the order of its text."""
     facts = _facts(source)
     found = [
         *check_form(source, around.python, method=method),

@@ -1,7 +1,6 @@
 """Which names a def takes from outside of itself, by Python's rules for scopes.
 
-Of the text, not of the function's own code, which pytest, for one, compiles with calls of its own in it; and by the
-rules of the environment's Python, which may be another than the running one.
+Of the text, not the function's own code, which others (pytest) rewrite; by the rules of the environment's Python.
 """
 
 from __future__ import annotations

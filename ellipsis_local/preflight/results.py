@@ -69,10 +69,7 @@ What = tuple[str, str]
 
 
 def check_results(source: Source, large: bool | None) -> Iterator[Finding]:
-    """Returned values of which the text shows that they cannot travel; silent where that is not known.
-
-    With `large` a memory file has to be returned, without it something that is JSON; nothing is told where it is None.
-    """
+    """Returned values of which the text shows that they cannot travel; silent where that is not known."""
     if large is None:
         return
     reader = _Kinds(source)

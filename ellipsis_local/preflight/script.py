@@ -1,8 +1,4 @@
-"""All rules for every function that a script passes to execute; the script is read, never run.
-
-Which calls of execute and createCompute there are, which compute an id is, and which def an argument is, as far as the
-text of the script and of the files beside it shows.
-"""
+"""All rules for every function that a script passes to execute; the script is read, never run."""
 
 from __future__ import annotations
 

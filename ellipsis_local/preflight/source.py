@@ -109,10 +109,7 @@ def _first_def(tree: ast.Module) -> Function:
 
 
 def read_source(text: str, file: str = "", first: int = 1) -> Source:
-    """A def from its text, in which it stands first, at any indentation.
-
-    SyntaxError where the text has no tree, or does not begin with a def.
-    """
+    """A def from its text, in which it stands first, at any indentation."""
     text = text.replace("\r\n", "\n")
     indented = text[:1] in (" ", "\t")
     # In a block of its own, an indented def can be read without touching the texts in it.

@@ -117,10 +117,7 @@ class Text:
         return before or bound
 
     def find(self, name: str, chain: Chain, at: ast.AST | None = None) -> list[Bound]:
-        """What binds a name that is read below some defs; an argument is bound by its def.
-
-        With `at`, where it is read, what was bound anew before that, or is bound after it, is left out.
-        """
+        """What binds a name that is read below some defs; an argument is bound by its def."""
         for depth in range(len(chain), -1, -1):
             scope = chain[depth - 1] if depth else None
             found = [Bound(node, chain[:depth]) for node in self.bindings(scope).get(name, [])]

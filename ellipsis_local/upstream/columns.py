@@ -15,8 +15,6 @@ from typing import Any
 
 from ellipsis_local.errors import UpstreamError
 
-__all__ = ["Columns"]
-
 DATES = frozenset({"date", "datetime", "timestamp", "time"})
 FLOATS = frozenset({"float", "double", "number", "real", "area", "distance"})
 INTEGERS = frozenset({"integer", "int", "long"})
@@ -74,13 +72,7 @@ def moment(text: str) -> datetime | None:
 
 
 class Columns:
-    """The columns of a layer: told ones first, then in the order in which they occur.
-
-    Parameters
-    ----------
-    told : mapping
-        Names and types of properties, as the service tells them.
-    """
+    """The columns of a layer: told ones first, then in the order in which they occur."""
 
     def __init__(self, told: Mapping[str, str | None]) -> None:
         self._seen = {name: _Seen((kind or "").lower()) for name, kind in told.items() if is_text(name)}

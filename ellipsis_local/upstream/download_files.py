@@ -19,8 +19,6 @@ from ellipsis_local.upstream.partial_downloads import safe_suffix
 from ellipsis_local.upstream.progress import Reporter
 from ellipsis_local.upstream.resumable_download import download
 
-__all__ = ["Fetched", "fetch_files"]
-
 NONE = Overrides()
 
 
@@ -43,15 +41,7 @@ def fetch_files(
     area: Extent | None,
     progress: Reporter,
 ) -> list[Fetched]:
-    """Download `files` into `folder`, in their order; those that do not touch `area` are left out.
-
-    Raises
-    ------
-    RefusedError
-        Where the service does not hand them out.
-    LayerError
-        For one that is no usable layer; UpstreamError where none touches the area.
-    """
+    """Download `files` into `folder`, in their order; those that do not touch `area` are left out."""
     fetched = []
     for number, file in enumerate(files, start=1):
         if area is not None and not overlaps(area, file.bounds):

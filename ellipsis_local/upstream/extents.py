@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,28 +9,24 @@ from ellipsis_local.arguments import invalid
 from ellipsis_local.crs import transform_extent
 from ellipsis_local.errors import ArgumentError
 from ellipsis_local.types import Extent
+from ellipsis_local.upstream.models import parse_number
 
 KEYS = ("xMin", "yMin", "xMax", "yMax")
 
 
 def parse_extent(extent: Any, epsg: int | None) -> Extent | None:
-    """An extent ``{'xMin', 'yMin', 'xMax', 'yMax'}`` in EPSG:4326, longitude first; ArgumentError where it is none.
-
-    Parameters
-    ----------
-    epsg : int, optional
-        What its numbers are in; 4326 where None.
-    """
+    """An extent ``{'xMin', 'yMin', 'xMax', 'yMax'}`` in EPSG:4326, longitude first; ArgumentError where it is none."""
     if extent is None:
         return None
-    if not isinstance(extent, Mapping) or set(extent) != set(KEYS) or not all(usable(extent[key]) for key in KEYS):
+    if (
+        not isinstance(extent, Mapping)
+        or set(extent) != set(KEYS)
+        or any(parse_number(extent[key]) is None for key in KEYS)
+    ):
         # The client's wording.
-        raise ArgumentError(
-            f"extent must be a dictionary with keys {', '.join(KEYS)} whose values must be of type float, "
-            f"not {extent!r}",
-            argument="extent",
-            value=extent,
-        )
+        keys = ", ".join(KEYS)
+        text = f"must be a dictionary with keys {keys} whose values must be of type float, not {extent!r}"
+        raise invalid("extent", extent, text)
     given = Extent(*(float(extent[key]) for key in KEYS))
     for axis, low, high in (("x", given.x_min, given.x_max), ("y", given.y_min, given.y_max)):
         if low >= high:
@@ -41,16 +36,9 @@ def parse_extent(extent: Any, epsg: int | None) -> Extent | None:
     found = given if epsg in (None, 4326) else transformed(f"EPSG:{epsg}", "EPSG:4326", given, extent)
     world = Extent(-180.0, -90.0, 180.0, 90.0)
     if not found.intersects(world):
-        raise ArgumentError(
-            f"extent lies outside of the earth: {tuple(found)} in EPSG:4326; pass epsg=… where it is in another CRS",
-            argument="extent",
-            value=extent,
-        )
+        text = f"lies outside of the earth: {tuple(found)} in EPSG:4326; pass epsg=… where it is in another CRS"
+        raise invalid("extent", extent, text)
     return Extent(max(found.x_min, -180.0), max(found.y_min, -90.0), min(found.x_max, 180.0), min(found.y_max, 90.0))
-
-
-def usable(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def transformed(source: str, target: str, extent: Extent, given: Any) -> Extent:

@@ -34,11 +34,7 @@ def fetch_pages(
     area: Extent | None,
     progress: Reporter,
 ) -> list[Path]:
-    """Fetch all pages of features, or of those in `area` (EPSG:4326); the files they lie in.
-
-    UpstreamError for a page that is none, one whose `size` is another than that of its features, and pages without an
-    end.
-    """
+    """Fetch all pages of features, or of those in `area` (EPSG:4326); the files they lie in."""
     base = f"/path/{path.id}/vector/timestamp/{timestamp.id}"
     call = "listFeatures"
     query: dict[str, Any] = {"pageSize": PAGE_FEATURES}

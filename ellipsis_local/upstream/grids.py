@@ -12,8 +12,6 @@ from ellipsis_local.types import Extent
 from ellipsis_local.upstream.extents import in_crs
 from ellipsis_local.upstream.models import positions
 
-__all__ = ["TILE", "TileGrid", "envelopes", "grid_of", "place", "touches"]
-
 TILE = 256
 HALF = math.pi * 6378137.0
 """Half the width of Web Mercator in metres."""
@@ -61,10 +59,7 @@ def resolution(zoom: int) -> float:
 
 
 def grid_of(zoom: int, extent: Extent) -> TileGrid:
-    """The pixels that touch an extent of EPSG:4326.
-
-    ArgumentError where the extent lies beyond Web Mercator.
-    """
+    """The pixels that touch an extent of EPSG:4326."""
     low, high = max(extent.y_min, -NORTH), min(extent.y_max, NORTH)
     if low > high:
         raise ArgumentError(f"extent lies beyond ±{NORTH:.2f}°, where the service has no tiles", argument="extent")

@@ -67,7 +67,7 @@ class _Token:
 
 
 class Answer:
-    """An answer whose body is still to be read; errors of the connection come out as `Broken`."""
+    """An answer whose body is still to be read; errors of the connection come out as `RetryableError`."""
 
     def __init__(self, response: requests.Response) -> None:
         self._response = response
@@ -135,13 +135,8 @@ class Client:
         """The body that GET of `path` answers, of at most `most` bytes; None where there is none (status 204)."""
 
         def attempt() -> bytes | None:
-            answer = self.open(path, query, what=what)
-            try:
-                if answer.status == 204:
-                    return None
-                return b"".join(self._bounded(answer, what, most))
-            finally:
-                answer.close()
+            with contextlib.closing(self.open(path, query, what=what)) as answer:
+                return None if answer.status == 204 else b"".join(self._bounded(answer, what, most))
 
         return self.persist(what, attempt)
 
@@ -162,10 +157,7 @@ class Client:
         headers: Mapping[str, str] | None = None,
         also: tuple[int, ...] = (),
     ) -> Answer:
-        """One attempt: the answer to GET of `path`, to be read and closed.
-
-        Statuses other than 200, 204 and `also` are RefusedError, or Broken where another attempt may help.
-        """
+        """One attempt: the answer to GET of `path`, to be read and closed."""
         response = self._send(self.url + path, as_query(query), headers or {}, what)
         self._answered = True
         answer = Answer(response)
@@ -255,10 +247,7 @@ class Client:
     # ----- patience --------------------------------------------------------------------------------------------------
 
     def persist(self, what: str, attempt: Callable[[], T]) -> T:
-        """What `attempt` returns, made again after each `Broken`, until several in a row got no further.
-
-        UpstreamError, with the last reason, when that is so.
-        """
+        """What `attempt` returns, made again after each `RetryableError`, until several in a row got no further."""
         failures = 0
         while True:
             self._check()

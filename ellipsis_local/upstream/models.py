@@ -1,7 +1,6 @@
 """What the service tells of its paths, timestamps and files, checked: nothing that it says is taken on trust.
 
-The shapes are those that the client digests (seen in the client), and those of this package's own server, which tells
-more; where neither says, our reading is noted.
+The shapes are those seen in the client, and those of this package's own server; other readings of ours are noted.
 """
 
 from __future__ import annotations
@@ -134,34 +133,24 @@ def parse_date(value: Any) -> datetime | None:
 
 
 def read_path(client: Client, path_id: str) -> ServicePath:
-    """What GET /path/{id} tells.
-
-    RefusedError where the service does not know the path, or not for this token; UpstreamError where its answer cannot
-    be understood.
-    """
+    """What GET /path/{id} tells."""
     what = f"path {path_id}"
     answer = client.json(f"/path/{path_id}", what=what)
     if not isinstance(answer, Mapping) or parse_uuid(answer.get("id")) != path_id:
         raise invalid_answer(client.url, what, "it is not the answer for this id")
-    access = answer.get("yourAccess")
-    level = access.get("accessLevel") if isinstance(access, Mapping) else None
+    level = mapping_under(answer, "yourAccess").get("accessLevel")
     kind = str(answer.get("type"))
-    about = answer.get(kind)
-    about = about if isinstance(about, Mapping) else {}
-    metadata = answer.get("metadata")
+    about = mapping_under(answer, kind)
     size = about.get("size", answer.get("size"))
     return ServicePath(
         id=path_id,
         type=kind,
         name=parse_text(answer.get("name")) or path_id,
-        metadata={key: value for key, value in metadata.items() if value is not None}
-        if isinstance(metadata, Mapping)
-        else {},
+        metadata={key: value for key, value in mapping_under(answer, "metadata").items() if value is not None},
         level=level if is_int(level) else 0,
         timestamps=tuple(timestamps_of(client.url, what, about)) if kind in ("raster", "vector") else (),
         bands=tuple(
-            parse_text(band.get("name")) if isinstance(band, Mapping) else parse_text(band)
-            for band in list_under(about, "bands")
+            parse_text(band.get("name") if isinstance(band, Mapping) else band) for band in list_under(about, "bands")
         ),
         dtype=parse_text(about.get("format")),
         properties={
@@ -172,6 +161,11 @@ def read_path(client: Client, path_id: str) -> ServicePath:
         size=size if kind == "file" and is_int(size) and size > 0 else None,
         record=fingerprint(about if kind == "file" else {}),
     )
+
+
+def mapping_under(about: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+    found = about.get(key)
+    return found if isinstance(found, Mapping) else {}
 
 
 def list_under(about: Mapping[str, Any], key: str) -> list[Any]:
@@ -254,8 +248,7 @@ def parse_file(url: str, what: str, entry: Mapping[str, Any]) -> ServiceFile:
     file_id = parse_uuid(entry.get("id"))
     if file_id is None:
         raise invalid_answer(url, what, "one has no id")
-    told = entry.get("info")
-    info = told if isinstance(told, Mapping) else {}
+    info = mapping_under(entry, "info")
     options = info.get("options")
     given = options if isinstance(options, Mapping) else {**info, "nodata": info.get("noDataValue")}
     epsg, nodata = given.get("epsg"), given.get("nodata")

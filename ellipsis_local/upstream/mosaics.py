@@ -23,8 +23,6 @@ from ellipsis_local.raster.write import Looks, geotiff, windows, write_window
 from ellipsis_local.upstream.grids import TILE, TileGrid, place
 from ellipsis_local.upstream.models import real_name
 
-__all__ = ["write"]
-
 KEPT = 64
 """Decoded tiles: more than lie under one window."""
 
@@ -127,18 +125,7 @@ def survey(tiles: _Tiles, grid: TileGrid, dtype: np.dtype[Any]) -> tuple[bool, f
 
 
 def write(target: Path, folder: Path, grid: TileGrid, *, bands: Sequence[str | None], dtype: str | None) -> None:
-    """The GeoTIFF of the tiles in `folder`.
-
-    Parameters
-    ----------
-    bands, dtype
-        As the service tells them; the mask may be counted among the bands (seen in the client).
-
-    Raises
-    ------
-    UpstreamError
-        Where no tile holds anything, or they have another number of bands than the service tells.
-    """
+    """The GeoTIFF of the tiles in `folder`."""
     tiles = _Tiles(folder, known_dtype(dtype))
     kind = tiles.kind(grid)
     if kind is None:

@@ -57,11 +57,7 @@ class LayerPull:
         return [timestamp for timestamp in self.path.timestamps if timestamp.id in timestamp_ids]
 
     def pull(self, timestamp: ServiceTimestamp, *, area: Extent | None, replace: bool) -> str:
-        """Bring a timestamp into the store: 'pulled', 'unchanged', or why there is nothing to bring.
-
-        LayerError where something else is here under its id, or a file is no usable layer; UpstreamError where the
-        service fails.
-        """
+        """Bring a timestamp into the store: 'pulled', 'unchanged', or why there is nothing to bring."""
         name = f"{self.path.name} {timestamp.id}"
         with self.partials.exclusive(
             timestamp.id, lambda: self.progress.say(f"waiting for another process that pulls {name}")

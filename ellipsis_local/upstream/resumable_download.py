@@ -1,11 +1,11 @@
 """One file of the service onto the disk: continued where it broke off, and whole or not there.
 
-`target` appears by rename once all its bytes are there; until then they are in `target`.part, and what is known of them
-in `target`.part.json.
+`target` appears by rename; until then its bytes are in `target`.part, what is known of them in `target`.part.json.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import shutil
@@ -100,8 +100,7 @@ def _attempt(client: Client, path: str, part: _Part, what: str, size: int | None
         headers["Range"] = f"bytes={start}-"
         if isinstance(version := part.noted("version"), str):
             headers["If-Range"] = version
-    answer = client.open(path, what=what, headers=headers, also=(206, 416))
-    try:
+    with contextlib.closing(client.open(path, what=what, headers=headers, also=(206, 416))) as answer:
         if answer.status == 416:
             total = total_of(answer.headers.get("Content-Range"))
             if start and total == start:
@@ -115,8 +114,6 @@ def _attempt(client: Client, path: str, part: _Part, what: str, size: int | None
         wanted = size if total is None else total
         check_space(part.target, None if wanted is None else wanted - start)
         _receive(answer, part, start, total, what, size, progress)
-    finally:
-        answer.close()
 
 
 def _placed(answer: Answer, part: _Part, start: int) -> tuple[int, int | None]:
@@ -168,10 +165,8 @@ def note(part: _Part) -> bool:
 def version_of(headers: Any) -> str | None:
     """A header that If-Range takes: a strong ETag, or the time of the last change."""
     tag: str | None = headers.get("ETag")
-    if tag is not None and not tag.startswith("W/"):
-        return tag
-    modified: str | None = headers.get("Last-Modified")
-    return modified
+    found: str | None = headers.get("Last-Modified") if tag is None or tag.startswith("W/") else tag
+    return found
 
 
 def total_of(content_range: str | None) -> int | None:

@@ -24,11 +24,7 @@ def readable(text: str, secret: str | None) -> str:
 
 
 def refusal(url: str, what: str, status: int, text: str, *, token: bool) -> RefusedError:
-    """The error for a status other than 200.
-
-    `what` was asked for ('path 1234…'), `text` is what the service said, made `readable`, and `token` tells whether one
-    was sent.
-    """
+    """The error for a status other than 200."""
     said = f"({status}{': ' + text if text else ''})"
     if status == 401:
         way = (

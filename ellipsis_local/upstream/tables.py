@@ -14,27 +14,11 @@ from ellipsis_local.upstream.columns import Columns
 from ellipsis_local.upstream.feature_pages import Feature, features_in
 from ellipsis_local.vector import GeoParquetWriter, from_shapely
 
-__all__ = ["write_features"]
-
 
 def write_features(
     target: Path, pages: Sequence[Path], told: Mapping[str, str | None], *, area: Extent | None, name: str
 ) -> int:
-    """Write the features of `pages`; their number.
-
-    Parameters
-    ----------
-    told : mapping
-        Names and types of properties, as the service tells them: they are columns even where no feature has them.
-    area : Extent, optional
-        In EPSG:4326. Features whose envelope does not touch it are left out, and those that came twice (as the client
-        does after featuresByExtent).
-
-    Raises
-    ------
-    UpstreamError
-        For a feature whose geometry cannot be understood.
-    """
+    """Write the features of `pages`; their number."""
     import pyarrow
 
     columns = Columns(told)

@@ -34,11 +34,7 @@ def fetch_tiles(
     area: Extent | None,
     progress: Reporter,
 ) -> Path:
-    """Fetch the tiles of a timestamp into `folder`, and write the raster there; its path.
-
-    UpstreamError where the timestamp has no zoom or bounds, or its tiles are not what they should be; ArgumentError
-    where there are too many tiles, or none in the area.
-    """
+    """Fetch the tiles of a timestamp into `folder`, and write the raster there; its path."""
     from ellipsis_local.upstream.mosaics import write
 
     base = f"/path/{path.id}/raster/timestamp/{timestamp.id}"

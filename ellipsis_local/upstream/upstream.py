@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from ellipsis_local.arguments import invalid
 from ellipsis_local.database import Database
 from ellipsis_local.errors import ArgumentError, LayerError, LimitError, UpstreamError
 from ellipsis_local.home import Home
@@ -84,26 +85,7 @@ class Upstream:
         progress: OnProgress | None = None,
         check: Callable[[], None] | None = None,
     ) -> Pulled:
-        """Bring a path of another service into the store, under its ids; what is there already stays.
-
-        ArgumentError before anything is fetched; UpstreamError where the service refuses, cannot be reached, or sends
-        what cannot be used; LayerError where something else is here under an id, or a file is no usable layer.
-
-        Parameters
-        ----------
-        timestamp_ids : sequence of str, optional
-            All that are not in the trash where None.
-        url, token, insecure
-            See `ellipsis_local.settings.service_url`.
-        extent, epsg : optional
-            See `ellipsis_local.upstream.extents.parse_extent`.
-        replace : bool
-            Put what the service has now in the place of what is here.
-        progress : callable, optional
-            Gets `Progress` now and then; what it raises ends the pull, which can be continued.
-        check : callable, optional
-            Called often, from several threads, also while nothing comes; what it raises ends the pull as well.
-        """
+        """Bring a path of another service into the store, under its ids; what is there already stays."""
         path_id = as_uuid("pathId", path_id)
         wanted = None if timestamp_ids is None else [as_uuid("timestampIds", text) for text in timestamp_ids]
         area = parse_extent(extent, epsg)
@@ -224,7 +206,7 @@ def checked_url(url: Any, insecure: bool) -> str:
     try:
         return service_url(url, insecure=insecure)
     except ValueError as error:
-        raise ArgumentError(f"fromUrl {error}, not {url!r}", argument="fromUrl", value=url) from None
+        raise invalid("fromUrl", url, f"{error}, not {url!r}") from None
 
 
 def checked_token(token: Any) -> str | None:
