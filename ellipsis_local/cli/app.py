@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from ellipsis_local.cli import check, computes, demo, doctor, environments, layers, replay, serve, state, users
+from ellipsis_local.cli import check, computes, demo, doctor, environments, layers, serve, state, users
 from ellipsis_local.cli.session import Front, Session
 
 HELP = """Run scripts written for Ellipsis Drive compute on this machine.
@@ -37,7 +37,7 @@ app.add_typer(environments.app, name="env")
 app.add_typer(users.app, name="users")
 app.add_typer(state.app, name="state")
 app.command("serve")(serve.serve)
-app.command("replay")(replay.replay)
+app.command("replay")(computes.replay)
 app.command("check")(check.check)
 app.command("doctor")(doctor.doctor)
 

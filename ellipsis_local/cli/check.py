@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tokenize
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -54,16 +55,11 @@ def _look(session: Session, script: Path, functions: list[str]) -> Report:
     except (SyntaxError, UnicodeDecodeError) as error:
         raise ArgumentError(f"{script} is no Python script: {error}", argument="script", value=str(script)) from error
 
-    def installed(python: tuple[int, ...], requirements: tuple[str, ...]) -> Installed | None:
-        return _environment(session, python, requirements)
-
-    report = check_script(text, str(script), installed=installed, functions=functions)
-    missing = [call.what for call in report.unseen if call.what in functions]
-    if missing:
-        raise ArgumentError(
-            f"{script} defines no function {missing[0]}; give the name of a def of its module",
-            argument="function", value=missing[0],
-        )  # fmt: skip
+    report = check_script(text, str(script), installed=partial(_environment, session), functions=functions)
+    for call in report.unseen:
+        if call.what in functions:
+            text = f"{script} defines no function {call.what}; give the name of a def of its module"
+            raise ArgumentError(text, argument="function", value=call.what)
     return report
 
 
@@ -119,14 +115,11 @@ def _tell(reports: list[Report], findings: list[Finding]) -> None:
         out.print(line, soft_wrap=True)
     looked = sum(len(report.functions) for report in reports)
     sure = sum(finding.severity == "error" for finding in findings)
-    text = (
-        f"{counted(looked, 'function')} looked at: {counted(sure, 'error')}, {counted(len(findings) - sure, 'warning')}"
-    )
-    out.print(text, markup=False, soft_wrap=True)
+    found = f"{counted(sure, 'error')}, {counted(len(findings) - sure, 'warning')}"
+    out.print(f"{counted(looked, 'function')} looked at: {found}", markup=False, soft_wrap=True)
     for report in reports:
         for call in report.unseen:
-            errors().print(
-                f"{call.file}:{call.line}:{call.column}: not looked at: {call.what}, {call.why}", markup=False
-            )
+            place = f"{call.file}:{call.line}:{call.column}"
+            errors().print(f"{place}: not looked at: {call.what}, {call.why}", markup=False)
         if not (report.functions or report.findings or report.unseen):
             errors().print(f"{report.file}: no function is passed to compute.execute", markup=False)

@@ -1,4 +1,4 @@
-"""`ellipsis-local computes`: what runs and ran in the home, whoever made it."""
+"""`ellipsis-local computes`, `replay`: what runs and ran in the home, whoever made it; one node of it again."""
 
 from __future__ import annotations
 
@@ -6,13 +6,27 @@ import json
 import time
 from collections.abc import Callable, Iterator
 from datetime import datetime
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 
-from ellipsis_local.cli.printing import Json, Yes, confirm, console, counted, moment, print_json, size, table
+from ellipsis_local.cli.printing import (
+    Json,
+    Yes,
+    confirm,
+    console,
+    counted,
+    errors,
+    moment,
+    print_json,
+    print_list,
+    size,
+    table,
+)
 from ellipsis_local.cli.resolve_ids import OVER, every_compute, find_compute
 from ellipsis_local.cli.session import session_of
 
@@ -25,6 +39,8 @@ app = typer.Typer(
     no_args_is_help=True,
 )
 POLL_SECONDS = 0.2
+LONGEST = 2000
+"""Characters of a replayed node's result that are shown."""
 COLOURS = ("cyan", "magenta", "green", "yellow", "blue", "red")
 STYLES = {"available": "green", "completed": "green", "executing": "cyan", "errored": "red", "stopped": "dim"}
 Compute = Annotated[
@@ -49,22 +65,16 @@ def list_(
 ) -> None:
     """List computes, the newest first."""
     with session_of(ctx).emulator() as emulator:
-        found = [record for record in every_compute(emulator.computes.records) if status in (None, record.status)][
-            :limit
-        ]
-        answers = [answer_of(emulator, record, nodes=False) for record in found]
-    if as_json:
-        print_json(answers)
-        return
-    if not answers:
-        console().print("no computes")
-        return
+        found = (record for record in every_compute(emulator.computes.records) if status in (None, record.status))
+        answers = [answer_of(emulator, record, nodes=False) for record in islice(found, limit)]
     rows = [
         (a["id"], styled(a["status"]), a["nodes"], a["executions"], moment(a["createdAt"]), first_line(a["message"]))
         for a in answers
     ]
     columns = ("id", "status", "nodes", "runs", "created", "message")
-    console().print(table(*columns, rows=rows, right=("nodes", "runs"), fold=("message",)))
+    print_list(
+        answers, *columns, rows=rows, right=("nodes", "runs"), fold=("message",), empty="no computes", as_json=as_json
+    )
 
 
 def styled(status: str) -> str:
@@ -72,8 +82,6 @@ def styled(status: str) -> str:
 
 
 def first_line(text: str) -> str:
-    from rich.markup import escape
-
     return escape(text.partition("\n")[0])
 
 
@@ -131,11 +139,8 @@ def node_rows(answer: dict[str, Any]) -> Iterator[tuple[Any, ...]]:
     results = {result["node"]: result for result in answer.get("result", [])}
     for node in answer["nodes"]:
         seconds = None if node["seconds"] is None else f"{node['seconds']:.2f}"
-        yield (
-            node["node"], node["state"], *axes_text(node["extent"]), seconds, size(node["peakMemory"]),
-            size(node["resultSize"]),
-            result_text(results.get(node["node"])),
-        )  # fmt: skip
+        told = seconds, size(node["peakMemory"]), size(node["resultSize"]), result_text(results.get(node["node"]))
+        yield node["node"], node["state"], *axes_text(node["extent"]), *told
 
 
 def axes_text(extent: dict[str, float] | None) -> tuple[str, str]:
@@ -148,15 +153,12 @@ def axes_text(extent: dict[str, float] | None) -> tuple[str, str]:
 
 def result_text(result: dict[str, Any] | None) -> str:
     """A result in one line; of a failure its last line, which names it."""
-    from rich.markup import escape
-
     if result is None:
         return ""
-    if result["type"] == "exception":
-        return f"[red]{escape(result['value'].strip().rpartition(chr(10))[2])}[/]"
-    text = (
-        " ".join(repr(result["value"]).split()) if result["type"] == "object" else f"{result['type']} {result['value']}"
-    )
+    kind, value = result["type"], result["value"]
+    if kind == "exception":
+        return f"[red]{escape(value.strip().rpartition(chr(10))[2])}[/]"
+    text = " ".join(repr(value).split()) if kind == "object" else f"{kind} {value}"
     return escape(text if len(text) <= 80 else f"{text[:79]}…")
 
 
@@ -180,13 +182,12 @@ def logs(
         def over() -> bool:
             return not follow or records.get(found.id).status in OVER
 
-        out = console()
-        count = 0
+        out, anything = console(), False
         for line in read_lines(path, over):
             if node in (None, line["node"]) and execution in (None, line["execution"]):
-                count += 1
+                anything = True
                 tell(line, out, as_json=as_json)
-    if not count and not as_json:
+    if not anything and not as_json:
         out.print("nothing was printed or logged", style="dim")
 
 
@@ -256,9 +257,43 @@ def prune(
         records = emulator.computes.records
         over = [record for record in every_compute(records) if record.status in OVER and record.created <= before]
         if over:
-            confirm(
-                f"Delete {counted(len(over), 'compute')} of {emulator.home.root} with their results and logs?", yes=yes
-            )
+            what = f"{counted(len(over), 'compute')} of {emulator.home.root}"
+            confirm(f"Delete {what} with their results and logs?", yes=yes)
         for record in over:
             emulator.computes.delete(record.id)
     console().print(f"deleted {counted(len(over), 'compute')}" if over else "nothing to delete")
+
+
+def replay(
+    ctx: typer.Context,
+    compute: Compute,
+    node: Annotated[int, typer.Argument(help="The node; they count from 0.", show_default=False)],
+    pdb: Annotated[
+        bool, typer.Option("--pdb", help="Open the debugger where the function raises, without a time limit.")
+    ] = False,
+) -> None:
+    """Run one node of the last execution again, on what it received, in its environment and on this terminal.
+
+    Exit code 0 where the node completes, 1 where it fails. The record of the compute does not change.
+    """
+    from ellipsis_local.replay import partition_of, run_inside, value_of
+
+    with session_of(ctx).emulator() as emulator:
+        record = find_compute(emulator.computes.records, compute)
+        outcome, large = run_inside(emulator, partition_of(emulator, record.id, node), pdb=pdb)
+    after = "" if outcome.seconds is None else f"after {outcome.seconds:.2f} s "
+    if outcome.state == "failed":
+        shown = pdb and outcome.kind == "exception"
+        end = "" if shown else ":"
+        err = errors()
+        err.print(f"[red]node {node} failed[/] {after}([bold]{outcome.kind}[/]){end}", soft_wrap=True)
+        if not shown:
+            err.print(outcome.text, markup=False, soft_wrap=True)
+        raise typer.Exit(1)
+    out = console()
+    out.print(f"[green]node {node} completed[/] {after}and returned {size(outcome.size)}:")
+    if outcome.file is not None:
+        out.print("a memory file", markup=False)
+        return
+    text = repr(value_of(outcome, large))
+    out.print(text if len(text) <= LONGEST else f"{text[:LONGEST]}…", markup=False, soft_wrap=True)

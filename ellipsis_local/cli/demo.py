@@ -44,13 +44,13 @@ def demo(
     out = console()
     steps = Steps(out)
     with session_of(ctx).emulator(progress=steps.say) as emulator:
-        from ellipsis_local.cli.demo_job import run_demo
+        from ellipsis_local.cli.demo_job import FILES, run_demo
 
         out.print(f"home    {emulator.home.root}\noutput  {output.absolute()}\n", markup=False, soft_wrap=True)
         outcome = run_demo(emulator, nodes, interpreter, output, steps.step)
     show(out, outcome)
     out.print(f"\nfiles in {output.absolute()}:", markup=False, soft_wrap=True)
-    for name, what in outcome.files.items():
+    for name, what in FILES.items():
         out.print(f"  {name:<15} {what}", markup=False)
     first = outcome.compute_id[:8]
     commands = (f"computes show {first}", f"computes logs {first}", "layers list", "computes prune")
@@ -71,12 +71,10 @@ class Steps:
         start = time.monotonic()
         result: list[str] = []
         self._name = name
-        if self._out.is_terminal:
-            with self._out.status(f"{name} …") as self._status:
-                yield result.append
-            self._status = None
-        else:
+        shown = self._out.status(f"{name} …") if self._out.is_terminal else contextlib.nullcontext()
+        with shown as self._status:
             yield result.append
+        self._status = None
         mark = "[green]✓[/] " if self._out.is_terminal else ""
         told = f": {result[0]}" if result else ""
         self._out.print(f"{mark}{name}{told} [dim]({time.monotonic() - start:.1f} s)[/]")
@@ -92,24 +90,18 @@ def show(out: Console, outcome: Outcome) -> None:
     from ellipsis_local.reports.texts import extent_text
 
     dash = " – " if out.width >= FULL_WIDTH else " –\n"
-    rows = [
-        (
-            row.node,
-            *(extent_text(row.extent[f"{axis}Min"], row.extent[f"{axis}Max"]).replace(" – ", dash) for axis in "xy"),
-            f"{row.value['pixels']:,}",
-            "" if row.ndvi is None else f"{row.ndvi:.3f}",
-            *(row.value[name] for name in COUNTED),
-            f"{row.seconds:.2f}",
-            size(row.size),
-        )
-        for row in outcome.rows
-    ]
+    rows = []
+    for row in outcome.rows:
+        place = (extent_text(row.extent[f"{axis}Min"], row.extent[f"{axis}Max"]).replace(" – ", dash) for axis in "xy")
+        ndvi = "" if row.ndvi is None else f"{row.ndvi:.3f}"
+        held = (f"{row.value['pixels']:,}", ndvi, *(row.value[name] for name in COUNTED))
+        rows.append((row.node, *place, *held, f"{row.seconds:.2f}", size(row.size)))
     columns = ("node", "x", "y", "pixels", "NDVI", *COUNTED, "seconds", "result")
     made = table(*columns, rows=rows, right=("node", *columns[3:]))
-    made.columns[0].footer, made.columns[3].footer = "all", f"{outcome.total['pixels']:,}"
-    made.columns[4].footer = f"{outcome.total['ndvi']:.3f}"
-    for index, name in enumerate(COUNTED, 5):
-        made.columns[index].footer = str(outcome.total[name])
+    total = outcome.total
+    sums = (f"{total['pixels']:,}", f"{total['ndvi']:.3f}", *(str(total[name]) for name in COUNTED))
+    for column, text in zip(made.columns, ("all", "", "", *sums), strict=False):
+        column.footer = text
     made.show_footer, made.footer_style = True, "bold"
     out.print()
     out.print(made)

@@ -1,7 +1,6 @@
-"""The functions that the demo sends to its nodes.
+"""The functions that the demo sends to its nodes, by the rules of the service: they import what they use in their body.
 
-They keep to the rules of the service, which gets their text and nothing else: whatever they use they import in their
-body, and they know the layers by the ids that stand in it (those of the shipped fixture layers).
+The ids in them are those of the shipped fixture layers.
 """
 
 from typing import Any

@@ -6,7 +6,7 @@ import json
 import warnings
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +22,11 @@ if TYPE_CHECKING:
 TOKEN = "ellipsis-local demo"  # noqa: S105 - any text is a token, of a user of its own
 USED = ("scene", "dem", "landcover", "buildings", "roads", "trees", "parcels")
 NAME = "ndvi of the demo"
+FILES = {
+    "partitions.png": "what the nodes got, and what they made of it",
+    "ndvi.tif": "the NDVI of all nodes as one GeoTIFF",
+    "summary.json": "the numbers per node and their sums",
+}
 
 Step = Callable[[str], AbstractContextManager[Callable[[str], None]]]
 
@@ -48,7 +53,6 @@ class Outcome:
     compute_id: str
     rows: list[Row]
     total: dict[str, Any]
-    files: dict[str, str] = field(default_factory=dict)
 
 
 def fixtures_folder() -> Path:
@@ -79,16 +83,9 @@ def run_demo(emulator: Emulator, nodes: int, interpreter: str | None, output: Pa
         from ellipsis_local.cli.demo_picture import draw
 
         draw(fixtures_folder(), output / "ndvi.tif", outcome.rows, output / "partitions.png")
-    told = {
-        "total": outcome.total,
-        "nodes": [{"node": row.node, "extent": row.extent, **row.value} for row in outcome.rows],
-    }
-    (output / "summary.json").write_text(json.dumps(told, indent=2) + "\n", encoding="utf-8")
-    outcome.files.update({
-        "partitions.png": "what the nodes got, and what they made of it",
-        "ndvi.tif": "the NDVI of all nodes as one GeoTIFF",
-        "summary.json": "the numbers per node and their sums",
-    })  # fmt: skip
+    nodes_told = [{"node": row.node, "extent": row.extent, **row.value} for row in outcome.rows]
+    told = json.dumps({"total": outcome.total, "nodes": nodes_told}, indent=2)
+    (output / "summary.json").write_text(f"{told}\n", encoding="utf-8")
     return outcome
 
 

@@ -61,8 +61,7 @@ def read_scene(fixtures: Path) -> tuple[Any, tuple[float, float, float, float]]:
     missing = (picture == 0).all(axis=2)
     low, high = np.percentile(picture[~missing], (1, 98))
     picture = np.clip((picture - low) / (high - low), 0, 1) ** 0.75
-    picture = np.dstack([picture, ~missing])
-    return picture, (bounds.left, bounds.right, bounds.bottom, bounds.top)
+    return np.dstack([picture, ~missing]), (bounds.left, bounds.right, bounds.bottom, bounds.top)
 
 
 def draw_ground(axes: Any, fixtures: Path) -> None:
@@ -88,15 +87,10 @@ def draw_scene(axes: Any, fixtures: Path) -> tuple[float, float, float, float]:
 def draw_vectors(axes: Any, fixtures: Path) -> None:
     import geopandas
 
-    roads, buildings, trees = (
-        geopandas.read_file(fixtures / name).to_crs(MERCATOR)
-        for name in ("roads.geojson", "buildings.gpkg", "trees.fgb")
-    )
-    roads.plot(
-        ax=axes,
-        color="#ffd35c",
-        linewidth=[1.6 if kind in ("primary", "secondary") else 0.7 for kind in roads["class"]],
-    )
+    names = ("roads.geojson", "buildings.gpkg", "trees.fgb")
+    roads, buildings, trees = (geopandas.read_file(fixtures / name).to_crs(MERCATOR) for name in names)
+    widths = [1.6 if kind in ("primary", "secondary") else 0.7 for kind in roads["class"]]
+    roads.plot(ax=axes, color="#ffd35c", linewidth=widths)
     buildings.plot(ax=axes, facecolor="#e4572e", edgecolor="none")
     trees.plot(ax=axes, color="#b7f59a", markersize=2.2, linewidth=0)
 
@@ -119,12 +113,12 @@ def draw_borders(axes: Any, rows: list[Row]) -> None:
     from matplotlib.patches import Rectangle
 
     for row in rows:
-        extent = row.extent
-        corner = (extent["xMin"], extent["yMin"])
-        width, height = extent["xMax"] - extent["xMin"], extent["yMax"] - extent["yMin"]
+        left, bottom, right, top = (row.extent[side] for side in ("xMin", "yMin", "xMax", "yMax"))
         # dark on light: seen on any ground
         for colour, line in (("white", 3.4), (INK, 1.4)):
-            axes.add_patch(Rectangle(corner, width, height, fill=False, edgecolor=colour, linewidth=line))
+            axes.add_patch(
+                Rectangle((left, bottom), right - left, top - bottom, fill=False, edgecolor=colour, linewidth=line)
+            )
 
 
 def dress(axes: Any, rows: list[Row], frame: tuple[float, float, float, float]) -> None:
@@ -148,14 +142,5 @@ def label(axes: Any, row: Row, text: str, frame: tuple[float, float, float, floa
     x = max(extent["xMin"], frame[0]) + 0.015 * (frame[1] - frame[0])
     y = min(extent["yMax"], frame[3]) - 0.018 * (frame[3] - frame[2])
     box = {"boxstyle": "round,pad=0.35", "facecolor": "white", "edgecolor": INK, "alpha": 0.9, "linewidth": 0.8}
-    axes.text(
-        x,
-        y,
-        f"node {row.node}\n{text}" if text else str(row.node),
-        va="top",
-        ha="left",
-        fontsize=8,
-        fontweight="bold",
-        linespacing=1.25,
-        bbox=box,
-    )
+    words = f"node {row.node}\n{text}" if text else str(row.node)
+    axes.text(x, y, words, va="top", ha="left", fontsize=8, fontweight="bold", linespacing=1.25, bbox=box)

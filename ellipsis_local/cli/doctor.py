@@ -19,6 +19,11 @@ MARKS = {
     "problem": "[bold red]problem[/]",
     "skipped": "[dim]skipped[/]",
 }
+ENDS = {
+    "problem": "[bold red]Something essential is broken.[/] Mend it as shown after the arrows.",
+    "warning": "Everything essential works. The warnings tell what would not.",
+    "ok": "Everything works.",
+}
 
 
 def doctor(
@@ -45,20 +50,9 @@ def doctor(
 def tell(findings: list[Check]) -> None:
     from rich.markup import escape
 
-    rows = [
-        (
-            finding.name,
-            MARKS[finding.state],
-            escape(finding.text) + (f"\n[cyan]→ {escape(finding.remedy)}[/]" if finding.remedy else ""),
-        )
-        for finding in findings
-    ]
+    remedies = [f"\n[cyan]→ {escape(finding.remedy)}[/]" if finding.remedy else "" for finding in findings]
+    rows = [(one.name, MARKS[one.state], escape(one.text) + way) for one, way in zip(findings, remedies, strict=True)]
     out = console()
     out.print(table("check", "state", "what was found", rows=rows, fold=("what was found",)))
-    worst = {finding.state for finding in findings}
-    if "problem" in worst:
-        out.print("\n[bold red]Something essential is broken.[/] Mend it as shown after the arrows.")
-    elif "warning" in worst:
-        out.print("\nEverything essential works. The warnings tell what would not.")
-    else:
-        out.print("\nEverything works.")
+    states = {finding.state for finding in findings}
+    out.print("\n" + next(text for state, text in ENDS.items() if state in states or state == "ok"))

@@ -22,6 +22,7 @@ from ellipsis_local.environments.installer import Outcome, child_environ, explai
 from ellipsis_local.environments.manifest import folder_size
 from ellipsis_local.errors import EllipsisLocalError
 from ellipsis_local.home import Home
+from ellipsis_local.processes import available_cores
 from ellipsis_local.settings import PREFIX, SECRET, SETTINGS_FILE, Settings
 
 State = Literal["ok", "warning", "problem", "skipped"]
@@ -55,14 +56,8 @@ def look(session: Session, *, offline: bool) -> list[Check]:
         remedy = f"correct it there; without {SETTINGS_FILE} and {PREFIX}* variables the defaults hold"
         return [Check("settings", "problem", str(error), remedy), *machine]
     home = Home(settings.home, settings.environments)
-    rooms = [check_home(settings), check_disk(home, settings), check_interpreters(home)]
-    return [
-        check_settings(session, settings),
-        *machine,
-        *rooms,
-        check_installer(),
-        check_network(settings, offline=offline),
-    ]
+    rooms = [check_home(settings), check_disk(home, settings), check_interpreters(home), check_installer()]
+    return [check_settings(session, settings), *machine, *rooms, check_network(settings, offline=offline)]
 
 
 def check_settings(session: Session, settings: Settings) -> Check:
@@ -80,10 +75,9 @@ def check_settings(session: Session, settings: Settings) -> Check:
             source = SETTINGS_FILE if name in in_file else "default"
         value = getattr(settings, name)
         told[name] = {"value": "(not shown)" if name in SECRET and value is not None else value, "source": source}
-    changed = [
-        f"{name} = {fact['value']} ({fact['source']})" for name, fact in told.items() if fact["source"] != "default"
-    ]
-    return Check("settings", "ok", "; ".join(changed) or "all as they are by default", details=told)
+    changed = {name: fact for name, fact in told.items() if fact["source"] != "default"}
+    text = "; ".join(f"{name} = {fact['value']} ({fact['source']})" for name, fact in changed.items())
+    return Check("settings", "ok", text or "all as they are by default", details=told)
 
 
 def check_machine() -> Check:
@@ -91,7 +85,7 @@ def check_machine() -> Check:
 
     from ellipsis_local import __version__
 
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cores = available_cores()
     memory = psutil.virtual_memory()
     python = ".".join(map(str, sys.version_info[:3]))
     details = {
@@ -100,9 +94,8 @@ def check_machine() -> Check:
     }  # fmt: skip
     text = f"version {__version__}, Python {python}, {cores} cores, {decimal(memory.available)} memory free"
     if not hasattr(os, "fork"):
-        return Check(
-            "machine", "problem", f"{text}; no fork", "nodes are forked processes: use Linux, macOS or WSL", details
-        )
+        remedy = "nodes are forked processes: use Linux, macOS or WSL"
+        return Check("machine", "problem", f"{text}; no fork", remedy, details)
     return Check("machine", "ok", text, details=details)
 
 
@@ -122,10 +115,9 @@ def check_packages() -> Check:
         except Exception as error:  # noqa: BLE001 - a broken library raises anything
             broken.append(f"{name} cannot be imported ({error})")
     if broken:
-        return Check(
-            "packages", "problem", "; ".join(broken), "install ellipsis-local again in a new environment", versions
-        )
-    text = ", ".join(f"{name} {version}" for name, version in versions.items() if name in PACKAGES[:7])
+        remedy = "install ellipsis-local again in a new environment"
+        return Check("packages", "problem", "; ".join(broken), remedy, versions)
+    text = ", ".join(f"{name} {versions[name]}" for name in PACKAGES[:7])
     return Check("packages", "ok", text, details=versions)
 
 
@@ -153,10 +145,8 @@ def check_disk(home: Home, settings: Settings) -> Check:
     details = sizes | {"free": free, "cacheLimit": settings.cache_size}
     text = f"{decimal(free)} free; " + ", ".join(f"{name} {decimal(number)}" for name, number in sizes.items())
     if free < LITTLE_DISK:
-        return Check(
-            "disk", "warning", f"{text}: an environment takes half a gigabyte",
-            "`env prune` and `computes prune` free some; the cache may be deleted while no nodes run", details,
-        )  # fmt: skip
+        remedy = "`env prune` and `computes prune` free some; the cache may be deleted while no nodes run"
+        return Check("disk", "warning", f"{text}: an environment takes half a gigabyte", remedy, details)
     return Check("disk", "ok", text, details=details)
 
 
@@ -170,10 +160,9 @@ def check_interpreters(home: Home) -> Check:
     if not found:
         return Check("interpreters", "problem", "no Python 3.9 to 3.14 was found", "`uv python install 3.12`", details)
     if DEFAULT_INTERPRETER not in newest:
-        return Check(
-            "interpreters", "warning", f"{text}; {DEFAULT_INTERPRETER}, the default, is not there; another is used",
-            "`uv python install 3.12`, or pass interpreter= to createCompute", details,
-        )  # fmt: skip
+        text += f"; {DEFAULT_INTERPRETER}, the default, is not there; another is used"
+        remedy = "`uv python install 3.12`, or pass interpreter= to createCompute"
+        return Check("interpreters", "warning", text, remedy, details)
     return Check("interpreters", "ok", text, details=details)
 
 
@@ -182,11 +171,10 @@ def check_installer() -> Check:
     if uv is None:
         return Check("installer", "warning", "uv is missing: pip does its work, slowly", "`pip install uv`")
     done = run([uv, "--version"])
+    said = done.output.strip()
     if done.exit_code:
-        return Check(
-            "installer", "problem", f"{uv} does not run: {done.output.strip()}", "`pip install --force-reinstall uv`"
-        )
-    return Check("installer", "ok", f"{done.output.strip()} ({uv})", details={"uv": uv})
+        return Check("installer", "problem", f"{uv} does not run: {said}", "`pip install --force-reinstall uv`")
+    return Check("installer", "ok", f"{said} ({uv})", details={"uv": uv})
 
 
 def check_network(settings: Settings, *, offline: bool) -> Check:
@@ -201,21 +189,17 @@ def check_network(settings: Settings, *, offline: bool) -> Check:
     done = run([*command, "--refresh-package", "packaging", "--color", "never", "--no-progress"], "packaging\n")
     if done.exit_code == 0:
         return Check("network", "ok", "the package index answers")
-    return Check(
-        "network", "warning", f"no new environments can be made from the package index: {explain(done)[1]}",
-        "`env prefetch` while online makes environments for later; UV_DEFAULT_INDEX names another index",
-        {"output": done.output[-2000:]},
-    )  # fmt: skip
+    text = f"no new environments can be made from the package index: {explain(done)[1]}"
+    remedy = "`env prefetch` while online makes environments for later; UV_DEFAULT_INDEX names another index"
+    return Check("network", "warning", text, remedy, {"output": done.output[-2000:]})
 
 
 def run(command: list[str], text: str = "") -> Outcome:
     """A command of the installer, with the environment variables that it has in a build, and little patience."""
     own = {**child_environ(os.environ), "UV_HTTP_TIMEOUT": "5", "UV_HTTP_RETRIES": "0"}
-    merged: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+    streams: dict[str, Any] = {"input": text, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
     try:
-        done = subprocess.run(
-            command, input=text, env=own, cwd="/", text=True, timeout=NETWORK_SECONDS, check=False, **merged
-        )
+        done = subprocess.run(command, env=own, cwd="/", timeout=NETWORK_SECONDS, check=False, **streams)
     except (OSError, subprocess.TimeoutExpired) as error:
         late = "timed out: " if isinstance(error, subprocess.TimeoutExpired) else ""
         return Outcome(tuple(command), -1, f"{late}{error}")

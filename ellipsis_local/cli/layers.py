@@ -2,29 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ellipsis_local.cli.printing import (
-    Json,
-    Yes,
-    confirm,
-    console,
-    moment,
-    print_answer,
-    print_json,
-    print_list,
-    size,
-    table,
-)
-from ellipsis_local.cli.pulls import pull
+from ellipsis_local.cli import printing
+from ellipsis_local.cli.printing import Json, Yes, console, moment, print_answer, print_json, print_list, size, table
 from ellipsis_local.cli.resolve_ids import find_layer
 from ellipsis_local.cli.session import session_of
 from ellipsis_local.errors import ArgumentError
+
+if TYPE_CHECKING:
+    from ellipsis_local.upstream import Progress
 
 app = typer.Typer(
     help="The layers of the home: add files under the ids that scripts have written in them, list, export, remove.",
@@ -52,17 +46,12 @@ def timestamps_of(answer: dict[str, Any]) -> list[dict[str, Any]]:
     return found
 
 
-def one_timestamp(answer: dict[str, Any], given: str | None) -> str:
-    """The timestamp that was given, or the only one."""
-    ids = [timestamp["id"] for timestamp in timestamps_of(answer)]
-    if given is not None:
-        return given
+def only_timestamp(answer: dict[str, Any]) -> str:
+    ids = [str(timestamp["id"]) for timestamp in timestamps_of(answer)]
     if len(ids) != 1:
-        raise ArgumentError(
-            f"layer {answer['name']!r} has {len(ids)} timestamps: give --timestamp-id {', '.join(ids) or 'none'}",
-            argument="timestampId",
-        )
-    return str(ids[0])
+        text = f"layer {answer['name']!r} has {len(ids)} timestamps: give --timestamp-id {', '.join(ids) or 'none'}"
+        raise ArgumentError(text, argument="timestampId")
+    return ids[0]
 
 
 @app.command()
@@ -131,7 +120,113 @@ def load(
     console().print(table("name", "type", "path id", "timestamp id", rows=rows, fold=("name",)))
 
 
-app.command()(pull)
+@app.command()
+def pull(
+    ctx: typer.Context,
+    path_id: Annotated[str, typer.Argument(help="The id of a raster, vector, file or folder there.")],
+    timestamp_ids: Annotated[
+        list[str] | None, typer.Argument(help="Timestamps of a raster or vector; all where left out.")
+    ] = None,
+    from_url: Annotated[
+        str | None,
+        typer.Option("--from", metavar="URL", help="The service, up to and including /v3; else the setting upstream."),
+    ] = None,
+    token: Annotated[
+        str | None,
+        typer.Option(
+            help="What account.logIn there returned. Other users of this machine can see it in the list of processes: "
+            "--token-file, or ELLIPSIS_LOCAL_UPSTREAM_TOKEN, hides it."
+        ),
+    ] = None,
+    token_file: Annotated[Path | None, typer.Option(help="A file that holds the token and nothing else.")] = None,
+    extent: Annotated[
+        tuple[float, float, float, float] | None,
+        typer.Option(metavar="XMIN YMIN XMAX YMAX", help="Only what touches it, in degrees, or as --epsg says."),
+    ] = None,
+    epsg: Annotated[int, typer.Option(help="The CRS of --extent.")] = 4326,
+    replace: Annotated[bool, typer.Option("--replace", help="Replace what is here by what is there now.")] = False,
+    insecure: Annotated[
+        bool, typer.Option("--insecure", help="Take plain http to another machine: the token can be read on the way.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Bring layers of another service here, under their ids.
+
+    A pull that broke off goes on where it was. Doing it again changes nothing.
+    """
+    from ellipsis_local import layers
+
+    with session_of(ctx).emulator(), bars() as tell:
+        answer = layers.pull(
+            path_id,
+            timestamp_ids or None,
+            fromUrl=from_url,
+            token=read_token(token_file) if token is None and token_file is not None else token,
+            extent=None if extent is None else dict(zip(("xMin", "yMin", "xMax", "yMax"), extent, strict=True)),
+            epsg=epsg,
+            replace=replace,
+            insecure=insecure,
+            progress=tell,
+        )
+    print_answer(answer, pulled_text(answer), as_json=as_json)
+
+
+def read_token(path: Path) -> str:
+    text = path.read_text(encoding="utf-8", errors="replace").strip()
+    if not text:
+        raise ArgumentError(f"{path} holds no token", argument="token")
+    return text
+
+
+def pulled_text(answer: dict[str, Any]) -> str:
+    """One line on what came, one more for createCompute."""
+    everything = list(below(answer))
+    keys = ("pulled", "unchanged", "skipped")
+    pulled, unchanged, skipped = (sum(len(path[key]) for path in everything) for key in keys)
+    if unchanged and not pulled:
+        parts = ["all of it is here already, nothing was changed"]
+    else:
+        parts = [f"pulled {pulled}"] + ([f"{unchanged} here already"] if unchanged else [])
+    if skipped:
+        parts.append(f"{skipped} with nothing to pull")
+    text = f"{answer['name']}: {', '.join(parts)}"
+    if answer.get("timestampId"):
+        text += f"\nfor createCompute:\n{ {key: answer[key] for key in ('pathId', 'timestampId')} }"
+    return text
+
+
+def below(answer: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    yield answer
+    for path in answer.get("paths", ()):
+        yield from below(path)
+
+
+@contextlib.contextmanager
+def bars() -> Iterator[Callable[[Progress], None]]:
+    """What shows progress on stderr: steps as lines, and on a terminal numbers as a bar."""
+    out = printing.errors()
+    if not out.is_terminal:
+        yield lambda step: None if step.passing else out.print(str(step), markup=False)
+        return
+    from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bars
+
+    what, told = (TextColumn(text, markup=False) for text in ("{task.description}", "{task.fields[told]}"))
+    with Bars(what, BarColumn(), told, TimeRemainingColumn(), console=out, transient=True) as shown:
+        current: dict[str, Any] = {}
+
+        def tell(step: Progress) -> None:
+            if not step.passing:
+                shown.print(str(step), markup=False)
+                return
+            if current.get("what") != step.what:
+                if "task" in current:
+                    shown.remove_task(current["task"])
+                current.update(what=step.what, task=shown.add_task(step.what, total=step.total, told=""))
+            told = str(step).removeprefix(f"{step.what}: ")
+            shown.update(current["task"], completed=step.done, total=step.total, told=told)
+
+        yield tell
 
 
 @app.command("list")
@@ -176,21 +271,15 @@ def show_layer(answer: dict[str, Any]) -> None:
     if "file" in answer:
         out.print(f"size  {size(answer['file']['size'])}")
     for timestamp in timestamps_of(answer):
-        date = timestamp["date"]
-        out.print(
-            f"\ntimestamp {timestamp['id']}  {timestamp['status']}  {date['from']:%Y-%m-%d} to {date['to']:%Y-%m-%d}"
-        )
+        date = "{from:%Y-%m-%d} to {to:%Y-%m-%d}".format_map(timestamp["date"])
+        out.print(f"\ntimestamp {timestamp['id']}  {timestamp['status']}  {date}")
         if timestamp["description"]:
             out.print(timestamp["description"], markup=False)
         rows = [
-            (file["name"], size(file["info"]["size"]), moment_of(file), content(file["info"]))
+            (file["name"], size(file["info"]["size"]), moment(file["date"].replace(tzinfo=UTC)), content(file["info"]))
             for file in timestamp["files"]
         ]
         out.print(table("file", "size", "added", "content", rows=rows, right=("size",), fold=("file", "content")))
-
-
-def moment_of(file: dict[str, Any]) -> str:
-    return moment(file["date"].replace(tzinfo=UTC))
 
 
 def content(info: dict[str, Any]) -> str:
@@ -221,7 +310,7 @@ def remove(
         path_id = find_layer(emulator.store.list(), layer)
         name = emulator.store.path(path_id).name
         what = f"layer {name!r}" if timestamp_id is None else f"timestamp {timestamp_id} of layer {name!r}"
-        confirm(f"Remove {what} and its files from {emulator.home.root}?", yes=yes)
+        printing.confirm(f"Remove {what} and its files from {emulator.home.root}?", yes=yes)
         layers.remove(path_id, timestamp_id)
     console().print(f"removed {what}", markup=False)
 
@@ -244,5 +333,5 @@ def export(
         if answer["type"] == "file":
             path.file.download(path_id, target)
         else:
-            layers.export(path_id, one_timestamp(answer, timestamp_id), target)
+            layers.export(path_id, timestamp_id if timestamp_id is not None else only_timestamp(answer), target)
     console().print(f"wrote {target} ({size(target.stat().st_size)})", markup=False)

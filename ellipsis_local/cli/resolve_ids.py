@@ -26,9 +26,8 @@ def find_layer(records: Iterable[Any], text: str) -> str:
     if found:
         ids = ", ".join(record.id for record in found)
         raise ArgumentError(f"several layers are named {text!r}: {ids}; give the id", argument="layer", value=text)
-    raise NotFoundError(
-        f"there is no layer {text!r} in this home; `layers list` shows what there is", argument="layer", value=text
-    )
+    missing = f"there is no layer {text!r} in this home; `layers list` shows what there is"
+    raise NotFoundError(missing, argument="layer", value=text)
 
 
 def every_compute(records: Records) -> Iterator[Record]:
@@ -50,11 +49,7 @@ def find_compute(records: Records, text: str) -> Record:
     if len(found) == 1:
         return found[0]
     if found:
-        raise ArgumentError(
-            f"{len(found)} computes begin with {text!r}: give more of the id", argument="computeId", value=text
-        )
-    raise NotFoundError(
-        f"there is no compute {text!r} in this home; `computes list` shows what there is",
-        argument="computeId",
-        value=text,
-    )
+        several = f"{len(found)} computes begin with {text!r}: give more of the id"
+        raise ArgumentError(several, argument="computeId", value=text)
+    missing = f"there is no compute {text!r} in this home; `computes list` shows what there is"
+    raise NotFoundError(missing, argument="computeId", value=text)

@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any
 
 import typer
 from typer.core import TyperGroup
@@ -80,13 +80,12 @@ class Front(TyperGroup):
 
 def tell_error(error: BaseException) -> None:
     """The error's own words on stderr, and what was noted on it."""
-    console = errors()
-    console.print("[bold red]error:[/]", end=" ")
-    words = str(error)
+    out, words = errors(), str(error)
+    out.print("[bold red]error:[/]", end=" ")
     if isinstance(error, OSError) and error.filename is not None:
         words = f"{error.filename}: {error.strerror}"
     for text in (words, *getattr(error, "__notes__", ())):
-        console.print(text, markup=False)
+        out.print(text, markup=False)
 
 
 @contextlib.contextmanager
@@ -95,21 +94,14 @@ def _warnings_told() -> Iterator[None]:
     told: set[str] = set()
     shown = warnings.showwarning
 
-    def tell(
-        message: Warning | str,
-        category: type[Warning],
-        filename: str,
-        lineno: int,
-        file: TextIO | None = None,
-        line: str | None = None,
-    ) -> None:
+    def tell(message: Warning | str, category: type[Warning], *place: Any, **more: Any) -> None:
         if not issubclass(category, OUR_WARNINGS):
-            shown(message, category, filename, lineno, file, line)
+            shown(message, category, *place, **more)
         elif str(message) not in told:
             told.add(str(message))
-            console = errors()
-            console.print("[yellow]warning:[/]", end=" ")
-            console.print(str(message), markup=False)
+            out = errors()
+            out.print("[yellow]warning:[/]", end=" ")
+            out.print(str(message), markup=False)
 
     with warnings.catch_warnings():
         for category in OUR_WARNINGS:

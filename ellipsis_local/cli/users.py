@@ -116,14 +116,8 @@ def remove(ctx: typer.Context, name: Name, yes: Yes = False) -> None:
 
 
 def token_answer(token: TokenRecord) -> dict[str, Any]:
-    return {
-        "id": token.id,
-        "description": token.description,
-        "scope": token.scope,
-        "created": token.created,
-        "expires": token.expires,
-        "accessList": token.access_list,
-    }
+    names = ("id", "description", "scope", "created", "expires")
+    return {name: getattr(token, name) for name in names} | {"accessList": token.access_list}
 
 
 def token_row(token: TokenRecord) -> tuple[Any, ...]:
@@ -163,11 +157,8 @@ def revoke(
         text = token_id.lower()
         fitting = [token.id for token in emulator.accounts.tokens(user.id) if text and token.id.startswith(text)]
         if len(fitting) != 1:
-            how_many = "no valid token" if not fitting else f"{len(fitting)} tokens"
-            raise NotFoundError(
-                f"user {name!r} has {how_many} whose id begins with {token_id!r}; `users tokens` shows what there is",
-                argument="accessTokenId",
-                value=token_id,
-            )
+            found = f"{len(fitting)} tokens" if fitting else "no valid token"
+            text = f"user {name!r} has {found} whose id begins with {token_id!r}; `users tokens` shows what there is"
+            raise NotFoundError(text, argument="accessTokenId", value=token_id)
         emulator.accounts.revoke(user.id, fitting[0])
     console().print(f"revoked token {fitting[0]}", markup=False)

@@ -1,8 +1,6 @@
 """Computes as JSON: the answers of getComputeInfo, and those of the HTTP interface to clients new and old.
 
-Clients poll every compute of a user every second. So what a compute at rest answers is kept, and payloads are read and
-encoded once. The tagged JSON of a payload is turned into the wire's JSON as it is: of a frame that has no place there,
-neither is pandas imported nor a row read to say so.
+The tagged JSON of a payload is turned into the wire's JSON as it is, without the libraries that its values are of.
 """
 
 from __future__ import annotations
@@ -38,7 +36,7 @@ class NotJsonError(ValueError):
 
 
 def describe(record: Record, nodes: list[NodeRecord]) -> dict[str, Any]:
-    """The answer of getComputeInfo: see there."""
+    """The answer of getComputeInfo."""
     answer = outline(record) | {"nodes": [_node(node) for node in nodes]}
     if record.executions and any(node.outcome for node in nodes):
         answer["result"] = [_result(record.id, node) for node in nodes if node.outcome is not None]
@@ -47,26 +45,15 @@ def describe(record: Record, nodes: list[NodeRecord]) -> dict[str, Any]:
 
 def outline(record: Record) -> dict[str, Any]:
     """A compute without its nodes."""
-    answer = {
-        "id": record.id,
-        "status": record.status,
-        "message": record.message,
-        "createdAt": datetime.fromtimestamp(record.created, UTC).isoformat(),
-        "executions": record.executions,
-    }
-    return answer | record.spec.request.to_json()
+    created = datetime.fromtimestamp(record.created, UTC).isoformat()
+    answer = {"id": record.id, "status": record.status, "message": record.message, "createdAt": created}
+    return answer | {"executions": record.executions, **record.spec.request.to_json()}
 
 
 def _node(node: NodeRecord) -> dict[str, Any]:
-    outcome = node.outcome
-    return {
-        "node": node.node,
-        "state": node.state,
-        "extent": node.extent,
-        "seconds": outcome.seconds if outcome else None,
-        "resultSize": outcome.size if outcome else None,
-        "peakMemory": outcome.peak_memory if outcome else None,
-    }
+    found = {"seconds": "seconds", "resultSize": "size", "peakMemory": "peak_memory"}
+    answer = {"node": node.node, "state": node.state, "extent": node.extent}
+    return answer | {name: getattr(node.outcome, attribute, None) for name, attribute in found.items()}
 
 
 def _result(compute_id: str, node: NodeRecord) -> dict[str, Any]:
@@ -77,14 +64,7 @@ def _result(compute_id: str, node: NodeRecord) -> dict[str, Any]:
 
 
 class WireAnswers:
-    """The answers for the computes of one home; may be used by several threads.
-
-    Parameters
-    ----------
-    records : Records
-    kept_bytes : int
-        How much of encoded results is kept, in bytes.
-    """
+    """The answers for the computes of one home, kept while they are at rest: clients poll all of them every second."""
 
     def __init__(self, records: Records, kept_bytes: int = KEPT_BYTES) -> None:
         self._records = records
@@ -112,13 +92,11 @@ class WireAnswers:
         return answer
 
     def page(self, owner: str | None, start: str | None) -> tuple[list[dict[str, Any]], str | None]:
-        """The answers for a page of computes, newest first, and the id that the next page starts with.
-
-        A compute that is deleted meanwhile is left out. Raises as `Records.page`.
-        """
+        """The answers for a page of computes, newest first, and the id that the next page starts with."""
         records, following = self._records.page(owner, start)
         answers = []
         for record in records:
+            # One that is deleted meanwhile is left out.
             with contextlib.suppress(NotFoundError):
                 answers.append(self.of(record))
         return answers, following
@@ -147,28 +125,13 @@ def _size(result: list[Any]) -> int:
 
 
 def wire_answer(record: Record, nodes: Sequence[NodeRecord]) -> dict[str, Any]:
-    """One compute in the answer of GET /compute (seen in clients 3.3.12 and 3.2.9).
-
-    Parameters
-    ----------
-    record : Record
-    nodes : sequence of NodeRecord
-        Read with their results where the compute is `completed` or `stopped`.
-
-    Returns
-    -------
-    dict
-        JSON; as `getComputeInfo` answers, but for `result`. That is there only where an execution ended: per node a
-        list of ``{'type', 'value'}``, where the value of an 'exception' is a text, of an 'upload' the file's id, and of
-        a 'file' (its id) or 'object' a JSON text. Where the function came as a dill pickle, it is per node a dill
-        pickle of such a list in base64, with the values themselves and exceptions as ValueErrors, and is left out from
-        a stopped compute, because one such answer breaks the lists of newer clients (our choice).
-    """
+    """One compute in the answer of GET /compute, of nodes with their results (seen in clients 3.3.12 and 3.2.9)."""
     answer = outline(record) | {"nodes": [_node(node) for node in nodes]}
     if _is_finished(record) and all(node.outcome is not None for node in nodes):
         if record.spec.sent != "dill":
             answer["result"] = [[_entry(record.id, node, json_text)] for node in nodes]
         elif record.status == "completed":
+            # Not of a stopped one: one such answer breaks the lists of newer clients (our choice).
             answer["result"] = [_pickled(_entry(record.id, node, None)) for node in nodes]
     return answer
 
@@ -181,11 +144,11 @@ def _entry(compute_id: str, node: NodeRecord, write: Callable[[bytes], str] | No
     """One node's result; with `write`, values are texts."""
     outcome = node.outcome
     assert outcome is not None  # noqa: S101
-    if outcome.state == "completed" and node.upload is not None:
-        return {"type": "upload", "value": node.upload}
-    if outcome.state == "completed" and outcome.file is not None:
-        return {"type": "file", "value": outcome.file if write is None else json.dumps(outcome.file)}
     if outcome.state == "completed":
+        if node.upload is not None:
+            return {"type": "upload", "value": node.upload}
+        if outcome.file is not None:
+            return {"type": "file", "value": outcome.file if write is None else json.dumps(outcome.file)}
         try:
             return {"type": "object", "value": decode(outcome.payload) if write is None else write(outcome.payload)}
         except NotJsonError as error:
@@ -206,11 +169,8 @@ def _pickled(entry: dict[str, Any]) -> str:
 
 
 def json_text(payload: bytes) -> str:
-    """A small result as JSON, out of its payload: what `json.dumps` takes, and numpy's scalars.
-
-    Tuples become lists, NaN and infinities are written as Python writes them (our choice; clients read them with
-    Python's json). NotJsonError for anything else, with its place in the result and the way out.
-    """
+    """A small result as JSON, out of its payload: what `json.dumps` takes, and numpy's scalars; else a NotJsonError."""
+    # NaN and infinities are written as Python writes them (our choice; clients read them with Python's json).
     try:
         return json.dumps(json_value(payload))
     except RecursionError:
@@ -218,20 +178,12 @@ def json_text(payload: bytes) -> str:
 
 
 def json_value(payload: bytes, tell: Tell | None = None) -> Any:
-    """What `json_text` writes.
-
-    `tell` is called with what arrives changed, or only because of this server: a text, and whether the first or the
-    second.
-    """
+    """What `json_text` writes; `tell` gets texts on what arrives changed (True), or only because of this server."""
     tree, read = open_value(payload)
     try:
-        return _JsonWriter(read, tell or _tell_nobody).value(tree, "result")
+        return _JsonWriter(read, tell or (lambda *_: None)).value(tree, "result")
     except RecursionError:
         raise NotJsonError(TOO_DEEP) from None
-
-
-def _tell_nobody(text: str, changed: bool) -> None:
-    pass
 
 
 @dataclass
@@ -293,6 +245,5 @@ def _shown(tree: Any) -> str:
 
 
 def _refusal(place: str, what: str, way: str) -> NotJsonError:
-    return NotJsonError(
-        f"{place} is {what}; small results travel to the client as JSON: return {way} instead, {BY_FILE}"
-    )
+    text = f"{place} is {what}; small results travel to the client as JSON: return {way} instead, {BY_FILE}"
+    return NotJsonError(text)

@@ -6,7 +6,6 @@ import contextlib
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Literal
 
 from ellipsis_local import faults
@@ -14,7 +13,7 @@ from ellipsis_local.computes.records import Record, Records
 from ellipsis_local.computes.replay_inputs import Keeper, replay_command
 from ellipsis_local.computes.results import file_url
 from ellipsis_local.computes.validate_outputs import add_outputs, places
-from ellipsis_local.errors import ArgumentError, ComputeStateError, EllipsisLocalError, NodeError
+from ellipsis_local.errors import ArgumentError, ComputeStateError, EllipsisLocalError
 from ellipsis_local.home import Home
 from ellipsis_local.node_program.ellipsis_node.records import NodeFunction
 from ellipsis_local.node_program.ellipsis_node.values import decode
@@ -37,18 +36,13 @@ class WriteTarget:
         """ArgumentError where the layer does not exist or is not of the format's type."""
         wanted = FORMATS.get(self.format)
         if wanted is None:
-            raise ArgumentError(
-                f"writeToLayer: file.format must be 'tif' or 'gpkg', not {self.format!r}",
-                argument="writeToLayer",
-                value=self.format,
-            )
-        timestamp = store.timestamp(self.path_id, self.timestamp_id)
-        if timestamp.type != wanted:
-            raise ArgumentError(
-                f"writeToLayer: layer {self.path_id} is a {timestamp.type} layer, and format {self.format!r} makes "
-                f"{wanted} files; give a layer of that type, or the other format",
-                argument="writeToLayer", value=self.path_id,
-            )  # fmt: skip
+            text = f"writeToLayer: file.format must be 'tif' or 'gpkg', not {self.format!r}"
+            raise ArgumentError(text, argument="writeToLayer", value=self.format)
+        found = store.timestamp(self.path_id, self.timestamp_id).type
+        if found != wanted:
+            reason = f"is a {found} layer, and format {self.format!r} makes {wanted} files"
+            text = f"writeToLayer: layer {self.path_id} {reason}; give a layer of that type, or the other format"
+            raise ArgumentError(text, argument="writeToLayer", value=self.path_id)
 
 
 @dataclass
@@ -61,7 +55,6 @@ class Execution:
     record: Record
     number: int
     large: bool
-    """Whether each node returns a memory file."""
     target: WriteTarget | None
     report: Callable[[str], None]
     keeper: Keeper
@@ -72,9 +65,9 @@ class Execution:
     last: float = field(default_factory=time.monotonic)
 
     @property
-    def results(self) -> Path:
-        """The folder of large results."""
-        return self.home.compute(self.record.id) / "results"
+    def done(self) -> list[NodeOutcome]:
+        """The outcomes so far, in the order of the partitions."""
+        return [self.outcomes[node] for node in sorted(self.outcomes)]
 
     def run(self, use_pool: Callable[[], contextlib.AbstractContextManager[Pool]], function: NodeFunction) -> list[Any]:
         """Carry it out; the values for the caller, in the order of the partitions."""
@@ -110,9 +103,9 @@ class Execution:
         """Add each node's file to the target layer, all or none, and only where every node has one."""
         if self.target is None or any(o.state == "failed" for o in self.outcomes.values()):
             return []
-        files = [self.outcomes[node].file for node in sorted(self.outcomes)]
+        folder, place, form = self.home.compute(self.record.id) / "results", places(self.record), self.target.format
+        paths = [folder / str(outcome.file) for outcome in self.done]
         nodes = self.records.nodes(self.record.id, results=False)
-        paths, place, form = [self.results / str(name) for name in files], places(self.record), self.target.format
         outputs = [place(node.node, node.extent, path) for node, path in zip(nodes, paths, strict=True)]
         target = self.target.path_id, self.target.timestamp_id
         added = add_outputs(self.store, *target, [outputs], form, strict=self.strict)
@@ -138,31 +131,26 @@ class Execution:
             raise self._terminated() from error
 
     def _finish(self, message: str = "", uploads: list[str] | None = None) -> None:
-        done = [self.outcomes[node] for node in sorted(self.outcomes)]
-        failed = [o.node for o in done if o.state == "failed"]
+        failed = [o.node for o in self.done if o.state == "failed"]
         if failed and not message:
-            message = f"{len(failed)} of {len(done)} nodes failed: {', '.join(map(str, failed))}"
-        if not self.records.finish(self.record.id, done, message, uploads or ()):
+            message = f"{len(failed)} of {len(self.done)} nodes failed: {', '.join(map(str, failed))}"
+        if not self.records.finish(self.record.id, self.done, message, uploads or ()):
             raise self._terminated()
 
     def _terminated(self) -> ComputeStateError:
-        return ComputeStateError(
-            f"compute {self.record.id} was terminated during the execution",
-            compute_id=self.record.id,
-            status="stopped",
-        )
+        text = f"compute {self.record.id} was terminated during the execution"
+        return ComputeStateError(text, compute_id=self.record.id, status="stopped")
 
     def _values(self, uploads: list[str]) -> list[Any]:
-        done = [self.outcomes[node] for node in sorted(self.outcomes)]
-        errors: list[NodeError] = [node_error(self.record.id, o) for o in done if o.state == "failed"]
-        if errors:
-            failed = next(o.node for o in done if o.state == "failed")
-            errors[0].add_note(f"run it again: {replay_command(self.home.root, self.record.id, failed)}")
-            for other in errors[1:]:
-                errors[0].add_note(f"node {other.node} failed, too; getComputeInfo shows all")
-            raise errors[0]
+        failed = [o for o in self.done if o.state == "failed"]
+        if failed:
+            error = node_error(self.record.id, failed[0])
+            error.add_note(f"run it again: {replay_command(self.home.root, self.record.id, failed[0].node)}")
+            for other in failed[1:]:
+                error.add_note(f"node {other.node} failed, too; getComputeInfo shows all")
+            raise error
         if self.target is not None:
             return list(uploads)
         if self.large:
-            return [file_url(self.record.id, str(o.file)) for o in done]
-        return [decode(o.payload) for o in done]
+            return [file_url(self.record.id, str(o.file)) for o in self.done]
+        return [decode(o.payload) for o in self.done]

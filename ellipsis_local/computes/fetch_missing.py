@@ -13,18 +13,12 @@ from ellipsis_local.ids import as_uuid
 from ellipsis_local.store import LayerStore
 
 Fetch = Callable[[str, str | None, Callable[[str, bool], None], Callable[[], None]], None]
-"""Brings a path (None), or one of its timestamps, into the home.
-
-It calls its third argument with a text on how far it is, and whether that is a number that the next one replaces, and
-its fourth often; what they raise ends it.
-"""
+"""Brings a path (None), or one of its timestamps, into the home; its third argument takes a text on how far it is, and
+whether the next one replaces that; its fourth is called often, and what both raise ends it."""
 
 
 def lacking(request: ComputeRequest, store: LayerStore) -> Lacking:
-    """What of a request is not in the home, in the order in which it is asked for, each once.
-
-    ArgumentError for ids that are none.
-    """
+    """What of a request is not in the home, in the order in which it is asked for, each once."""
     found: dict[tuple[str, str | None], None] = {}
     for path_id, timestamp_id in request.layers:
         path = store.catalogue.find_path(as_uuid("pathId", path_id))
@@ -33,8 +27,9 @@ def lacking(request: ComputeRequest, store: LayerStore) -> Lacking:
         if layered and store.catalogue.find_timestamp(as_uuid("timestampId", timestamp_id)) is None:
             found[as_uuid("pathId", path_id), as_uuid("timestampId", timestamp_id)] = None
     for path_id in request.files:
-        if store.catalogue.find_path(as_uuid("files", path_id)) is None:
-            found[as_uuid("files", path_id), None] = None
+        canonical = as_uuid("files", path_id)
+        if store.catalogue.find_path(canonical) is None:
+            found[canonical, None] = None
     return tuple(found)
 
 
@@ -67,15 +62,11 @@ class Follower:
     def check(self) -> None:
         """ComputeStateError where nobody waits for the layers any more."""
         if self.closed.is_set():
-            raise ComputeStateError(
-                "the emulator was closed while layers were being pulled; what was fetched is kept",
-                compute_id=self.compute_id, status="queued",
-            )  # fmt: skip
+            text = "the emulator was closed while layers were being pulled; what was fetched is kept"
+            raise ComputeStateError(text, compute_id=self.compute_id, status="queued")
         if self.compute_id is None:
             return
         status = self.records.statuses([self.compute_id]).get(self.compute_id)
         if status != "queued":
-            raise ComputeStateError(
-                f"compute {self.compute_id} was terminated while its layers were being pulled",
-                compute_id=self.compute_id, status=status or "stopped",
-            )  # fmt: skip
+            text = f"compute {self.compute_id} was terminated while its layers were being pulled"
+            raise ComputeStateError(text, compute_id=self.compute_id, status=status or "stopped")

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from ellipsis_local.computes.specification import Specification
-from ellipsis_local.environments import Environment, Environments, Interpreter, choose_interpreter, find_interpreters
+from ellipsis_local.environments import Environment, Environments, choose_interpreter, find_interpreters
 from ellipsis_local.home import Home
 from ellipsis_local.ids import as_uuid
 from ellipsis_local.node_program.ellipsis_node.records import NodeFile
@@ -42,21 +42,13 @@ def found_inputs(
 def node_environment(
     spec: Specification, environments: Environments, home: Home, report: Callable[[str], None]
 ) -> Environment:
-    """The environment that the compute was made with, built where it is not there (any more).
-
-    InterpreterError, EnvironmentBuildError where that cannot be done any more.
-    """
+    """The environment that the compute was made with, built where it is not there (any more)."""
     found = environments.get(spec.environment)
     if found is None:
-        return environments.ensure(_interpreter(spec, home), spec.request.requirements, report)
+        # Where its interpreter is gone, the one that the name gives today.
+        same = (one for one in find_interpreters(home) if str(one.executable) == spec.executable)
+        interpreter = next(same, None) or choose_interpreter(spec.request.interpreter, home)
+        return environments.ensure(interpreter, spec.request.requirements, report)
     if not environments.own:
         found.note_use()
     return found
-
-
-def _interpreter(spec: Specification, home: Home) -> Interpreter:
-    """The interpreter that the compute was made with, or, where that is gone, the one that its name gives today."""
-    for interpreter in find_interpreters(home):
-        if str(interpreter.executable) == spec.executable:
-            return interpreter
-    return choose_interpreter(spec.request.interpreter, home)

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import wait as wait_for
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVar
 
 from ellipsis_local import faults
 from ellipsis_local.computes.execution import Execution, WriteTarget
@@ -21,13 +21,7 @@ from ellipsis_local.computes.pools import Pools
 from ellipsis_local.computes.records import Record, Records
 from ellipsis_local.computes.replay_inputs import ExecutionInputs, Keeper
 from ellipsis_local.computes.result_warnings import surroundings, warn_of_results
-from ellipsis_local.computes.specification import (
-    ComputeRequest,
-    Specification,
-    check_but,
-    provisional,
-    specify,
-)
+from ellipsis_local.computes.specification import ComputeRequest, Specification, check_but, provisional, specify
 from ellipsis_local.environments import Environment, Environments
 from ellipsis_local.errors import ComputeStateError, EllipsisLocalError, LayerWarning
 from ellipsis_local.home import Home
@@ -51,6 +45,18 @@ NOT_READY = {
     "stopping": "is being terminated; create a new one",
     "stopped": "has been terminated; create a new one",
 }
+
+
+T = TypeVar("T")
+
+
+def _submit(name: str, work: Callable[[], T]) -> Future[T]:
+    """Do it in a thread of that name, which nobody has to wait for."""
+    executor = ThreadPoolExecutor(1, thread_name_prefix=name)
+    try:
+        return executor.submit(work)
+    finally:
+        executor.shutdown(wait=False)
 
 
 class Computes:
@@ -83,13 +89,7 @@ class Computes:
     # --- create -----------------------------------------------------------------------------------------------------
 
     def create(self, request: ComputeRequest, owner: str, *, wait: bool) -> str:
-        """Make a compute; its id.
-
-        With `wait` it is `available` on return, else it goes on in a thread that the interpreter waits for at its end,
-        and returns within a second: what cannot be told of the request by then (interpreters that have to be asked,
-        say, or layers that have to be fetched) is told by the record, which is `queued` meanwhile, and `errored` in the
-        end where `specify` raises.
-        """
+        """Make a compute; its id, when it is `available`, or without `wait` within a second; the record tells on."""
         follower = Follower(self.records, self._report, self._closed)
         if wait:
             specification = self._specify(request, follower)
@@ -129,11 +129,7 @@ class Computes:
             with held_back() as notices:
                 return self._specify(request, follower), notices
 
-        executor = ThreadPoolExecutor(1, thread_name_prefix="ellipsis_local-specify")
-        try:
-            return executor.submit(work)
-        finally:
-            executor.shutdown(wait=False)
+        return _submit("ellipsis_local-specify", work)
 
     def _start_once(self, compute_id: str, found: Future[tuple[Specification, list[Notice]]]) -> None:
         """Start a compute whose record was made before its specification was known."""
@@ -182,34 +178,25 @@ class Computes:
         faults.release(self._home.root, compute_id)
 
     def _ended(self, compute_id: str) -> ComputeStateError:
-        status = self.records.get(compute_id).status
-        return ComputeStateError(
-            f"compute {compute_id} was terminated while it was being started", compute_id=compute_id, status=status
-        )
+        text = f"compute {compute_id} was terminated while it was being started"
+        return ComputeStateError(text, compute_id=compute_id, status=self.records.get(compute_id).status)
 
     def _prepare(
         self, specification: Specification, report: Callable[[str], None]
     ) -> tuple[Environment, Callable[[], Partitioning | None]]:
-        """The environment, and how to come by the partitions.
-
-        An environment that has to be built is built while the layers are cut: the one waits for the network, the other
-        for the disk. Where it is there already, the cut is left for the time in which the nodes start.
-        """
+        """The environment, and how to come by the partitions."""
         faults.build(self._home.root, specification.request.requirements)
         cut = specification.cut
         arguments = specification, self._environments, self._home, report
         if cut is None:
             return node_environment(*arguments), lambda: None
         if self._environments.get(specification.environment) is not None:
+            # The cut is left for the time in which the nodes start.
             return node_environment(*arguments), lambda: self._partitions.ensure(cut, report)
-        executor = ThreadPoolExecutor(1, thread_name_prefix="ellipsis_local-environment")
-        try:
-            building = executor.submit(node_environment, *arguments)
-            partitioning = self._partitions.ensure(cut, report)
-            return building.result(), lambda: partitioning
-        finally:
-            # Where the cut failed, the build goes on for the next compute, and the error does not wait for it.
-            executor.shutdown(wait=False)
+        # One waits for the network, the other for the disk. Where the cut fails, the build goes on for the next one.
+        building = _submit("ellipsis_local-environment", lambda: node_environment(*arguments))
+        partitioning = self._partitions.ensure(cut, report)
+        return building.result(), lambda: partitioning
 
     def _pool(self, record: Record, environment: Environment, cut: Callable[[], Partitioning | None]) -> Pool:
         spec, settings = record.spec, self._settings
@@ -238,22 +225,7 @@ class Computes:
     def execute(
         self, compute_id: str, f: Any, owner: str, *, wait: bool, target: WriteTarget | None = None
     ) -> list[Any] | None:
-        """Run `f` on every node; the results in the order of the partitions, or None without `wait`.
-
-        `f` is a function, or what came of one over the wire. From the return on, without `wait`, too, the former
-        results are gone and the status is another than `completed`, until this execution is (seen in the client, which
-        polls at once).
-
-        Raises
-        ------
-        NodeError
-            For the first failed node; the outcomes of all are in the record.
-        ComputeStateError
-            Where the compute is in no state for an execution, or is terminated during it.
-        FidelityError
-            Where the service would not run `f`, before anything has started; or, with the setting `strict`, where it
-            would not return the results, which are in the record then.
-        """
+        """Run a function, or what came of one, on every node; the results in their order, or None without `wait`."""
         record = self.records.get(compute_id, owner)
         self._check_ready(record)
         if target is not None:
@@ -265,18 +237,15 @@ class Computes:
         else:
             around = surroundings(record.spec, self._environments, large=large)
             function = describe_function(f, python, strict=self._settings.strict, around=around)
+        # The former results are gone from here on: the client polls at once.
         number = self.records.begin(compute_id, function.kind)
         if number is None:
             self._check_ready(self.records.get(compute_id, owner))
-            raise ComputeStateError(
-                f"compute {compute_id} changed its state at this very moment; try again",
-                compute_id=compute_id,
-                status=record.status,
-            )
-        keeper = Keeper(
-            self._home.compute(compute_id), lambda: found_inputs(record.spec, self._partitions, self._store)
-        )
-        caller, now = sys.executable if self._environments.own else None, self._settings
+            text = f"compute {compute_id} changed its state at this very moment; try again"
+            raise ComputeStateError(text, compute_id=compute_id, status=record.status)
+        folder, now = self._home.compute(compute_id), self._settings
+        keeper = Keeper(folder, lambda: found_inputs(record.spec, self._partitions, self._store))
+        caller = sys.executable if self._environments.own else None
         keeper.begin(ExecutionInputs(number, function, large, caller, now.seed, now.node_memory, now.node_timeout))
         function = replace(function, faults=faults.of_nodes(self._home.root, record.spec.nodes))
         execution = Execution(
@@ -292,7 +261,7 @@ class Computes:
             return None
         results = run()
         if not large and not isinstance(f, Sent):
-            payloads = [execution.outcomes[node].payload for node in sorted(execution.outcomes)]
+            payloads = [outcome.payload for outcome in execution.done]
             warn_of_results(f.__name__, payloads, strict=self._settings.strict)
         return results
 
@@ -325,11 +294,9 @@ class Computes:
         while (others := self.records.other_pools(compute_id)) and time.monotonic() < end:
             time.sleep(0.02)
         if others:
-            raise ComputeStateError(
-                f"compute {compute_id} is not terminated: process {others[0].pid} still holds its workers and does not "
-                "react; end that process, then terminate again",
-                compute_id=compute_id, status="stopping",
-            )  # fmt: skip
+            reason = f"process {others[0].pid} still holds its workers and does not react"
+            text = f"compute {compute_id} is not terminated: {reason}; end that process, then terminate again"
+            raise ComputeStateError(text, compute_id=compute_id, status="stopping")
         shutil.rmtree(self._home.compute(compute_id) / "scratch", ignore_errors=True)
         self.records.change(compute_id, {"stopping"}, "stopped", self.records.get(compute_id).message)
 

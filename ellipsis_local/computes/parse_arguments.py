@@ -22,10 +22,10 @@ def compute_request(
     enable_gpu: bool,
 ) -> ComputeRequest:
     """The request that these arguments of createCompute make; ArgumentError for the first that is of a wrong form."""
-    listed = [_layer(i, layer) for i, layer in enumerate(arguments.dict_list("layers", layers))]
+    listed = tuple(_layer(i, layer) for i, layer in enumerate(arguments.dict_list("layers", layers)))
     parse_interpreter(interpreter)
     return ComputeRequest(
-        layers=tuple(listed),
+        layers=listed,
         files=tuple(arguments.uuid_list("files", files)),
         nodes=arguments.integer("nodes", nodes),
         interpreter=interpreter,
@@ -38,10 +38,8 @@ def compute_request(
 def _layer(index: int, layer: Mapping[str, Any]) -> tuple[str, str]:
     for key in ("pathId", "timestampId"):
         if key not in layer:
-            raise ArgumentError(
-                f"layers[{index}] must have the keys pathId and timestampId, and {key} is missing: {dict(layer)!r}",
-                argument="layers", value=layer,
-            )  # fmt: skip
+            text = f"must have the keys pathId and timestampId, and {key} is missing: {dict(layer)!r}"
+            raise ArgumentError(f"layers[{index}] {text}", argument="layers", value=layer)
     path_id = arguments.uuid_text(f"layers[{index}]['pathId']", layer["pathId"])
     return path_id, arguments.uuid_text(f"layers[{index}]['timestampId']", layer["timestampId"])
 
@@ -51,16 +49,12 @@ def write_target(given: Any) -> WriteTarget | None:
     if given is None:
         return None
     if not isinstance(given, dict) or not {"pathId", "timestampId"} <= set(given):
-        raise ArgumentError(
-            f"writeToLayer must be a dictionary with pathId, timestampId and file, not {given!r}",
-            argument="writeToLayer", value=given,
-        )  # fmt: skip
+        text = f"must be a dictionary with pathId, timestampId and file, not {given!r}"
+        raise arguments.invalid("writeToLayer", given, text)
     file = given.get("file") or {"format": "tif"}
     if not isinstance(file, dict) or not isinstance(file.get("format", "tif"), str):
-        raise ArgumentError(
-            f"writeToLayer['file'] must be {{'format': 'tif'}} or {{'format': 'gpkg'}}, not {file!r}",
-            argument="writeToLayer", value=given,
-        )  # fmt: skip
+        text = f"writeToLayer['file'] must be {{'format': 'tif'}} or {{'format': 'gpkg'}}, not {file!r}"
+        raise ArgumentError(text, argument="writeToLayer", value=given)
     return WriteTarget(
         arguments.uuid_text("writeToLayer['pathId']", given["pathId"]),
         arguments.uuid_text("writeToLayer['timestampId']", given["timestampId"]),

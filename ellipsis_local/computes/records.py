@@ -1,10 +1,7 @@
 """The durable record of computes: states, nodes, results, and which processes hold workers.
 
-    queued → starting → available → executing → completed (→ executing …) → stopping → stopped
-    errored, from queued and starting, with the message
-
-A record outlives the process that made it. A process that died in the middle leaves a state that only it could have
-ended; whoever reads the record next ends it in its place (`Records.get`).
+queued → starting → available → executing → completed (→ executing …) → stopping → stopped
+errored, from queued and starting, with the message
 """
 
 from __future__ import annotations
@@ -14,6 +11,7 @@ import sqlite3
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
 from ellipsis_local.computes.specification import Specification
 from ellipsis_local.database import Database
@@ -72,11 +70,8 @@ class Record:
 
     @classmethod
     def of(cls, row: sqlite3.Row) -> Record:
-        return cls(
-            id=row["id"], owner=row["owner"], status=row["status"], message=row["message"],
-            text=row["spec"], created=row["created"], changed=row["changed"],
-            executions=row["executions"], process=ProcessMark(row["pid"], row["started"]),
-        )  # fmt: skip
+        same = {name: row[name] for name in ("id", "owner", "status", "message", "created", "changed", "executions")}
+        return cls(text=row["spec"], process=ProcessMark(row["pid"], row["started"]), **same)
 
 
 @dataclass(frozen=True)
@@ -122,20 +117,16 @@ class Records:
 
     def specify(self, compute_id: str, spec: Specification) -> None:
         """Complete the specification of a compute that is still `queued`; of any other it stays."""
-        with self._database.transaction() as connection:
-            connection.execute(
-                "UPDATE computes SET spec = ? WHERE id = ? AND status = 'queued'",
-                (json.dumps(spec.to_json()), compute_id),
-            )
+        self._do(
+            "UPDATE computes SET spec = ? WHERE id = ? AND status = 'queued'", json.dumps(spec.to_json()), compute_id
+        )
 
     def get(self, compute_id: str, owner: str | None = None) -> Record:
         """The record; NotFoundError where this home has none, or not for `owner`."""
         row = self._database.row("SELECT * FROM computes WHERE id = ?", (compute_id,))
         if row is None or (owner is not None and row["owner"] != owner):
-            raise NotFoundError(
-                f"No compute found for given id: computeId {compute_id} is not among yours; listComputes shows them",
-                argument="computeId", value=compute_id,
-            )  # fmt: skip
+            text = f"No compute found for given id: computeId {compute_id} is not among yours; listComputes shows them"
+            raise NotFoundError(text, argument="computeId", value=compute_id)
         return self._mend(Record.of(row))
 
     def page(self, owner: str | None, start: str | None, size: int = PAGE) -> tuple[list[Record], str | None]:
@@ -169,21 +160,21 @@ class Records:
     def change(self, compute_id: str, before: Collection[str], after: str, message: str = "") -> bool:
         """Go to a state from one of others, and become the process that answers for it; False where it is in none."""
         marks = ",".join("?" * len(before))
+        statement = (
+            f"UPDATE computes SET status = ?, message = ?, changed = {CHANGED}, pid = ?, started = ? "  # noqa: S608
+            f"WHERE id = ? AND status IN ({marks})"
+        )
+        return self._do(statement, after, message, self._database.seconds(), *own_mark(), compute_id, *before) == 1
+
+    def _do(self, statement: str, *values: Any) -> int:
+        """Change rows, in a transaction of its own; how many."""
         with self._database.transaction() as connection:
-            done = connection.execute(
-                f"UPDATE computes SET status = ?, message = ?, changed = {CHANGED}, pid = ?, started = ? "  # noqa: S608
-                f"WHERE id = ? AND status IN ({marks})",
-                (after, message, self._database.seconds(), *own_mark(), compute_id, *before),
-            )
-            return done.rowcount == 1
+            return connection.execute(statement, values).rowcount
 
     def say(self, compute_id: str, message: str) -> None:
         """Tell what is going on, in a state that goes on."""
-        with self._database.transaction() as connection:
-            connection.execute(
-                "UPDATE computes SET message = ? WHERE id = ? AND status IN ('queued', 'starting', 'executing')",
-                (message, compute_id),
-            )
+        states = "('queued', 'starting', 'executing')"
+        self._do(f"UPDATE computes SET message = ? WHERE id = ? AND status IN {states}", message, compute_id)  # noqa: S608
 
     def set_extents(self, compute_id: str, extents: Iterable[ExtentDict]) -> None:
         with self._database.transaction() as connection:
@@ -193,12 +184,7 @@ class Records:
             )
 
     def begin(self, compute_id: str, sent: str = "source") -> int | None:
-        """Start an execution: its number, or None where the compute is in no state for one.
-
-        The former results vanish in the same transaction, so that nobody can take them for the new ones. `sent` tells
-        how the function came, because the answer of the service follows from it. It is kept in the specification,
-        where homes of before have a place for it.
-        """
+        """Start an execution, and drop the former results: its number; None where the compute is in no state for it."""
         with self._database.transaction() as connection:
             row = connection.execute(
                 f"UPDATE computes SET status = 'executing', message = '', changed = {CHANGED}, "  # noqa: S608
@@ -254,14 +240,10 @@ class Records:
     def nodes(self, compute_id: str, *, results: bool = True) -> list[NodeRecord]:
         """The nodes in the order of their partitions; without `results`, what they returned is left on the disk."""
         left = () if results else ("payload", "file", "upload")
-        columns = ", ".join(
-            f"NULL AS {name}" if name in left else name for name in ("node", "extent", "upload", *OUTCOME)
-        )
-        rows = self._database.rows(
-            f"SELECT {columns} FROM compute_nodes WHERE compute = ? ORDER BY node",  # noqa: S608 - own text only
-            (compute_id,),
-        )
-        return [NodeRecord.of(row) for row in rows]
+        names = ("node", "extent", "upload", *OUTCOME)
+        columns = ", ".join(f"NULL AS {name}" if name in left else name for name in names)
+        statement = f"SELECT {columns} FROM compute_nodes WHERE compute = ? ORDER BY node"  # noqa: S608 - own text only
+        return [NodeRecord.of(row) for row in self._database.rows(statement, (compute_id,))]
 
     def statuses(self, compute_ids: Collection[str]) -> dict[str, str]:
         marks = ",".join("?" * len(compute_ids))
@@ -270,14 +252,10 @@ class Records:
 
     def add_pool(self, compute_id: str) -> None:
         """Note that this process holds workers of the compute."""
-        with self._database.transaction() as connection:
-            connection.execute("INSERT OR IGNORE INTO compute_pools VALUES (?, ?, ?)", (compute_id, *own_mark()))
+        self._do("INSERT OR IGNORE INTO compute_pools VALUES (?, ?, ?)", compute_id, *own_mark())
 
     def remove_pool(self, compute_id: str) -> None:
-        with self._database.transaction() as connection:
-            connection.execute(
-                "DELETE FROM compute_pools WHERE compute = ? AND pid = ? AND started = ?", (compute_id, *own_mark())
-            )
+        self._do("DELETE FROM compute_pools WHERE compute = ? AND pid = ? AND started = ?", compute_id, *own_mark())
 
     def other_pools(self, compute_id: str) -> list[ProcessMark]:
         """Other living processes that hold workers of the compute."""
@@ -287,8 +265,7 @@ class Records:
 
     def delete(self, compute_id: str) -> None:
         """Forget a compute that is stopped or errored."""
-        with self._database.transaction() as connection:
-            connection.execute("DELETE FROM computes WHERE id = ? AND status IN ('stopped', 'errored')", (compute_id,))
+        self._do("DELETE FROM computes WHERE id = ? AND status IN ('stopped', 'errored')", compute_id)
 
     def living_specs(self) -> list[Specification]:
         """What the computes that are not over are made of."""

@@ -5,10 +5,7 @@ computes/COMPUTE_ID/
   kept/NODE/inputs.json    a failed node's parts and files, by the names beside it, and how it failed
   kept/NODE/…              hard links to the files of the cut and of the layers, else copies
 
-A kept node comes into view whole. The next execution of the compute removes what the former one kept, and deleting the
-compute removes all; the clean-up of the cache removes neither. A link takes no room of its own while its cut is in the
-cache. Where links are impossible (another disk), one execution copies at most `COPIED_BYTES`: what is beyond is made
-again from the layers when it is asked for, as that of nodes that did not fail is.
+The next execution removes what the former one kept.
 """
 
 from __future__ import annotations
@@ -35,6 +32,7 @@ from ellipsis_local.settings import PREFIX, default_home
 
 FORMAT = 1
 COPIED_BYTES = 4 * 1024**3
+"""By one execution, where links are impossible (another disk); what is beyond is made again from the layers."""
 NO_LINK = (errno.EXDEV, errno.EPERM, errno.EMLINK, errno.ENOTSUP, errno.EACCES, errno.ENOSYS)
 
 Files = tuple[NodeFile, ...]
@@ -53,9 +51,9 @@ class ExecutionInputs:
     """The calling process's interpreter, where the nodes ran in that process; None for the environment's."""
     seed: int | None
     memory: int | None
-    """`node_memory`, in bytes."""
+    """In bytes."""
     timeout: float | None
-    """`node_timeout`, in seconds."""
+    """In seconds."""
 
     def to_json(self) -> dict[str, Any]:
         return {"format": FORMAT, **vars(self), "function": None if self.function is None else self.function.to_json()}
@@ -92,15 +90,7 @@ class NodeInputs:
 
 
 class Keeper:
-    """Keeps what one execution gives its nodes; a failure to keep is none of the execution.
-
-    Parameters
-    ----------
-    folder : Path
-        The compute's.
-    find : callable
-        Gives the parts of all nodes and the files, or None where they are not at hand; called once, if a node fails.
-    """
+    """Keeps what `find` says failed nodes of one execution received; a failure to keep is none of the execution."""
 
     def __init__(self, folder: Path, find: Callable[[], tuple[Parts, Files] | None]) -> None:
         self._folder = folder

@@ -35,10 +35,7 @@ def surroundings(spec: Specification, environments: Environments, *, large: bool
 
 
 def warn_of_results(name: str, payloads: Iterable[bytes], *, strict: bool) -> None:
-    """Warn of the first result that cannot travel to a client as JSON, or arrives there as something else.
-
-    `name` is the function's, `payloads` hold one result per node; FidelityError instead of a warning with `strict`.
-    """
+    """Warn of the first result of a function that cannot travel to a client as JSON, or arrives as something else."""
     # What cannot travel at all comes before what this server alone lets travel, and that before what arrives changed.
     found: dict[int, str] = {}
     looked = 0

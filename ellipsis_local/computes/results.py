@@ -24,17 +24,14 @@ def result_path(home: Home, records: Records, url: str, owner: str) -> Path:
     """The file behind a url; ArgumentError where it is none, NotFoundError where the file is not there (any more)."""
     match = URL.fullmatch(url)
     if match is None:
-        raise ArgumentError(
-            f"{url!r} is no result file: give what execute returned for a compute made with largeResult=True",
-            argument="url", value=url,
-        )  # fmt: skip
+        text = f"{url!r} is no result file: give what execute returned for a compute made with largeResult=True"
+        raise ArgumentError(text, argument="url", value=url)
     compute_id, file_id = match.groups()
     records.get(compute_id, owner)
     path = home.compute(compute_id) / "results" / file_id
     if not path.is_file():
-        raise NotFoundError(
-            f"compute {compute_id} holds no result {file_id}; execute the function again", argument="url", value=url
-        )
+        text = f"compute {compute_id} holds no result {file_id}; execute the function again"
+        raise NotFoundError(text, argument="url", value=url)
     return path
 
 

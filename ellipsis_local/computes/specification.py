@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from ellipsis_local import faults
+from ellipsis_local.arguments import invalid
 from ellipsis_local.environments import Environments, check_requirements
 from ellipsis_local.errors import ArgumentError, EnvironmentWarning
 from ellipsis_local.ids import as_uuid
@@ -38,11 +39,8 @@ class Planning:
     def plan(
         self, partitions: Partitions, timestamps: Sequence[Timestamp], nodes: int, settings: Settings
     ) -> CutRequest:
-        """The cut of timestamps for so many nodes; ArgumentError, PartitionError as `Partitions.plan`."""
-        return partitions.plan(
-            timestamps, nodes, crs=settings.crs, features=self.features, overlap=settings.overlap, cut=self.cut,
-            seed=self.seed, tree=self.tree,
-        )  # fmt: skip
+        """The cut of timestamps for so many nodes."""
+        return partitions.plan(timestamps, nodes, crs=settings.crs, overlap=settings.overlap, **vars(self))
 
 
 @dataclass(frozen=True)
@@ -92,13 +90,10 @@ class Specification:
     request: ComputeRequest
     nodes: int
     python: tuple[int, ...] = ()
-    """The interpreter's version."""
     executable: str = ""
-    """The interpreter's path."""
     environment: str = ""
-    """The environment's key."""
+    """Its key; the two before it are the interpreter's version and path."""
     cut: CutRequest | None = None
-    """None without layers."""
     gpus: tuple[str, ...] | None = None
     """Those that are handed out; None: none were asked for."""
     sent: str = "source"
@@ -137,20 +132,14 @@ class Specification:
 
 
 def provisional(request: ComputeRequest, settings: Settings) -> Specification:
-    """What is known of a request that is still being held against this machine; no node can start from it.
-
-    ArgumentError for an impossible number of nodes.
-    """
+    """What is known of a request that is still being held against this machine; no node can start from it."""
     return Specification(request, _nodes(request.nodes, settings))
 
 
 def check_but(
     lacking: Lacking, request: ComputeRequest, settings: Settings, store: LayerStore, environments: Environments
 ) -> None:
-    """Hold all of a request against this home and machine but what is lacking, before that is fetched.
-
-    Raises as `specify` would.
-    """
+    """Hold all of a request against this home and machine but what is lacking, before that is fetched."""
     _nodes(request.nodes, settings)
     _layers(request, store, lacking)
     for path_id in request.files:
@@ -163,19 +152,9 @@ def check_but(
 
 
 def specify(
-    request: ComputeRequest,
-    settings: Settings,
-    store: LayerStore,
-    environments: Environments,
-    partitions: Partitions,
+    request: ComputeRequest, settings: Settings, store: LayerStore, environments: Environments, partitions: Partitions
 ) -> Specification:
-    """Hold a request against this home and machine; nothing is started or written.
-
-    Raises
-    ------
-    ArgumentError, NotFoundError, LayerError, PartitionError, InterpreterError
-        For the first argument that cannot be carried out, with the way out.
-    """
+    """Hold a request against this home and machine; nothing is started or written."""
     nodes = _nodes(request.nodes, settings)
     timestamps = _layers(request, store)
     for path_id in request.files:
@@ -205,38 +184,33 @@ def _nodes(nodes: int | None, settings: Settings) -> int:
         raise ArgumentError(text, argument="nodes", value=None)
     nodes = most if nodes is None else nodes
     if nodes < 1:
-        raise ArgumentError(f"nodes must be at least 1, not {nodes}", argument="nodes", value=nodes)
+        raise invalid("nodes", nodes, f"must be at least 1, not {nodes}")
     if nodes > most:
-        text = f"nodes must be at most {most}, the nodes of the plan (setting max_nodes), not {nodes}"
-        raise ArgumentError(text, argument="nodes", value=nodes)
+        raise invalid("nodes", nodes, f"must be at most {most}, the nodes of the plan (setting max_nodes), not {nodes}")
     return nodes
 
 
 def _layers(request: ComputeRequest, store: LayerStore, lacking: Lacking = ()) -> list[Timestamp]:
     """The timestamps that are there. ArgumentError for the first that no node can have."""
     if not request.layers and not request.files:
-        text = "layers must hold at least one {'pathId', 'timestampId'}, unless files are given"
-        raise ArgumentError(text, argument="layers", value=[])
+        raise invalid("layers", [], "must hold at least one {'pathId', 'timestampId'}, unless files are given")
     seen: set[str] = set()
     timestamps = []
     for path_id, timestamp_id in request.layers:
         canonical = as_uuid("timestampId", timestamp_id)
         if canonical in seen:
-            text = (
-                f"layers holds timestamp {timestamp_id} twice; the function gets one value per timestamp: list it once"
-            )
-            raise ArgumentError(text, argument="layers", value=timestamp_id)
+            text = f"holds timestamp {timestamp_id} twice; the function gets one value per timestamp: list it once"
+            raise invalid("layers", timestamp_id, text)
         seen.add(canonical)
         if lacking and (as_uuid("pathId", path_id), canonical) in lacking:
             continue
         timestamp = store.timestamp(path_id, timestamp_id)
         obstacle = _obstacle(timestamp, in_trash=timestamp.trashed or store.path(path_id).trashed)
         if obstacle is not None:
-            text = f"layers: timestamp {timestamp_id} {obstacle}"
-            raise ArgumentError(text, argument="layers", value=timestamp_id)
+            raise ArgumentError(f"layers: timestamp {timestamp_id} {obstacle}", argument="layers", value=timestamp_id)
         timestamps.append(timestamp)
     if len(set(request.files)) < len(request.files):
-        raise ArgumentError("files holds a path twice; list it once", argument="files", value=list(request.files))
+        raise invalid("files", list(request.files), "holds a path twice; list it once")
     return timestamps
 
 
@@ -253,14 +227,11 @@ def _obstacle(timestamp: Timestamp, *, in_trash: bool) -> str | None:
 
 
 def _gpus(*, own: bool) -> tuple[str, ...]:
+    found = () if own else visible_gpus(os.environ)
     if own:
-        warn(
-            "enableGpu=True, and nodes in the calling process (inline=True) are given none: they see what it sees",
-            EnvironmentWarning,
-        )
-        return ()
-    found = visible_gpus(os.environ)
-    if not found:
+        text = "nodes in the calling process (inline=True) are given none: they see what it sees"
+        warn(f"enableGpu=True, and {text}", EnvironmentWarning)
+    elif not found:
         warn("enableGpu=True, and this machine shows no GPU: the nodes get none", EnvironmentWarning)
     return found
 

@@ -1,7 +1,4 @@
-"""What nodes return to be added to a layer: readable, in agreement, without holes and overlaps.
-
-The store opens the files, once; here is asked what it found in them, before it adds any.
-"""
+"""What nodes return to be added to a layer: readable, in agreement, without holes and overlaps."""
 
 from __future__ import annotations
 
@@ -95,23 +92,7 @@ def add_outputs(
     strict: bool,
     order: Sequence[Path] | None = None,
 ) -> tuple[str, ...]:
-    """Add the files that nodes returned to a timestamp, all or none, and tell what is wrong with them; their ids.
-
-    `groups`: those that are to make one layer without holes; `form`: ``tif`` or ``gpkg``; `order`: of the files, where
-    it is not that of the groups.
-
-    Raises
-    ------
-    LayerError
-        Naming the node: a file that is no GeoTIFF or GeoPackage with a CRS; rasters of several numbers of bands or
-        dtypes, which no layer holds. With `strict` also for all of which it warns.
-
-    Warns
-    -----
-    OutputWarning
-        Naming the nodes: files in several CRSs, on several grids, with several nodata values, columns or types of
-        geometry; rasters that leave a hole in their partition or reach beyond it.
-    """
+    """Add files, all or none, and tell what is wrong with groups of them that are to make one layer; their ids."""
     outputs = {output.path: output for group in groups for output in group}
     files = list(outputs) if order is None else order
 
@@ -130,11 +111,8 @@ def add_outputs(
         # What follows tells whoever adds the file how to do it, and not who writes it.
         reason = str(error).replace(f"{output.path} ", "it ").partition("; ")[0]
         size = output.path.stat().st_size if output.path.is_file() else 0
-        raise LayerError(
-            f"node {output.node} returned a file that cannot be added as {WANTED[form]} ({size:,} bytes): {reason}; "
-            "nothing was added",
-            source=error.source,
-        ) from error
+        what = f"node {output.node} returned a file that cannot be added as {WANTED[form]} ({size:,} bytes)"
+        raise LayerError(f"{what}: {reason}; nothing was added", source=error.source) from error
 
 
 def check_outputs(outputs: Sequence[Output], details: Mapping[Path, RasterFile | VectorFile], *, strict: bool) -> None:
@@ -193,13 +171,13 @@ def _of_grids(grids: Mapping[int, RasterFile]) -> Iterator[str]:
     size, _ = _odd(sizes)
     same = {node: grid for node, grid in same.items() if sizes[node] == size}
     first = next(iter(same.values()))
-    away = {node: _off(grid, first) for node, grid in same.items()}
-    off = {node: (x, y) for node, (x, y) in away.items() if max(abs(x), abs(y)) > ALIGNED}
-    for node, (x, y) in off.items():
-        yield (
-            f"node {node}'s pixels lie off the grid of the others by {x:.2g} and {y:.2g} pixels (across, down): "
-            "write with the transform of its own params, or one computed from it"
-        )
+    for node, grid in same.items():
+        x, y = _off(grid, first)
+        if max(abs(x), abs(y)) > ALIGNED:
+            yield (
+                f"node {node}'s pixels lie off the grid of the others by {x:.2g} and {y:.2g} pixels (across, down): "
+                "write with the transform of its own params, or one computed from it"
+            )
 
 
 def _nodata(value: float | None) -> str:

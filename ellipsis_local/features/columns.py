@@ -91,11 +91,6 @@ def array_of(field: Any, values: Sequence[Any], where: Where) -> Any:
     """JSON values as an Arrow array for a column; its type is the field's, or a wider one where they need that.
 
     Wider: integers that the field's width cannot hold become int64, text that is no category makes it a column of text.
-
-    Raises
-    ------
-    ArgumentError
-        For the first value that is not of the column's type, naming the property and the feature.
     """
     import pyarrow as pa
 

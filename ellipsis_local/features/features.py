@@ -98,14 +98,7 @@ class Features:
         self._fields: dict[str, tuple[tuple[str, str], ...]] = {}
 
     def properties(self, path_id: str) -> list[dict[str, Any]]:
-        """The properties of a vector: columns in the order of its files, then what was declared and no file has.
-
-        Returns
-        -------
-        list of dict
-            `id` (UUIDv5 of the path's id and the name), `name`, `type` (one of `columns.TYPES`), `required`,
-            `private` and `trashed`.
-        """
+        """The properties of a vector: columns in the order of its files, then what was declared and no file has."""
         path_id = self._vector(path_id).id
         declared = self.declared(path_id)
         columns: dict[str, str] = {}
@@ -121,22 +114,7 @@ class Features:
         ]
 
     def add_property(self, path_id: str, name: Any, type: Any, required: Any = False, private: Any = False) -> str:
-        """Declare a property and return its id; the same once more is nothing to do (the client sends again).
-
-        Parameters
-        ----------
-        type : one of 'string', 'integer', 'float', 'boolean', 'datetime', 'date', 'json'
-        required : bool
-            Features without it are refused from now on.
-        private : bool
-            Kept, without an effect.
-
-        Raises
-        ------
-        ArgumentError
-            A name that is none or is taken by the geometry, an unknown type, a property of that name with another
-            type or in the trash.
-        """
+        """Declare a property and return its id; the same once more is nothing to do (the client sends again)."""
         path = self._vector(path_id)
         name = checked_property(name)
         if type not in TYPES:
@@ -257,28 +235,7 @@ class Features:
     # ----- pages -----------------------------------------------------------------------------------------------------
 
     def page(self, timestamp: Timestamp, start: str | None = None, size: int | None = PAGE_SIZE) -> Page:
-        """Features in the order of the files, and of the rows in them, in EPSG:4326.
-
-        Parameters
-        ----------
-        start : str, optional
-            The id that the former page gave as the next one.
-        size : int
-            At most so many, and at most 10 000. A page also ends at about 3 MB (our choice).
-
-        Returns
-        -------
-        list of dict, str or None
-            GeoJSON features, each with its id beside its properties and in them (seen in the client), and the id at
-            which the next page starts. Its geometry is null where EPSG:4326 cannot express it.
-
-        Raises
-        ------
-        ArgumentError
-            A size that is none, a start that is no id.
-        NotFoundError
-            A start in a file that is not here any more.
-        """
+        """Features in the order of the files, and of the rows in them, in EPSG:4326."""
         return self._listed(timestamp, start, size, lambda sheet: np.arange(sheet.rows))
 
     def by_extent(
@@ -289,20 +246,7 @@ class Features:
         start: str | None = None,
         size: int | None = PAGE_SIZE,
     ) -> Page:
-        """Features whose bounds meet an extent, as `page` gives them; touching counts (as in the client).
-
-        Parameters
-        ----------
-        extent : Extent or {'xMin', 'xMax', 'yMin', 'yMax'}
-            Degrees, EPSG:4326.
-        property_filter : list of {'key', 'operator', 'value'}, optional
-            See `ellipsis_local.features.filters`. Our own form: the service's is not documented.
-
-        Raises
-        ------
-        ArgumentError
-            As `page`, and for an extent or a filter that is none.
-        """
+        """Features whose bounds meet an extent, as `page` gives them; touching counts (as in the client)."""
         box = checked_extent(extent)
         known = [one["name"] for one in self.properties(timestamp.path_id)]
         conditions = checked_filter(property_filter, known)
@@ -339,15 +283,7 @@ class Features:
     # ----- single ones -----------------------------------------------------------------------------------------------
 
     def by_ids(self, timestamp: Timestamp, ids: Any) -> list[dict[str, Any]]:
-        """Features by their ids, in their order, as `page` gives them.
-
-        Raises
-        ------
-        ArgumentError
-            For ids that are none.
-        NotFoundError
-            For the first that is not here, or in the trash.
-        """
+        """Features by their ids, in their order, as `page` gives them."""
         wanted = checked_ids("featureIds", ids)
 
         def found(files: Sequence[StoredFile]) -> list[dict[str, Any]]:
@@ -370,18 +306,6 @@ class Features:
 
         Polygons that contain the location, then what is within 10 metres of it, the nearest first, ten at most. Our
         choice; what the service counts as being there is not documented.
-
-        Parameters
-        ----------
-        locations : list of (x, y)
-            In the CRS `epsg`: longitude first.
-
-        Raises
-        ------
-        ArgumentError
-            For locations that are none, an unknown EPSG code.
-        LimitError
-            For more than 100 (the client's own limit).
         """
         places = nearby.checked_locations(locations, epsg)
 
@@ -425,19 +349,7 @@ class Features:
         return self.store.timestamp(timestamp.path_id, timestamp.id).files
 
     def versions(self, timestamp: Timestamp, feature_id: Any) -> list[dict[str, Any]]:
-        """What a feature has been, the newest first (our choice); also one that is in the trash.
-
-        Returns
-        -------
-        list of dict
-            `feature` (GeoJSON, EPSG:4326), `date` (text, UTC) since when, and `user` (`id`, `username`) by whom it was
-            so (seen in the client). For a feature of an uploaded file: when that came, and the path's owner.
-
-        Raises
-        ------
-        NotFoundError
-            For an unknown id.
-        """
+        """What a feature has been, the newest first (our choice); also one that is in the trash."""
         wanted = as_uuid("featureId", feature_id)
 
         def found(files: Sequence[StoredFile]) -> list[dict[str, Any]]:
@@ -476,28 +388,7 @@ class Features:
     def changes(
         self, timestamp: Timestamp, start: Any = None, size: Any = None, actions: Any = None
     ) -> tuple[list[dict[str, Any]], str | None]:
-        """The changes of a timestamp's features, one entry for each feature of each, the newest first (our choice).
-
-        Parameters
-        ----------
-        start : str, optional
-            What the former page gave as the next one.
-        size : int
-            At most so many; 1000 where it is None.
-        actions : list of str, optional
-            Of 'add', 'edit', 'trash', 'recover' (our words): these only.
-
-        Returns
-        -------
-        list of dict, str or None
-            `id`, `featureId`, `action`, `date` (text, UTC) and `user` (`id`, `username`); and where the next page
-            starts. Features of uploaded files have no entry.
-
-        Raises
-        ------
-        ArgumentError
-            For a start, a size or actions that are none.
-        """
+        """The changes of a timestamp's features, one entry for each feature of each, the newest first (our choice)."""
         left = PAGE if size is None else checked_size(size)
         kinds = checked_actions(actions)
         top, skipped = (None, 0) if start is None else checked_mark(start)
@@ -567,23 +458,6 @@ class Features:
 
         A property that nobody knows becomes a column of its own, null for all other features; its type is that of its
         values. In a timestamp whose files share a CRS, added features are stored in that, otherwise in EPSG:4326.
-
-        Parameters
-        ----------
-        features : list of dict
-            GeoJSON features in EPSG:4326, at most 3000 (as the client sends). A property `id` is left out.
-        user : object with `id` and `name`, optional
-            Who the log names.
-
-        Raises
-        ------
-        ArgumentError
-            For the first feature that is none, with its position; for a property that disagrees with the type that it
-            has, is required and absent, or in the trash; for a timestamp in the trash or of a raster.
-        LimitError
-            For more than 3000 features, or more than 1000 properties.
-        NotFoundError
-            For unknown ids.
         """
         incoming = checked_features(features)
         with self._alone(path_id, timestamp_id) as timestamp:
@@ -647,19 +521,7 @@ class Features:
     # ----- editing ---------------------------------------------------------------------------------------------------
 
     def edit(self, path_id: str, timestamp_id: str, changes: Any, user: Author | None = None) -> None:
-        """Change properties and geometries of features, all or none.
-
-        Parameters
-        ----------
-        changes : list of {'featureId', 'newProperties', 'newGeometry'}
-            At most 3000. Of the properties those that are named change, null clears one: our choice, because the
-            client leaves nulls out of what it sends. A geometry is GeoJSON in EPSG:4326; absent or null, it stays.
-
-        Raises
-        ------
-        ArgumentError, LimitError, NotFoundError
-            As `add`; for an id twice, or one that is not here or in the trash.
-        """
+        """Change properties and geometries of features, all or none."""
         edits = checked_edits(changes)
         with self._alone(path_id, timestamp_id) as timestamp, self._committed(timestamp, user) as made:
             for file, numbers in located(timestamp.files, list(edits)):
@@ -702,11 +564,6 @@ class Features:
         """Put features in the trash, or take them out of it with the ids that they had; all or none.
 
         What is there already is nothing to do.
-
-        Raises
-        ------
-        ArgumentError, LimitError, NotFoundError
-            For ids that are none, more than 3000, or unknown.
         """
         wanted = checked_ids("featureIds", ids)
         trashed = checked_flag("trashed", trashed)

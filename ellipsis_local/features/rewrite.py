@@ -49,17 +49,7 @@ def row_of(
 
 
 def rewrite(sheet: FeatureTable, target: Path, schema: Any, *, rows: tuple[Integers, Any], without: Integers) -> Census:
-    """Write a sheet to `target`, its rows ordered by their numbers.
-
-    Parameters
-    ----------
-    schema : pyarrow.Schema
-        Of the new file, with what pandas is told of it; holds every column of the sheet, maybe in a wider type.
-    rows : (array of int64, table)
-        Numbers, ascending, and the rows that are to have them: in the place of those that have them now, or new.
-    without : array of int64
-        Numbers of rows that are left out.
-    """
+    """Write a sheet to `target`, its rows ordered by their numbers."""
     new, table = rows
     gone = np.union1d(without, new)
     numbers = np.union1d(np.setdiff1d(sheet.numbers, gone, assume_unique=True), new)

@@ -56,13 +56,7 @@ class Known:
 
 
 def planned(known: Known, name: str, values: Sequence[Any], where: Where) -> Column:
-    """JSON values as a column that agrees with what is known.
-
-    Raises
-    ------
-    ArgumentError
-        For a name or a value that cannot be, naming the property and the feature.
-    """
+    """JSON values as a column that agrees with what is known."""
     import pyarrow as pa
 
     check_name(known, name, values, where)

@@ -53,15 +53,7 @@ def checked_list(argument: str, value: Any) -> Sequence[Any]:
 
 
 def checked_features(features: Any) -> Incoming:
-    """A list of GeoJSON features, EPSG:4326.
-
-    Raises
-    ------
-    ArgumentError
-        For the first feature that is none, naming its position, counted from 0.
-    LimitError
-        For more than 3000.
-    """
+    """A list of GeoJSON features, EPSG:4326."""
     found, properties = [], []
     for position, feature in enumerate(checked_list("features", features)):
         place = f"features[{position}]"

@@ -1,29 +1,41 @@
-"""The engine without processes: nodes run in the calling process, one after the other, in the order of the partitions.
+"""The engine without processes: nodes run in the calling process, one after the other, as a worker runs them.
 
-It runs what a worker runs (`node_program/ellipsis_node/run_node`), on the same files. What it cannot have is what only
-a process of one's own has: a time limit, a memory limit, another interpreter, other packages, and an end by a signal; a
-function that ends its interpreter for good (`os._exit`, a crash) ends the caller. What C libraries and processes that
-the function starts print goes to the caller's own streams.
+What a process lends to a function and takes back afterwards is its own and not a thread's, so that one function runs at
+a time; what other threads of the caller print and log meanwhile goes where it always goes.
 """
 
 from __future__ import annotations
 
+import contextlib
+import io
+import linecache
+import logging
+import os
+import random
+import signal
+import sys
 import threading
-from collections.abc import Callable
+import types
+import warnings
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from ellipsis_local.errors import EngineError
+from ellipsis_local.node_program.ellipsis_node import functions
 from ellipsis_local.node_program.ellipsis_node.output import END_MARK, Recorder, Source
+from ellipsis_local.node_program.ellipsis_node.params import answer_vector
 from ellipsis_local.node_program.ellipsis_node.records import Command, NodeFunction, NodeOutcome
 from ellipsis_local.node_program.ellipsis_node.run_node import NODE_MARK, run_function
 from ellipsis_local.nodes.engine import Parts, Program
-from ellipsis_local.nodes.inline_context import as_node, given_function, running
+
+running = threading.RLock()
+"""Held while a function runs in this process."""
 
 
 class InlineEngine:
-    """Nodes in the calling process; see the module."""
+    """Nodes in the calling process, without limits of time and memory; a function that ends its process ends all."""
 
     in_process = True
 
@@ -87,3 +99,185 @@ class InlinePool:
     @property
     def alive(self) -> bool:
         return not self._closed.is_set()
+
+
+# --- the calling process in the place of a node ---------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def _watching(interrupted: threading.Event) -> Iterator[None]:
+    """Notice Ctrl-C: a KeyboardInterrupt is the caller's then, and not the function's own."""
+    former = signal.getsignal(signal.SIGINT)
+    # Only the main thread gets the signal, and only there handlers can be changed.
+    if threading.current_thread() is not threading.main_thread() or not callable(former):
+        yield
+        return
+
+    def handler(number: int, frame: types.FrameType | None) -> Any:
+        interrupted.set()
+        return former(number, frame)
+
+    signal.signal(signal.SIGINT, handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, former)
+
+
+@contextlib.contextmanager
+def as_node(take: Callable[[bytes], None], interrupted: threading.Event, *, vectors: bool) -> Iterator[None]:
+    """Let this process be a node for the block; afterwards it is as it was, but for modules that were imported."""
+    # sys._current_frames would know threads of C libraries as well, and waits for itself where the garbage is collected
+    # meanwhile (seen on Python 3.11).
+    others = {thread.ident for thread in threading.enumerate() if thread.ident} - {threading.get_ident()}
+    with _watching(interrupted), left_as_it_was(vectors=vectors), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        with _streams(take, others), _logging(others):
+            yield
+
+
+@contextlib.contextmanager
+def left_as_it_was(*, vectors: bool) -> Iterator[None]:
+    """Give the process's place and chance back at the end; with `vectors`, frames answer ``['vector']`` meanwhile."""
+    with _place(), _chance(), contextlib.ExitStack() as stack:
+        if vectors:
+            stack.callback(answer_vector())
+        yield
+
+
+@contextlib.contextmanager
+def given_function(function: NodeFunction) -> Iterator[None]:
+    """Have the function made anew for the block; nothing of it stays, nor of the lines that tracebacks were to show."""
+    # The lines of the user's file are known to this process, and `inspect` reads them.
+    file = function.filename or ""
+    former = linecache.cache.get(file)
+    functions.forget()
+    try:
+        yield
+    finally:
+        functions.forget()
+        linecache.cache.pop(file, None)
+        if former is not None:
+            linecache.cache[file] = former
+
+
+@contextlib.contextmanager
+def _place() -> Iterator[None]:
+    """Working directory, environment variables and places of modules."""
+    folder, environ, path = os.open(".", os.O_RDONLY), dict(os.environ), list(sys.path)
+    try:
+        yield
+    finally:
+        os.fchdir(folder)
+        os.close(folder)
+        sys.path[:] = path
+        for name in os.environ.keys() - environ.keys():
+            del os.environ[name]
+        os.environ.update({name: value for name, value in environ.items() if os.environ.get(name) != value})
+
+
+@contextlib.contextmanager
+def _chance() -> Iterator[None]:
+    """Numbers drawn at random are not those that the caller would have drawn next."""
+    own = random.getstate()
+    numpy_random: Any = sys.modules.get("numpy.random")
+    numpys = None if numpy_random is None else numpy_random.get_state()
+    random.seed()
+    if numpy_random is not None:
+        numpy_random.seed()
+    try:
+        yield
+    finally:
+        random.setstate(own)
+        if numpy_random is not None:
+            numpy_random.set_state(numpys)
+        elif "numpy.random" in sys.modules:
+            sys.modules["numpy.random"].seed()
+
+
+# --- what is printed and logged -------------------------------------------------------------------------------------
+
+
+class _Taken(io.RawIOBase):
+    """A file of bytes that hands them on."""
+
+    def __init__(self, take: Callable[[bytes], None]) -> None:
+        self._take = take
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any) -> int:
+        self._take(bytes(data))
+        return len(data)
+
+
+class _Stream(io.TextIOWrapper):
+    """Standard output or error of the function; of other threads, the one that was there."""
+
+    def __init__(self, take: Callable[[bytes], None], former: TextIO | None, others: set[int]) -> None:
+        # The encoding, and when lines are passed on, are those of a worker.
+        super().__init__(_Taken(take), encoding="utf-8", errors="backslashreplace", line_buffering=True)  # type: ignore[arg-type]
+        self._former = former
+        self._others = others
+        self._over = False
+
+    def write(self, text: str) -> int:
+        if not self._over and threading.get_ident() not in self._others:
+            return super().write(text)
+        return len(text) if self._former is None else self._former.write(text)
+
+    def end(self) -> None:
+        """What still writes here, a handler that the function has left behind, say, writes where the caller does."""
+        # The function may have closed it.
+        with contextlib.suppress(ValueError):
+            self.flush()
+        self._over = True
+
+
+@contextlib.contextmanager
+def _streams(take: Callable[[bytes], None], others: set[int]) -> Iterator[None]:
+    former = sys.stdin, sys.stdout, sys.stderr
+    streams = [_Stream(take, one, others) for one in former[1:]]
+    with open(os.devnull, encoding="utf-8") as nothing:  # noqa: PTH123
+        sys.stdin, (sys.stdout, sys.stderr) = nothing, streams
+        try:
+            yield
+        finally:
+            sys.stdin, sys.stdout, sys.stderr = former
+            for stream in streams:
+                stream.end()
+
+
+class _Handler(logging.StreamHandler[TextIO]):
+    """Records of the function go where its prints go; those of other threads to the handlers that were there."""
+
+    def __init__(self, former: list[logging.Handler], level: int, others: set[int]) -> None:
+        super().__init__(sys.stderr)
+        self.setFormatter(logging.Formatter("%(levelname)s %(name)s: %(message)s"))
+        self._former = former
+        self._level = level
+        self._others = others
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if threading.get_ident() not in self._others:
+            super().emit(record)
+        elif record.levelno >= self._level:
+            for handler in self._former:
+                if record.levelno >= handler.level:
+                    handler.handle(record)
+
+
+@contextlib.contextmanager
+def _logging(others: set[int]) -> Iterator[None]:
+    root = logging.getLogger()
+    handlers, level, disabled = list(root.handlers), root.level, root.manager.disable
+    root.handlers[:] = [_Handler(handlers, level, others)]
+    root.setLevel(logging.INFO)
+    logging.disable(logging.NOTSET)
+    try:
+        yield
+    finally:
+        root.handlers[:] = handlers
+        root.setLevel(level)
+        logging.disable(disabled)

@@ -7,21 +7,15 @@ import os
 import signal
 import subprocess
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from ellipsis_local.errors import EngineError
+from ellipsis_local.node_program.ellipsis_node import records
 from ellipsis_local.node_program.ellipsis_node.block_hosts import closed_hosts
-from ellipsis_local.node_program.ellipsis_node.records import (
-    Command,
-    NodeConfig,
-    NodeFunction,
-    NodeOutcome,
-    read_message,
-    write_message,
-)
+from ellipsis_local.node_program.ellipsis_node.records import Command, NodeConfig, NodeFunction, NodeOutcome
 from ellipsis_local.nodes.engine import Parts, Program
 
 HOST = Path(__file__).parent.parent / "node_program" / "ellipsis_node"
@@ -32,21 +26,19 @@ KEPT_SUFFIXES = ("_PROXY",)
 
 
 class LocalEngine:
-    """Starts a host process per compute."""
+    """Starts a host process per compute, with the environment variables of this moment."""
 
-    def __init__(self, environ: Mapping[str, str] | None = None) -> None:
-        self._environ = dict(os.environ if environ is None else environ)
+    def __init__(self) -> None:
+        self._environ = dict(os.environ)
 
     def start(self, program: Program, parts: Callable[[], Parts]) -> LocalPool:
         return LocalPool(program, parts, self._environ)
 
 
 def node_environ(environ: Mapping[str, str], threads: int, seed: int | None) -> dict[str, str]:
-    """The environment variables of a node that computes with so many threads.
-
-    On the service a function does not see the variables of the machine that sent it (our reading); and GDAL_DATA,
-    PROJ_DATA or PYTHONPATH of the caller would break the environment's own libraries.
-    """
+    """The environment variables of a node that computes with so many threads."""
+    # A function does not see those of the machine that sent it (our reading of the service); GDAL_DATA, PROJ_DATA or
+    # PYTHONPATH of the caller would break the environment's own libraries.
     kept = {
         name: value
         for name, value in environ.items()
@@ -64,10 +56,9 @@ def node_environ(environ: Mapping[str, str], threads: int, seed: int | None) -> 
 
 def worker_count(nodes: int, cores: int, gpus: int) -> int:
     """How many workers: nodes go to them in turn, and with GPUs every worker must keep to one GPU."""
-    workers = min(nodes, cores)
     if gpus:
-        workers = nodes if nodes <= gpus else gpus * max(1, workers // gpus)
-    return workers
+        return nodes if nodes <= gpus else gpus * max(1, min(nodes, cores) // gpus)
+    return min(nodes, cores)
 
 
 class LocalPool:
@@ -132,16 +123,17 @@ class LocalPool:
             raise
 
     def _send(self, message: dict[str, Any]) -> None:
-        assert self._process.stdin is not None  # noqa: S101
-        try:
-            write_message(self._process.stdin, message)  # type: ignore[arg-type]
-        except (OSError, ValueError) as error:
-            raise self._gone() from error
+        with self._translated():
+            records.write_message(self._process.stdin, message)  # type: ignore[arg-type]
 
     def _receive(self) -> tuple[dict[str, Any], bytes]:
-        assert self._process.stdout is not None  # noqa: S101
+        with self._translated():
+            return records.read_message(self._process.stdout)  # type: ignore[arg-type]
+
+    @contextlib.contextmanager
+    def _translated(self) -> Iterator[None]:
         try:
-            return read_message(self._process.stdout)  # type: ignore[arg-type]
+            yield
         except (OSError, EOFError, ValueError) as error:
             raise self._gone() from error
 
@@ -151,10 +143,8 @@ class LocalPool:
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(5)
         evidence = self._stderr.read_text(encoding="utf-8", errors="replace")[-4000:].strip()
-        return EngineError(
-            f"the node program {self._program.python} ended with exit code {self._process.returncode}"
-            + (f":\n{evidence}" if evidence else "")
-        )
+        text = f"the node program {self._program.python} ended with exit code {self._process.returncode}"
+        return EngineError(f"{text}:\n{evidence}" if evidence else text)
 
     @property
     def alive(self) -> bool:

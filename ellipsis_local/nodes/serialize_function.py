@@ -1,8 +1,4 @@
-"""How a function is sent: as source, the way the service gets it, or by cloudpickle where the service would fail.
-
-Whatever the text that the client sends does not carry (names of the module, closures, decorators) is a failure on the
-service, which `ellipsis_local.preflight` finds in the text.
-"""
+"""How a function is sent: as source, the way the service gets it, or by cloudpickle where the service would fail."""
 
 from __future__ import annotations
 
@@ -18,23 +14,11 @@ from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
+from ellipsis_local import preflight
 from ellipsis_local.errors import ArgumentError, FidelityError, FidelityWarning
 from ellipsis_local.node_program.ellipsis_node.records import NodeFunction
 from ellipsis_local.notices import warn
-from ellipsis_local.preflight import (
-    Finding,
-    Origin,
-    Source,
-    Surroundings,
-    check_function,
-    lambda_finding,
-    no_source_finding,
-    outer_names,
-    parse,
-    read_source,
-    service_text,
-    wrapped_finding,
-)
+from ellipsis_local.preflight import Finding, Origin, Source, Surroundings, service_text
 
 GENERAL = "import or define it inside the function"
 PLAIN = (int, float, complex, str, bytes, bool, type(None))
@@ -43,19 +27,9 @@ PLAIN = (int, float, complex, str, bytes, bool, type(None))
 def describe_function(
     f: Any, python: tuple[int, ...], *, strict: bool, around: Surroundings | None = None
 ) -> NodeFunction:
-    """The record, for the node program, of a function of this process.
-
-    `python` is the version of the environment's interpreter, which a pickled function needs; `strict` refuses what the
-    service would not run, or would run to another result; rules that depend on `around` are silent without.
-
-    ArgumentError where `f` is no function of one argument; FidelityError where the service would fail and it cannot run
-    here either, or with `strict`; else a FidelityWarning for each thing that fails, or may differ, on the service.
-    """
+    """The record of a function of this process; what fails on the service is warned of, or with `strict` refused."""
     if not isinstance(f, types.FunctionType):
-        raise ArgumentError(
-            f"parameter f must be a function, not {type(f).__name__}; write a def that calls it",
-            argument="f", value=f,
-        )  # fmt: skip
+        raise _refusal(f, f"be a function, not {type(f).__name__}; write a def that calls it")
     _check_signature(f)
     source = _source(f)
     look = _look(f)
@@ -63,40 +37,38 @@ def describe_function(
     reasons = "; ".join(finding.text for finding in findings)
     if findings and strict:
         raise FidelityError(f"the service would not run {f.__name__}: {reasons} (strict=True)")
-    text = None
-    if source is not None and not source.node.decorator_list and not outer_names(source, look, python):
-        text = _text(source)
-    description = _as_pickle(f, python, reasons) if source is None or text is None else _as_source(source, text)
+    description = None
+    if source is not None and not source.node.decorator_list and not preflight.outer_names(source, look, python):
+        description = _as_source(source)
+    if description is None:
+        description = _as_pickle(f, python, reasons)
     for finding in findings:
         warn(str(finding), FidelityWarning)
     return description
+
+
+def _refusal(f: Any, text: str) -> ArgumentError:
+    return ArgumentError(f"parameter f must {text}", argument="f", value=f)
 
 
 def _check_signature(f: types.FunctionType) -> None:
     try:
         inspect.signature(f).bind({})
     except TypeError as error:
-        raise ArgumentError(
-            f"parameter f must take one argument, the layers; {f.__name__}{inspect.signature(f)}: {error}",
-            argument="f", value=f,
-        ) from None  # fmt: skip
+        text = f"take one argument, the layers; {f.__name__}{inspect.signature(f)}: {error}"
+        raise _refusal(f, text) from None
     for test, kind in (
         (inspect.iscoroutinefunction, "an async function"),
         (inspect.isgeneratorfunction, "a generator"),
         (inspect.isasyncgenfunction, "an async generator"),
     ):
         if test(f):
-            raise ArgumentError(
-                f"parameter f must return its result, and {f.__name__} is {kind}, whose call returns before it has "
-                "run; write a plain def that returns", argument="f", value=f,
-            )  # fmt: skip
+            way = "whose call returns before it has run; write a plain def that returns"
+            raise _refusal(f, f"return its result, and {f.__name__} is {kind}, {way}")
 
 
 def _source(f: types.FunctionType) -> Source | None:
-    """The function's own def; None where it has none.
-
-    What is found for a function made by exec can be another text of the same file name, such as that of ``python -c``.
-    """
+    """The function's own def; None where it has none."""
     if f.__name__ == "<lambda>":
         return None
     try:
@@ -105,13 +77,14 @@ def _source(f: types.FunctionType) -> Source | None:
         source = _read("".join(lines), inspect.unwrap(f).__code__.co_filename, first)
     except (OSError, TypeError, SyntaxError, IndexError, ValueError):
         return None
+    # For a function made by exec it can be another text of the same file name, such as that of ``python -c``.
     return source if source.name in (f.__name__, f.__code__.co_name) else None
 
 
 @lru_cache(maxsize=64)
 def _read(text: str, file: str, first: int) -> Source:
     """Read once: the same function is executed again and again."""
-    return read_source(text, file, first)
+    return preflight.read_source(text, file, first)
 
 
 def _look(f: types.FunctionType) -> Callable[[str], Origin | None]:
@@ -154,49 +127,44 @@ def _findings(
     """What the service would do to it."""
     code = inspect.unwrap(f).__code__
     if source is None:
-        found = [lambda_finding if f.__name__ == "<lambda>" else no_source_finding]
+        found = [preflight.lambda_finding if f.__name__ == "<lambda>" else preflight.no_source_finding]
         return [replace(make(code.co_firstlineno, None), function=f.__name__, file=code.co_filename) for make in found]
     holder = f.__qualname__.split(".")[-2:-1]
-    findings = check_function(source, look, around, method=holder not in ([], ["<locals>"]))
+    findings = preflight.check_function(source, look, around, method=holder not in ([], ["<locals>"]))
     if hasattr(f, "__wrapped__") and not source.node.decorator_list:
-        findings.insert(0, wrapped_finding(source))
+        findings.insert(0, preflight.wrapped_finding(source))
     return [replace(finding, function=f.__name__, file=source.file) for finding in findings]
 
 
-def _text(source: Source) -> str | None:
-    """The text that is sent, put right where the service could not read it; None where that cannot be done."""
-    if source.calls_itself and source.sent_error is None:
-        return source.sent
-    text = service_text(textwrap.dedent(source.text))[0].rpartition("\n")[0] + f"\n return {source.name}(params)"
-    try:
-        parse(text)
-    except SyntaxError:
-        return None
-    return text
-
-
-def _as_source(source: Source, text: str) -> NodeFunction:
+def _as_source(source: Source) -> NodeFunction | None:
+    """By the text that is sent, put right where the service could not read it; None where that cannot be done."""
+    text = source.sent
+    if not source.calls_itself or source.sent_error is not None:
+        text = service_text(textwrap.dedent(source.text))[0].rpartition("\n")[0] + f"\n return {source.name}(params)"
+        try:
+            preflight.parse(text)
+        except SyntaxError:
+            return None
     key = hashlib.sha256(f"{source.file}\0{source.first}\0{text}".encode()).hexdigest()
     return NodeFunction("source", key, text=text, source=source.text, filename=source.file, line=source.first)
 
 
 def _as_pickle(f: types.FunctionType, python: tuple[int, ...], reasons: str) -> NodeFunction:
-    import cloudpickle
-
     if tuple(python[:2]) != sys.version_info[:2]:
-        raise FidelityError(
-            f"{f.__name__} cannot be sent: {reasons}. It could run here only with interpreter="
-            f"'python{sys.version_info[0]}.{sys.version_info[1]}', this Python's own version"
-        )
+        own = "python{}.{}".format(*sys.version_info)
+        way = f"It could run here only with interpreter={own!r}, this Python's own version"
+        raise FidelityError(f"{f.__name__} cannot be sent: {reasons}. {way}")
     try:
-        data = _pickle_by_value(cloudpickle, f)
+        data = _pickle_by_value(f)
     except Exception as error:
         raise FidelityError(f"{f.__name__} cannot be sent: {reasons}. Nor can it be pickled: {error}") from error
     return NodeFunction("pickle", hashlib.sha256(data).hexdigest(), pickle=base64.b64encode(data).decode())
 
 
-def _pickle_by_value(cloudpickle: Any, f: Callable[..., Any]) -> bytes:
+def _pickle_by_value(f: Callable[..., Any]) -> bytes:
     """Pickle with the function's own module by value: the environment does not have it."""
+    import cloudpickle
+
     module = sys.modules.get(f.__module__ or "")
     if module is None or module.__name__ == "__main__":
         return bytes(cloudpickle.dumps(f))

@@ -1,8 +1,4 @@
-"""A function as it comes over the wire: text from clients 3.3 and later, a dill pickle in base64 from those before.
-
-Seen in the client: the text is ``def userFunction(params):``, the function's source indented by two spaces (its first
-line by one), and `` return NAME(params)``. Nothing is run or unpickled here; a node does that.
-"""
+"""A function as it comes over the wire: text from clients 3.3 and later, a dill pickle in base64 from those before."""
 
 from __future__ import annotations
 
@@ -17,7 +13,7 @@ import warnings
 from dataclasses import dataclass
 from typing import Any
 
-from ellipsis_local.errors import ArgumentError
+from ellipsis_local.arguments import invalid
 from ellipsis_local.node_program.ellipsis_node.records import NodeFunction
 
 MOST_CHARACTERS = 16_000_000
@@ -26,6 +22,7 @@ CHECKED_CHARACTERS = 250_000
 FILENAME = "<function>"
 """What tracebacks call the file of a function that came as text."""
 
+# Seen in the client: between them stands the function's source, its lines after the first indented by two spaces.
 HEAD = "def userFunction(params):\n "
 TAIL = re.compile(r"\n return [^\n]*\(params\)\Z")
 
@@ -40,41 +37,30 @@ class Sent:
 
 
 def describe_sent(file: Any, python: tuple[int, ...]) -> NodeFunction:
-    """The record, for the node program, of a function that came over the wire: of the kind 'source' or 'dill'.
-
-    `file` is the text, or the pickle in base64 (seen in clients 3.3.12 and 3.2.9); ArgumentError where it is neither,
-    is too long, has a syntax error, or does not define `userFunction`. `python` is the version of the environment's
-    interpreter: a syntax error there and not here is the node's to tell, the other way round it is no error.
-    """
+    """The record of a text or a pickle in base64 (seen in clients 3.3.12 and 3.2.9); it is neither run nor loaded."""
     if not isinstance(file, str):
-        raise _refusal(f"must be of type string, not {type(file).__name__}", file)
+        raise invalid("file", file, f"must be of type string, not {type(file).__name__}")
     if not file.strip():
-        raise _refusal("is empty; send the text of a function", file)
+        raise invalid("file", file, "is empty; send the text of a function")
     if len(file) > MOST_CHARACTERS:
-        raise _refusal(
-            f"has {len(file):,} characters, and a function may have {MOST_CHARACTERS:,}; give what is large to "
-            "createCompute as files", file,
-        )  # fmt: skip
+        most = f"a function may have {MOST_CHARACTERS:,}; give what is large to createCompute as files"
+        raise invalid("file", file, f"has {len(file):,} characters, and {most}")
     if "\0" in file:
-        raise _refusal("holds a null character, which no Python source may", file)
+        raise invalid("file", file, "holds a null character, which no Python source may")
     if _is_pickle(file):
         return NodeFunction("dill", _key(file), pickle=file)
     if "\n" not in file and "userFunction" not in file:
-        raise _refusal("is neither the text of a function nor a dill pickle in base64", file)
+        raise invalid("file", file, "is neither the text of a function nor a dill pickle in base64")
     source = _source(file)
     _check(file, source, python)
-    if source is None:
-        # The node takes one line off, the client's own.
-        return NodeFunction("source", _key(file), text="\n" + file, source=file, filename=FILENAME, wrapped=False)
-    return NodeFunction("source", _key(file), text=file, source=source, filename=FILENAME)
+    if source is not None:
+        return NodeFunction("source", _key(file), text=file, source=source, filename=FILENAME)
+    # The node takes one line off, the client's own.
+    return NodeFunction("source", _key(file), text="\n" + file, source=file, filename=FILENAME, wrapped=False)
 
 
 def _key(file: str) -> str:
     return hashlib.sha256(file.encode()).hexdigest()
-
-
-def _refusal(text: str, file: Any) -> ArgumentError:
-    return ArgumentError(f"file {text}", argument="file", value=file)
 
 
 def _is_pickle(file: str) -> bool:
@@ -114,14 +100,14 @@ def _check(file: str, source: str | None, python: tuple[int, ...]) -> None:
             # Grammars grow; only the f-strings of 3.12 are another grammar.
             grown = here > there and not (there < (3, 12) <= here and "f-string" in str(error.msg))
             if here == there or grown:
-                raise _refusal(_syntax(error, file, source), file) from None
+                raise invalid("file", file, _syntax(error, file, source)) from None
         except ValueError as error:
-            raise _refusal(f"holds what no Python source may: {error}", file) from None
+            raise invalid("file", file, f"holds what no Python source may: {error}") from None
         except (RecursionError, MemoryError):
             # Nested too deeply for this Python; the node tells of its own.
             pass
     if not defines:
-        raise _refusal("does not define userFunction, as the text that the client sends does", file)
+        raise invalid("file", file, "does not define userFunction, as the text that the client sends does")
 
 
 def _binds(node: ast.AST) -> bool:

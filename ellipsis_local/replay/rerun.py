@@ -42,7 +42,7 @@ from ellipsis_local.node_program.ellipsis_node.replay import INTERRUPTED
 from ellipsis_local.node_program.ellipsis_node.run_node import run_function
 from ellipsis_local.node_program.ellipsis_node.values import decode
 from ellipsis_local.nodes import describe_function
-from ellipsis_local.nodes.inline_context import given_function, left_as_it_was, running
+from ellipsis_local.nodes.inline import given_function, left_as_it_was, running
 from ellipsis_local.nodes.local import HOST, node_environ
 from ellipsis_local.processes import available_cores
 

@@ -80,12 +80,6 @@ def inspect(
     """What is known of the vector layer at `location`, after the overrides. The file is opened once.
 
     Features without geometry (null, EMPTY, NaN or infinite coordinates) are counted and reported in one LayerWarning.
-
-    Raises
-    ------
-    LayerError
-        Without a CRS, a geometry column, or any geometry where there are features; with several layers and no `layer`.
-        Our choice: the service's own checks are not documented.
     """
     layer = choose_layer(str(location), source, format, layer)
     with open_layer(location, format=format.reads, layer=layer, source=source) as opened:

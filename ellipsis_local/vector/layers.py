@@ -80,11 +80,6 @@ def read_table(files: Sequence[File], crs: str | None = None, threads: int = 1) 
     """The features of some files that have a geometry, as one table in `crs`, that of the first file where None.
 
     Columns come in the order in which files first have them; a file that lacks one has nulls.
-
-    Raises
-    ------
-    LayerError
-        A file that is gone, damaged, or without a way into the CRS.
     """
     target = files[0].crs if crs is None else crs
     parts, extent, clipped, dropped = [], None, 0, 0

@@ -128,11 +128,6 @@ def checked_frame(frame: Any, *, epsg: int | None = None) -> Any:
     """A frame that can be stored: an active geometry, a CRS, text as column names, an index that may be dropped.
 
     An index that is named, has several levels or is not of integers becomes columns, as in GeoDataFrame.to_file.
-
-    Raises
-    ------
-    ArgumentError
-        Without an active geometry or a CRS, and for column names that are not text or occur twice.
     """
     import pandas
 

@@ -40,13 +40,6 @@ def check_geopackage(path: Path, layer: str | None = None) -> None:
     """Look at a GeoPackage before GDAL opens it.
 
     A view among the layers counts where `layer` names it, or EVERY one, or where there is no plain one.
-
-    Raises
-    ------
-    LayerError
-        Truncated or damaged, or with a view, a virtual table or a computed column in the place of a table.
-    LimitError
-        With too many layers, or tables that take too long to look at.
     """
     with reading(path), path.open("rb") as file:
         head = file.read(100)
