@@ -16,11 +16,6 @@ from ellipsis_local.features.ids import Integers, feature_ids, packed, unpacked
 from ellipsis_local.features.table import FeatureTable
 from ellipsis_local.ids import from_text, to_text
 
-__all__ = [
-    "ACTIONS", "COLUMNS", "PAGE", "Action", "Author", "Entry", "checked_actions", "checked_mark", "entry",
-    "insert_entry", "remembered", "thawed", "thawed_features", "wire_date",
-]  # fmt: skip
-
 ACTIONS = ("add", "edit", "trash", "recover")
 PAGE = 1000
 COLUMNS = "id, file_id, action, date, user_id, username, numbers"

@@ -12,8 +12,6 @@ from typing import Any
 from ellipsis_local.errors import ArgumentError
 from ellipsis_local.vector import is_json, is_text, json_field, value_type
 
-__all__ = ["TYPES", "Where", "array_of", "inferred", "json_values", "logical_type", "new_field"]
-
 TYPES = ("string", "integer", "float", "boolean", "datetime", "date", "json")
 """The first five are seen in the client; date and json are for columns of files that are such."""
 

@@ -17,8 +17,6 @@ from ellipsis_local.features.validate_geojson import checked_geometry, checked_l
 from ellipsis_local.ids import as_uuid
 from ellipsis_local.types import StoredFile
 
-__all__ = ["Edit", "Made", "check_known", "checked_edits", "edited_columns", "has_room"]
-
 TAIL_ROWS = 30_000
 TAIL_BYTES = 32 * 1024**2
 """Added features go into the file of those added before until it holds so much: few files, and little written twice."""

@@ -61,8 +61,6 @@ from ellipsis_local.store import LayerStore, checked_name
 from ellipsis_local.types import Extent, PathRecord, StoredFile, Timestamp, VectorFile
 from ellipsis_local.vector import attributes, from_shapely
 
-__all__ = ["Features", "checked_flag", "property_id"]
-
 LONGEST_NAME = 256
 MOST_KEPT = 4096
 """Files whose fields this process keeps in mind."""

@@ -18,8 +18,6 @@ from ellipsis_local.errors import ArgumentError
 from ellipsis_local.features.columns import array_of, logical_type
 from ellipsis_local.vector import value_type
 
-__all__ = ["Condition", "checked_filter", "matching"]
-
 OPERATORS = {
     "=": "equal", "!=": "not_equal", "<": "less", ">": "greater", "<=": "less_equal", ">=": "greater_equal",
 }  # fmt: skip

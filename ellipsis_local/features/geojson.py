@@ -14,8 +14,6 @@ from ellipsis_local.crs import WGS84
 from ellipsis_local.features.columns import json_values
 from ellipsis_local.vector import Shapes, from_shapely, to_shapely, transform, without_geometry
 
-__all__ = ["RESERVED", "SLACK", "WGS84", "from_wgs84", "geojson", "in_wgs84", "knows_height"]
-
 SLACK = 1e-6
 """Degrees by which rounding may put a coordinate elsewhere."""
 RESERVED = "id"

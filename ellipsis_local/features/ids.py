@@ -20,11 +20,6 @@ from uuid import UUID, uuid5
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = [
-    "KEY", "NUMBERS", "Integers", "feature_id", "feature_ids", "footer", "numbers_in", "packed", "parted", "stem",
-    "unpacked",
-]  # fmt: skip
-
 KEY = b"ellipsis_local:numbers"
 """In the footer of a file that was changed: the number of each of its rows, so that ids stay."""
 Integers = NDArray[np.int64]

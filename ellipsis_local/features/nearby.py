@@ -16,8 +16,6 @@ from ellipsis_local.features.ids import Integers
 from ellipsis_local.features.table import FeatureTable
 from ellipsis_local.features.validate_geojson import finite
 
-__all__ = ["Best", "checked_locations"]
-
 MOST_LOCATIONS = 100
 MOST_FEATURES = 10
 NEAR_METRES = 10.0

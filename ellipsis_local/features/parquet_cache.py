@@ -28,8 +28,6 @@ from ellipsis_local.gdal_errors import writing
 from ellipsis_local.home import Home
 from ellipsis_local.types import Extent, StoredFile, VectorFile
 
-__all__ = ["bounds_of", "cache_file", "carry_over", "forget", "meeting", "open_table", "tidy"]
-
 FORMAT = 2
 """Part of the names: raised when a copy of the same file would hold something else."""
 DRAFT_SECONDS = 3600.0

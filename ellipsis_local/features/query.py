@@ -17,11 +17,6 @@ from ellipsis_local.features.validate_geojson import MOST_FEATURES, finite
 from ellipsis_local.ids import as_uuid
 from ellipsis_local.types import Extent, StoredFile
 
-__all__ = [
-    "PAGE_BYTES", "PAGE_SIZE", "Page", "Room", "checked_extent", "checked_ids", "checked_size", "checked_start",
-    "collection", "located", "missing", "position_of",
-]  # fmt: skip
-
 PAGE_SIZE = 10_000
 """Features on a page at most; the client asks for as many."""
 PAGE_BYTES = 3_000_000

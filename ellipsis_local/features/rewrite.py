@@ -23,8 +23,6 @@ from ellipsis_local.store import FileRow, content_of
 from ellipsis_local.types import StoredFile, VectorFile
 from ellipsis_local.vector import Census, GeoParquetWriter, from_shapely, pandas_metadata
 
-__all__ = ["MARK", "NOTHING", "NewFeatures", "Version", "drop_former", "rewrite", "tidy", "write_version"]
-
 MARK = "features"
 """In a file's options: 'added' for features that were added one by one, 'changed' for an upload that was changed."""
 FORMER_SECONDS = 3600.0

@@ -13,8 +13,6 @@ from ellipsis_local.home import Home
 from ellipsis_local.types import Timestamp
 from ellipsis_local.vector import FRAME, attributes, notes_of, pandas_metadata, wider
 
-__all__ = ["Column", "Known", "check_count", "fitted", "joined", "known_columns", "patched", "planned"]
-
 MOST_COLUMNS = 1000
 
 

@@ -14,8 +14,6 @@ from ellipsis_local.features.ids import Integers, feature_ids, numbers_in
 from ellipsis_local.types import StoredFile, VectorFile
 from ellipsis_local.vector import Rows
 
-__all__ = ["FeatureTable"]
-
 
 class FeatureTable(Rows):
     """The rows of one file, features without geometry among them. A context manager.

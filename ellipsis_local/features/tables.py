@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["SCHEMA"]
-
 SCHEMA: tuple[str, ...] = (
     """
     CREATE TABLE IF NOT EXISTS feature_properties (

@@ -15,10 +15,6 @@ from numpy.typing import NDArray
 from ellipsis_local.errors import ArgumentError, LimitError
 from ellipsis_local.features.geojson import RESERVED, SLACK, knows_height
 
-__all__ = [
-    "MOST_FEATURES", "Incoming", "checked_features", "checked_geometry", "checked_list", "checked_properties", "finite",
-]  # fmt: skip
-
 MOST_FEATURES = 3000
 """The client sends as many in one call."""
 COLLECTION = "GeometryCollection"

@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 
     from ellipsis_local.raster.layer import RasterLayer, Sample
 
-__all__ = ["Imagery"]
-
 MOST_PIXELS = 4096 * 4096
 MOST_BYTES = 256 * 2**20
 """Of a window, which is in memory three times at the end: as pixels, as a TIFF, and as its bytes."""

@@ -20,8 +20,6 @@ from ellipsis_local.raster.write import burned
 from ellipsis_local.store import footprint
 from ellipsis_local.types import Timestamp
 
-__all__ = ["Inside", "on_grid"]
-
 WINDOW = 512
 CHORD = 0.1
 """Degrees between corners where a pixel is one degree wide; less in proportion to the root of that."""

@@ -8,8 +8,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Tally"]
-
 MOST_KEPT = 2**24
 """Values of all bands together that are kept for exact percentiles."""
 FINE_BINS = 2**16

@@ -17,8 +17,6 @@ from ellipsis_local.raster.dataset_pool import DatasetPool
 from ellipsis_local.raster.layer import RasterLayer
 from ellipsis_local.types import Timestamp
 
-__all__ = ["analysed", "checked_geometry", "checked_want"]
-
 APPROXIMATE_ABOVE = 2**22
 """Pixels inside polygons."""
 MOST_PIXELS = 2**33

@@ -10,8 +10,6 @@ from ellipsis_local.crs import WEB_MERCATOR, WORLD, transformer
 from ellipsis_local.raster.grid import apply
 from ellipsis_local.types import Timestamp
 
-__all__ = ["DEEPEST", "TILE", "resolution", "zoom"]
-
 TILE: Final = 256
 DEEPEST: Final = 30
 """A pixel there is a seventh of a millimetre."""

@@ -15,8 +15,6 @@ from ellipsis_local.raster.validity import masks_of
 from ellipsis_local.raster.write import geotiff, looks_of, windows
 from ellipsis_local.types import Extent
 
-__all__ = ["clip"]
-
 SLACK = 1e-6
 """Of a pixel: an extent that ends on an edge of pixels does not take the next ones."""
 

@@ -19,8 +19,6 @@ from ellipsis_local.gdal_errors import reading
 from ellipsis_local.raster.opening import OPTIONS, open_dataset
 from ellipsis_local.raster.validity import Masks, masks_of
 
-__all__ = ["DatasetPool", "OpenRaster"]
-
 MOST_IDLE = 64
 """Open files that wait; the one that waited longest is closed."""
 IDLE_SECONDS = 60.0

@@ -23,8 +23,6 @@ from ellipsis_local.raster.opening import opened
 from ellipsis_local.raster.validity import is_same, masks_of
 from ellipsis_local.types import Extent, RasterFile
 
-__all__ = ["Inspected", "RasterArray", "check_nodata", "extent_of", "inspect", "own_facts", "raster_array", "sized"]
-
 SMALL = 64 * 1024**2
 """Bytes of pixels up to which what is no TIFF is read whole; of larger files the first and last blocks are."""
 SIDECARS = {".xml", ".ovr", ".msk"}

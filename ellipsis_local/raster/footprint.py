@@ -20,8 +20,6 @@ from ellipsis_local.errors import LayerError, PartitionError
 from ellipsis_local.raster.grid import Grid, TargetGrid, apply, axes_of, corners_extent, inverse
 from ellipsis_local.types import Extent, RasterFile
 
-__all__ = ["cover", "warped_grid"]
-
 Floats = NDArray[np.float64]
 
 BLOCK = 512

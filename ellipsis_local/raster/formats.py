@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["ALIASES", "OTHER_DRIVERS", "SUFFIXES", "format_of"]
-
 SUFFIXES = {
     ".tif", ".tiff", ".gtiff", ".vrt", ".jp2", ".j2k", ".png", ".jpg", ".jpeg", ".webp", ".asc", ".img", ".bil",
     ".bip", ".bsq", ".dat", ".hgt", ".dem", ".nc",

@@ -14,9 +14,6 @@ from typing import Any, NamedTuple
 
 from ellipsis_local.types import Extent
 
-__all__ = ["SAME_PIXEL", "Grid", "TargetGrid", "Window", "apply", "axes_of", "corners_extent", "inverse", "pieces"]
-
-
 SAME_PIXEL = 0.01
 """Grids that differ by less than this share of a pixel, anywhere, are one grid."""
 

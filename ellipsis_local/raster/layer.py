@@ -22,8 +22,6 @@ from ellipsis_local.raster.placement import Placement, Rectangle, common, place_
 from ellipsis_local.raster.validity import Missing, differs, missing_in
 from ellipsis_local.types import RasterFile
 
-__all__ = ["RasterLayer", "Sample"]
-
 BUDGET = 32 * 2**20
 """Bytes of a file's pixels that are read at once, where the grid's pixels can be had piece by piece."""
 FEW = 2 * 2**20

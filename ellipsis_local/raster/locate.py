@@ -20,8 +20,6 @@ from ellipsis_local.crs import period, transformer
 from ellipsis_local.raster.grid import TargetGrid, apply, corners_extent
 from ellipsis_local.types import RasterFile
 
-__all__ = ["Centres", "Located", "at_points", "shifts"]
-
 Floats = NDArray[np.float64]
 Pixels = tuple[Floats, Floats]
 """Columns and rows of a file, with fractions."""

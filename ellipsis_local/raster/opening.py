@@ -13,10 +13,6 @@ from ellipsis_local.formats import HEADS, MEMBERS
 from ellipsis_local.gdal_errors import reading
 from ellipsis_local.raster.formats import OTHER_DRIVERS
 
-__all__ = [
-    "OPTIONS", "any_raster", "block_cache", "crs_of", "driver_of", "is_dataset", "open_dataset", "opened", "read_pages",
-]  # fmt: skip
-
 OPTIONS: dict[str, Any] = {
     # A truncated JPEG is otherwise grey and no error; a mask of an object we write stays inside the file.
     "GDAL_ERROR_ON_LIBJPEG_WARNING": True,

@@ -15,16 +15,6 @@ from ellipsis_local import crs as names
 from ellipsis_local.raster.grid import SAME_PIXEL, Grid, TargetGrid, apply, axes_of, inverse
 from ellipsis_local.types import RasterFile
 
-__all__ = [
-    "LayerGrid",
-    "Placement",
-    "Rectangle",
-    "common",
-    "native_grid",
-    "north_up_grid",
-    "place_exactly",
-]
-
 Rectangle = tuple[int, int, int, int]
 """Of a grid: first row, last row + 1, first column, last column + 1."""
 

@@ -24,18 +24,6 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = [
-    "Masks",
-    "Missing",
-    "differs",
-    "disagreements",
-    "has_masks",
-    "is_same",
-    "mask_kind",
-    "masks_of",
-    "missing_in",
-]
-
 MaskKind = Literal["none", "dataset", "band"]
 
 

@@ -24,18 +24,6 @@ from ellipsis_local.raster.placement import native_grid
 from ellipsis_local.raster.validity import disagreements, has_masks, mask_kind, missing_in
 from ellipsis_local.types import Extent, RasterFile
 
-__all__ = [
-    "Looks",
-    "convert",
-    "geotiff",
-    "looks_of",
-    "tiff_bytes",
-    "windows",
-    "write_array",
-    "write_mosaic",
-    "write_window",
-]
-
 TILE = 256
 WINDOW = 1024
 """Pixels per side of what is written at a time: with float64 bands, 8 MB each."""

@@ -25,18 +25,6 @@ from ellipsis_local.store import formats
 from ellipsis_local.store.records import FileRow
 from ellipsis_local.types import RasterFile, VectorFile
 
-__all__ = [
-    "CHUNK",
-    "ArrayParcel",
-    "FileParcel",
-    "FrameParcel",
-    "Overrides",
-    "Parcel",
-    "PlainParcel",
-    "content_of",
-    "file_parcel",
-]
-
 CHUNK = 4 * 1024**2
 
 
