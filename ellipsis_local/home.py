@@ -39,14 +39,7 @@ class Home:
     """One home folder; creating the object creates nothing on disk, `prepare` does."""
 
     def __init__(self, root: Path, environments: Path | None = None) -> None:
-        """
-        Parameters
-        ----------
-        root : Path
-        environments : Path, optional
-            Another folder of the same layout, whose environments, with their locks and what is known of interpreters,
-            this home uses; many homes may share it.
-        """
+        """With the environments, and what is known of interpreters, of another folder of this layout, where one is given."""
         # Nodes in the calling process have another working directory.
         self.root = root = root.absolute()
         self.database = root / "ellipsis.sqlite"

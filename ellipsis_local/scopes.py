@@ -26,16 +26,7 @@ class Scope:
         *,
         mocked: bool = False,
     ) -> None:
-        """
-        Parameters
-        ----------
-        given : mapping, optional
-            Settings, as `configure` takes them.
-        environ : mapping, optional
-            The environment variables that count; those of the process where None.
-        mocked : bool
-            Whether its users are invented; see `Accounts`.
-        """
+        """With settings as `configure` takes them; of `environ`, where given, count the variables, else those of the process."""
         self.given: dict[str, Any] = dict(given or {})
         self.environ = environ
         self.mocked = mocked

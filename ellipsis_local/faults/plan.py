@@ -22,18 +22,7 @@ NodeFault = dict[str, Any]
 
 
 class Plan:
-    """The faults of one `with` block; immutable but for what is counted down, and what has happened.
-
-    Parameters
-    ----------
-    given : mapping
-        As `ellipsis_local.testing.faults` documents them.
-
-    Raises
-    ------
-    ArgumentError
-        For an unknown name, and for a value that the fault cannot have.
-    """
+    """The faults of one `with` block, as `testing.faults` documents them; only what is counted down, and happened, changes."""
 
     def __init__(self, given: Mapping[str, Any]) -> None:
         unknown = sorted(set(given) - set(NAMES))

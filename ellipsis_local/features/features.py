@@ -77,17 +77,7 @@ def property_id(path_id: str, name: str) -> str:
 
 
 class Features:
-    """The features of one home.
-
-    Parameters
-    ----------
-    home : Home
-    database : Database
-        With the tables of `SCHEMA`.
-    store : LayerStore
-
-    Safe to use from several threads, and from several processes on one home.
-    """
+    """The features of one home. Safe to use from several threads, and from several processes on one home."""
 
     def __init__(self, home: Home, database: Database, store: LayerStore) -> None:
         self.home = home

@@ -18,13 +18,7 @@ from ellipsis_local.vector import Rows
 class FeatureTable(Rows):
     """The rows of one file, features without geometry among them. A context manager.
 
-    Attributes
-    ----------
-    file, detail : StoredFile, VectorFile
-    numbers : array (rows,), int64, ascending
-        The number of each row, which its id holds.
-    following : int
-        The next number that is free.
+    `numbers`: int64, ascending, the number of each row, which its id holds; `following`: the next that is free.
     """
 
     def __init__(self, path: Path, file: StoredFile, detail: VectorFile) -> None:

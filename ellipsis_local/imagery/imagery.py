@@ -61,27 +61,9 @@ class Imagery:
         return zoom(timestamp)
 
     def tile(self, timestamp: Timestamp, z: int, x: int, y: int) -> bytes | None:
-        """A tile of Web Mercator, in the numbering of OpenStreetMap (documented), as a TIFF.
+        """A tile of Web Mercator in OpenStreetMap's numbering (documented), as a TIFF; None where nothing is.
 
-        Parameters
-        ----------
-        z : int
-            0 to 30. Above `zoom` pixels repeat; below, overviews or every n-th pixel are used.
-        x, y : int
-            Column from the west and row from the north, 0 to 2**z - 1.
-
-        Returns
-        -------
-        bytes or None
-            Bands first, the mask last: (bands + 1, 256, 256) of the layer's dtype (seen in the client). None where
-            nothing is.
-
-        Raises
-        ------
-        ArgumentError
-            A tile that is not there.
-        LayerError
-            A file that cannot be read.
+        (bands + 1, 256, 256) of the layer's dtype, the mask last (seen in the client). Above `zoom` pixels repeat.
         """
         from ellipsis_local.raster.write import tiff_bytes
 
@@ -99,28 +81,9 @@ class Imagery:
         return None if image is None else tiff_bytes(image, extent, "band")
 
     def window(self, timestamp: Timestamp, extent: Extent, width: int, height: int) -> bytes:
-        """Any part of Web Mercator at any resolution, as a TIFF.
+        """Any part of EPSG:3857 as a TIFF with bands last, (height, width, bands + 1), the mask among them (seen in the client).
 
-        Parameters
-        ----------
-        extent : Extent
-            In EPSG:3857.
-        width, height : int
-            Of the answer in pixels; no more than 4096 × 4096 pixels and 256 MiB (our choice).
-
-        Returns
-        -------
-        bytes
-            Bands last, the mask among them: (height, width, bands + 1) of the layer's dtype (seen in the client).
-
-        Raises
-        ------
-        ArgumentError
-            An extent without area, a size below 1.
-        LimitError
-            A larger answer.
-        LayerError
-            A timestamp without files, a file that cannot be read.
+        At most 4096 × 4096 pixels and 256 MiB (our choice).
         """
         import numpy as np
 
@@ -145,27 +108,9 @@ class Imagery:
         return tiff_bytes(image, extent, "pixel")
 
     def locations(self, timestamp: Timestamp, locations: Sequence[Sequence[float]]) -> list[list[Any]]:
-        """The values at single locations.
+        """Per (longitude, latitude) a list of one value per band (seen in scripts); at most 100,000 places (our choice).
 
-        Parameters
-        ----------
-        locations : sequence of (longitude, latitude)
-            In EPSG:4326; at most 100,000 (our choice).
-
-        Returns
-        -------
-        list of list
-            Per location a list of one value per band (seen in scripts); None where there is no valid or no finite
-            value, or no file. Complex values are [real, imaginary] (our choice).
-
-        Raises
-        ------
-        ArgumentError
-            What is no list of pairs of numbers, or no latitude.
-        LimitError
-            More locations.
-        LayerError
-            A timestamp without files, a file that cannot be read.
+        None where there is no valid or no finite value, or no file. Complex values are [real, imaginary] (our choice).
         """
         import numpy as np
 
@@ -188,43 +133,20 @@ class Imagery:
         approximate: bool = True,
         want: Collection[str] = (),
     ) -> list[dict[str, Any]]:
-        """Statistics of the pixels inside a geometry, on the layer's own grid.
+        """Statistics of the pixels inside a GeoJSON geometry in EPSG:4326, on the layer's own grid, per timestamp.
 
-        Parameters
-        ----------
-        geometry : dict
-            GeoJSON in EPSG:4326, a geometry or a Feature. Pixels count whose centre lies in a polygon, that a line
-            touches, that a point lies in (our choice).
-        approximate : bool
-            In polygons of more than 2**22 pixels, every n-th row and column stand for the others (out of overviews,
-            where the file has them), and counts and sums are estimates. Smaller ones are exact in any case.
-        want : collection of str
-            'statistics' and 'all' (or nothing) give everything; 'percentiles' and 'histogram' these alone.
+        Pixels count whose centre lies in a polygon, that a line touches, that a point lies in (our choice). `approximate`: in
+        polygons of more than 2**22 pixels every n-th row and column stand for the others; smaller ones are exact anyway.
+        `want`: 'percentiles' and 'histogram' give these alone. The shape is that seen in scripts::
 
-        Returns
-        -------
-        list of dict
-            Per timestamp, in the given order (shape seen in scripts)::
+            {'timestamp': {'id'}, 'hasData': bool, 'approximate': bool,
+             'result': [{'band': {'number', 'name'}, 'statistics': {
+                 'min', 'max', 'mean', 'median', 'deviation', 'sum', 'count',
+                 'percentiles': 101 numbers, for 0 to 100 %, 'histogram': [{'bin', 'count'}, …]}}, …]}
 
-                {'timestamp': {'id'}, 'hasData': bool, 'approximate': bool,
-                 'result': [{'band': {'number', 'name'}, 'statistics': {
-                     'min', 'max', 'mean', 'median', 'deviation', 'sum', 'count',
-                     'percentiles': 101 numbers, for 0 to 100 %,
-                     'histogram': [{'bin', 'count'}, …]}}, …]}
-
-            Numbers are None, and lists empty, where a band has no valid pixel. `deviation` is that of the whole
-            population. Up to 256 different values have a bin each; more are counted in 256 bins of one width, named by
-            their lower edge. Percentiles (between neighbours linearly) and median are exact for dtypes of 8 and 16
-            bits, and for others up to 2**24 values; beyond they are read from 65,536 bins between min and max.
-
-        Raises
-        ------
-        ArgumentError
-            What is no geometry in longitude and latitude, an unknown word in `want`.
-        LimitError
-            More than 2**33 pixels where `approximate` is False.
-        LayerError
-            A timestamp without files, complex pixels, a file that cannot be read.
+        Numbers are None, and lists empty, where a band has no valid pixel. `deviation` is the population's. Up to 256 values
+        have a bin each; more are counted in 256 bins of one width, named by their lower edge. Percentiles and median are exact
+        for 8 and 16 bits, and for others up to 2**24 values; beyond they are read from 65,536 bins.
         """
         from ellipsis_local.imagery.zonal_statistics import analysed, checked_geometry, checked_want
 

@@ -29,21 +29,9 @@ def clip(
     nodata: float | None = None,
     layer: str | None = None,
 ) -> bool:
-    """Write the pixels of `source` that touch `area`; False, and nothing written, where there are none.
+    """Write the pixels of `source` that touch `area` (EPSG:4326); False, and nothing written, where there are none.
 
-    Parameters
-    ----------
-    area : Extent
-        In EPSG:4326, longitude first.
-    member : str, optional
-        The raster in an archive.
-    epsg, nodata, layer
-        What is said of the file and not by it.
-
-    Raises
-    ------
-    LayerError
-        Where the file is no usable raster.
+    `member`: the raster in an archive; `epsg`, `nodata`, `layer`: what is said of the file and not by it.
     """
     location = str(source) if member is None else f"/vsizip/{source}/{member}"
     if member is None:

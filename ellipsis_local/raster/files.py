@@ -49,26 +49,9 @@ def inspect(
 ) -> Inspected:
     """Look at the raster that lies at `location`; it is opened once, and once more where it holds several.
 
-    Parameters
-    ----------
-    source : str
-        What messages call it.
-    layer : str, optional
-        The one of several rasters in it, by the end of its name.
-    epsg, nodata : optional
-        What counts in the place of what the file says.
-    contained : bool
-        It must not refer to other files.
-
-    Raises
-    ------
-    LimitError
-        More pixels, bands or bytes of a block than `ellipsis_local.formats.limits` takes.
-    LayerError
-        Without a CRS, a band, a georeference or readable pixels, and with bands of several dtypes. Our choice: the
-        service's own checks are not documented.
-    ArgumentError
-        For an override that is impossible.
+    Messages call it `source`; `layer` names one of several rasters in it, by the end of its name; `epsg` and `nodata` count
+    in the place of what the file says; `contained`: it must not refer to other files. LayerError without a CRS, a band, a
+    georeference or readable pixels, and with bands of several dtypes (our choice); LimitError beyond `formats.limits`.
     """
     location = str(location)
     if Path(location).is_file():
@@ -314,10 +297,7 @@ KEYS = {"raster", "transform", "crs", "nodata", "extent", "mask", "scales", "off
 def raster_array(value: Mapping[str, Any], *, epsg: Any = None, nodata: Any = None) -> RasterArray:
     """Check a dictionary {'raster', 'transform', 'crs', 'nodata'?, 'mask'?}, as functions of the service receive it.
 
-    `raster` is (bands, height, width) or (height, width); `transform` an Affine or its first six coefficients
-    (a, b, c, d, e, f); `crs` anything that pyproj takes; `mask` bool (height, width), False where pixels are missing.
-    The other keys of what a function receives are allowed: 'extent' follows from these, and what is said of a layer's
-    bands is not kept.
+    The other keys of what a function receives are allowed: 'extent' follows, and what is said of bands is not kept.
     """
     unknown = set(value) - KEYS
     if unknown or "raster" not in value or "transform" not in value:

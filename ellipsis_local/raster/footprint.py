@@ -48,13 +48,7 @@ class Footprint(NamedTuple):
 
 @lru_cache(maxsize=256)
 def footprint(file: RasterFile, crs: str) -> Footprint:
-    """A raster in a CRS.
-
-    Raises
-    ------
-    PartitionError
-        Where nothing of it lies in the CRS.
-    """
+    """A raster in a CRS; PartitionError where nothing of it lies in that."""
     if names.same(file.crs, crs):
         x, y = apply(file.transform, *samples(file, INNER))
         return Footprint(x, y, corners_extent(file.transform, file.width, file.height), (), whole=True)

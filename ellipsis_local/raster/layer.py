@@ -68,14 +68,8 @@ class Canvas:
     def paint(self, values: Pixels, there: Bools | None, inside: Bools | None, blank: Any) -> None:
         """Lay one file's pixels (bands, h, w) beneath what is painted.
 
-        Parameters
-        ----------
-        there : bool array, (bands or 1, h, w), optional
-            Which of them are there; all where None.
-        inside : bool array, (h, w), optional
-            Which of them are the file's at all; all where None.
-        blank : optional
-            What those that are not there become; as they are where None.
+        `there` (bands or 1, h, w): which are there; `inside` (h, w): which are the file's at all; all where None. `blank`: what
+        those that are not there become; as they are where None.
         """
         if self.valid is None:
             np.copyto(self.pixels, values, where=True if inside is None else inside)
@@ -93,16 +87,9 @@ class Canvas:
 
 
 class RasterLayer:
-    """The files of a raster timestamp as one raster.
+    """The files of a raster timestamp as one raster: of one number of bands and one dtype, later ones on top.
 
-    Parameters
-    ----------
-    files : sequence of RasterFile
-        Of one number of bands and one dtype; later ones lie on top.
-    missing : Missing
-        How the layer tells missing pixels.
-    placements : sequence of Placement, optional
-        Per file where it lies on the grid that `read` is asked for, where that is known already.
+    `placements`: where each lies on the grid that `read` is asked for, where that is known already.
     """
 
     def __init__(
@@ -146,20 +133,9 @@ class RasterLayer:
     ) -> Sample | None:
         """The pixels of a grid, or of some of its rows and columns (first, last + 1); None where no file lies there.
 
-        They do not depend on which rows and columns are asked for together.
-
-        Parameters
-        ----------
-        wrap : bool
-            Files that cross the antimeridian are found on both sides of it.
-        coarse : bool
-            Where a pixel of the grid is two or more of a file wide, the file's overviews are used, and without them
-            every n-th pixel, once there is more to read than FEW, or than BUDGET: for pictures, not for values.
-        out : array (bands, height, width), optional
-            Where the pixels go.
-        mask : bool
-            Whether it is asked which pixels are there; where it is not, and all files agree on what is missing, this is
-            not looked at, and `valid` says nothing.
+        They do not depend on what is asked for together. `wrap`: files across the antimeridian are found on both sides.
+        `coarse`, for pictures: where a pixel of the grid is two or more of a file wide, overviews or every n-th pixel do.
+        Without `mask`, where all files agree on what is missing, that is not looked at, and `valid` says nothing.
         """
         area: Rectangle = (*(rows or (0, grid.height)), *(columns or (0, grid.width)))
         if not mask and len(self.files) == 1:

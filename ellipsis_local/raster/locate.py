@@ -77,13 +77,7 @@ class Located:
 
 
 class Centres:
-    """The pixel centres of a part of a grid, looked for in one file after the other.
-
-    Parameters
-    ----------
-    rows, columns : (first, last + 1), optional
-        The part of the grid; all of it where None. Its pixels are the same whatever the part.
-    """
+    """The pixel centres of a part of a grid (rows and columns: first, last + 1), looked for in one file after the other."""
 
     def __init__(
         self, grid: TargetGrid, rows: tuple[int, int] | None = None, columns: tuple[int, int] | None = None

@@ -119,13 +119,7 @@ class LayerGrid(NamedTuple):
 
 
 def north_up_grid(files: Sequence[RasterFile], crs: str) -> LayerGrid:
-    """The north-up grid of a layer in a CRS: the first file's own where it is that, else the one it is warped onto.
-
-    Raises
-    ------
-    PartitionError
-        Where nothing of a file lies inside the CRS.
-    """
+    """The north-up grid of a layer in a CRS: the first file's own where it is that, else the one it is warped onto."""
     first = own_grid(files[0]) if names.same(files[0].crs, crs) else None
     base = first or _warped_grid(files[0], crs)
     target = base.target(crs)

@@ -123,14 +123,9 @@ class Missing:
 
 
 def missing_in(files: Sequence[RasterFile], masked: bool, covered: bool) -> Missing:
-    """What tells the missing pixels of a layer of `files`, all of one dtype.
+    """How a layer of these files tells missing pixels, on the grid that holds them all.
 
-    Parameters
-    ----------
-    masked : bool
-        Whether some file has a mask or an alpha band.
-    covered : bool
-        Whether files lie under all of the layer's grid.
+    `masked`: some file has a mask or an alpha band; `covered`: files lie under all of the grid.
     """
     first = files[0].nodata
     floats = any(file.dtype.startswith(("float", "complex")) for file in files)

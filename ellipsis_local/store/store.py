@@ -169,26 +169,11 @@ class LayerStore:
         progress: Progress = None,
         check: Check = None,
     ) -> tuple[str, ...]:
-        """Add files to a timestamp, all or none, and return their ids.
+        """Add files (NewFile, or source and name) to a timestamp, all or none, and return their ids.
 
-        The status stays; a timestamp of the service is activated by a call of its own.
-
-        Parameters
-        ----------
-        files : sequence of NewFile or of (source, name)
-        format : str, optional
-            The format of those that do not say it themselves.
-        mosaic_priority : None, 'newest' or 'oldest'
-            'oldest' lays the files beneath those that are there (the client passes it on, its values are our reading).
-        check : callable, optional
-            Called with what was found in the files, in their order, before any is added; may raise.
-
-        Raises
-        ------
-        LayerError
-            Content of the other type, or with another number of bands or dtype than the files there.
-        ArgumentError
-            Unknown ids, an unknown format.
+        The status stays; a timestamp of the service is activated by a call of its own. `format`: of those that do not say it;
+        `mosaic_priority`: 'oldest' lays them beneath those that are there (the client passes it on, its values are our
+        reading). `check` is called with what was found in the files, in their order, before any is added; it may raise.
         """
         timestamp = self.catalogue.get_timestamp(path_id, timestamp_id)
         if mosaic_priority not in PRIORITIES:

@@ -45,18 +45,9 @@ def calls(source: object, doing: str = "cannot be read", *, writes: bool = False
 
 @dataclass
 class Layer:
-    """An open vector file.
+    """An open vector file: the Arrow `schema` of its attributes and of `geometry`, which is WKB; `crs` and `rows` as it says.
 
-    Attributes
-    ----------
-    schema : pyarrow.Schema
-        The attributes and `geometry`, which is WKB. In its metadata what the file says to pandas.
-    crs : object
-        As the file says it; None where it does not.
-    rows : int or None
-        As the file says.
-    geo : dict
-        GeoParquet's metadata; empty for other formats.
+    What the file says to pandas is in the schema's metadata; `geo` is GeoParquet's own, empty for other formats.
     """
 
     source: str

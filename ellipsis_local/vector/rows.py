@@ -25,14 +25,7 @@ Integers = NDArray[np.int64]
 
 
 class Rows:
-    """An open GeoParquet file. A context manager.
-
-    Attributes
-    ----------
-    schema : pyarrow.Schema
-        Of the columns that are given: the attributes and `geometry`, WKB in the CRS of the file.
-    rows : int
-    """
+    """An open GeoParquet file, a context manager: its attributes and `geometry`, WKB in the CRS of the file."""
 
     def __init__(self, path: Path, detail: VectorFile, source: str) -> None:
         import pyarrow as pa

@@ -39,14 +39,7 @@ def located(schema: Any, geometry: str, crs: str, more: dict[bytes, bytes] | Non
 class GeoParquetWriter:
     """Writes tables of one schema to `path`, piece by piece; a context manager, `census` says what was written.
 
-    Parameters
-    ----------
-    schema : pyarrow.Schema
-        The column `geometry` holds WKB; its metadata may hold what pandas noted of the columns.
-    crs : str
-        An authority code or WKT.
-    more : dict of bytes
-        Further metadata of the file.
+    The column `geometry` holds WKB in `crs`; `more` is further metadata of the file.
     """
 
     def __init__(

@@ -72,12 +72,9 @@ def memory_limit(limit: int | None) -> Iterator[None]:
 def watch_peak() -> Callable[[], int | None]:
     """Begin to watch; what is returned tells the most physical memory that this process held since, in bytes.
 
-    The process and not the function: the interpreter, imported libraries and the partition count, as far as they are in
-    memory, also where processes share the pages. Processes that the function starts do not count.
-
-    On Linux the kernel's mark (VmHWM) is set back when a node begins. Where that is forbidden, and on macOS, there is
-    only the mark of the process's whole life: it is told where this node moved it, and None where an earlier one of the
-    same worker had gone higher.
+    The process's and not the function's, shared pages too, without its children. On Linux the kernel's mark (VmHWM) is set
+    back when a node begins. Where that is forbidden, and on macOS, the mark is of the process's whole life: it is told
+    where this node moved it, else None.
     """
     if _set_back():
         return _mark

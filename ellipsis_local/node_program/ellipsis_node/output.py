@@ -29,15 +29,7 @@ class Source:
 
 
 class Recorder:
-    """Writes what nodes print into the log, each line with the node that it is of.
-
-    Parameters
-    ----------
-    log : file
-        Opened for appending bytes.
-    clock : float, optional
-        The time of every line, in seconds since 1970; the time that it is where None.
-    """
+    """Writes what nodes print into `log`, each line with its node, and with `clock` where time stands still."""
 
     def __init__(self, log: BinaryIO, clock: float | None = None) -> None:
         self._log = log
