@@ -39,7 +39,7 @@ class Home:
     """One home folder; creating the object creates nothing on disk, `prepare` does."""
 
     def __init__(self, root: Path, environments: Path | None = None) -> None:
-        """With the environments, and what is known of interpreters, of another folder of this layout, where one is given."""
+        """With the environments and interpreters of another folder of this layout, where one is given."""
         # Nodes in the calling process have another working directory.
         self.root = root = root.absolute()
         self.database = root / "ellipsis.sqlite"

@@ -26,7 +26,7 @@ class Scope:
         *,
         mocked: bool = False,
     ) -> None:
-        """With settings as `configure` takes them; of `environ`, where given, count the variables, else those of the process."""
+        """With settings as `configure` takes them; `environ` in the place of the process's variables."""
         self.given: dict[str, Any] = dict(given or {})
         self.environ = environ
         self.mocked = mocked

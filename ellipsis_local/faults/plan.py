@@ -22,7 +22,7 @@ NodeFault = dict[str, Any]
 
 
 class Plan:
-    """The faults of one `with` block, as `testing.faults` documents them; only what is counted down, and happened, changes."""
+    """The faults of one `with` block, as `testing.faults` has them; what is counted down, and happened, changes."""
 
     def __init__(self, given: Mapping[str, Any]) -> None:
         unknown = sorted(set(given) - set(NAMES))

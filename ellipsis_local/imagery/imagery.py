@@ -81,7 +81,7 @@ class Imagery:
         return None if image is None else tiff_bytes(image, extent, "band")
 
     def window(self, timestamp: Timestamp, extent: Extent, width: int, height: int) -> bytes:
-        """Any part of EPSG:3857 as a TIFF with bands last, (height, width, bands + 1), the mask among them (seen in the client).
+        """Any part of EPSG:3857 as a TIFF (height, width, bands + 1), the mask as the last band (seen in the client).
 
         At most 4096 × 4096 pixels and 256 MiB (our choice).
         """
@@ -135,18 +135,18 @@ class Imagery:
     ) -> list[dict[str, Any]]:
         """Statistics of the pixels inside a GeoJSON geometry in EPSG:4326, on the layer's own grid, per timestamp.
 
-        Pixels count whose centre lies in a polygon, that a line touches, that a point lies in (our choice). `approximate`: in
-        polygons of more than 2**22 pixels every n-th row and column stand for the others; smaller ones are exact anyway.
-        `want`: 'percentiles' and 'histogram' give these alone. The shape is that seen in scripts::
+        Pixels count whose centre lies in a polygon, that a line touches, that a point lies in (our choice).
+        `approximate`: in polygons of more than 2**22 pixels every n-th row and column stand for the others. `want`:
+        'percentiles' and 'histogram' give these alone. The shape is that seen in scripts::
 
             {'timestamp': {'id'}, 'hasData': bool, 'approximate': bool,
              'result': [{'band': {'number', 'name'}, 'statistics': {
                  'min', 'max', 'mean', 'median', 'deviation', 'sum', 'count',
                  'percentiles': 101 numbers, for 0 to 100 %, 'histogram': [{'bin', 'count'}, …]}}, …]}
 
-        Numbers are None, and lists empty, where a band has no valid pixel. `deviation` is the population's. Up to 256 values
-        have a bin each; more are counted in 256 bins of one width, named by their lower edge. Percentiles and median are exact
-        for 8 and 16 bits, and for others up to 2**24 values; beyond they are read from 65,536 bins.
+        Numbers are None, and lists empty, where a band has no valid pixel. `deviation` is the population's. Up to 256
+        values have a bin each; more are counted in 256 bins of one width, named by their lower edge. Percentiles and
+        median are exact for 8 and 16 bits, and for others up to 2**24 values; beyond they are read from 65,536 bins.
         """
         from ellipsis_local.imagery.zonal_statistics import analysed, checked_geometry, checked_want
 

@@ -23,8 +23,8 @@ class Tally:
     """Takes values in, keeps all of them while they are few, and answers.
 
     Integers of 8 and 16 bits are counted per value, which is exact for any number. Of other dtypes the values are kept
-    up to a limit, which `bands` share; once there are more (`overflowed`), they have to come a second time, to be counted
-    in bins between the lowest and the highest. Each value stands for `weight` pixels.
+    up to a limit, which `bands` share; once there are more (`overflowed`), they have to come a second time, to be
+    counted in bins between the lowest and the highest. Each value stands for `weight` pixels.
     """
 
     def __init__(self, dtype: np.dtype[Any], bands: int, *, weight: int = 1) -> None:

@@ -49,9 +49,9 @@ def inspect(
 ) -> Inspected:
     """Look at the raster that lies at `location`; it is opened once, and once more where it holds several.
 
-    Messages call it `source`; `layer` names one of several rasters in it, by the end of its name; `epsg` and `nodata` count
-    in the place of what the file says; `contained`: it must not refer to other files. LayerError without a CRS, a band, a
-    georeference or readable pixels, and with bands of several dtypes (our choice); LimitError beyond `formats.limits`.
+    Messages call it `source`; `layer` names one of several rasters in it, by the end of its name; `epsg` and `nodata`
+    count in the place of what the file says; `contained`: it must not refer to other files. LayerError without a CRS, a
+    band, a georeference or readable pixels, and with bands of several dtypes (our choice).
     """
     location = str(location)
     if Path(location).is_file():

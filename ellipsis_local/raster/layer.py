@@ -68,8 +68,8 @@ class Canvas:
     def paint(self, values: Pixels, there: Bools | None, inside: Bools | None, blank: Any) -> None:
         """Lay one file's pixels (bands, h, w) beneath what is painted.
 
-        `there` (bands or 1, h, w): which are there; `inside` (h, w): which are the file's at all; all where None. `blank`: what
-        those that are not there become; as they are where None.
+        `there` (bands or 1, h, w): which are there; `inside` (h, w): which are the file's at all; all where None.
+        `blank`: what those that are not there become; as they are where None.
         """
         if self.valid is None:
             np.copyto(self.pixels, values, where=True if inside is None else inside)
@@ -134,8 +134,8 @@ class RasterLayer:
         """The pixels of a grid, or of some of its rows and columns (first, last + 1); None where no file lies there.
 
         They do not depend on what is asked for together. `wrap`: files across the antimeridian are found on both sides.
-        `coarse`, for pictures: where a pixel of the grid is two or more of a file wide, overviews or every n-th pixel do.
-        Without `mask`, where all files agree on what is missing, that is not looked at, and `valid` says nothing.
+        `coarse`, for pictures: where a pixel of the grid is two or more of a file wide, overviews or every n-th pixel
+        do. Without `mask`, where all files agree on what is missing, that is not looked at; `valid` says nothing then.
         """
         area: Rectangle = (*(rows or (0, grid.height)), *(columns or (0, grid.width)))
         if not mask and len(self.files) == 1:

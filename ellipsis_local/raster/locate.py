@@ -77,7 +77,7 @@ class Located:
 
 
 class Centres:
-    """The pixel centres of a part of a grid (rows and columns: first, last + 1), looked for in one file after the other."""
+    """The pixel centres of a part of a grid (first, last + 1), looked for in one file after the other."""
 
     def __init__(
         self, grid: TargetGrid, rows: tuple[int, int] | None = None, columns: tuple[int, int] | None = None

@@ -209,10 +209,10 @@ def tiff_bytes(image: NDArray[Any], extent: Extent, interleave: str) -> bytes:
 
 
 def write_mosaic(files: Sequence[RasterFile], target: Path) -> None:
-    """Write the layer that `files` (of one dtype and number of bands) make as one GeoTIFF on the first one's grid.
+    """Write the layer that `files` (of one dtype and number of bands) make as one GeoTIFF, on the first one's grid.
 
-    Missing pixels are told as `validity` says, by one nodata value or a mask inside the file; a LayerWarning tells in what
-    the files do not agree, so that one file cannot say it, and how many pixels it concerns.
+    Missing pixels are told as `validity` says, by one nodata value or a mask inside the file; a LayerWarning tells in
+    what the files do not agree, so that one file cannot say it, and how many pixels it concerns.
     """
     first = files[0]
     grid, placements, covered, _ = native_grid(files)

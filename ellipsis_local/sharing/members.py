@@ -76,8 +76,8 @@ class Members:
     def get(self, path_id: str, types: Iterable[str] | None = None) -> list[Member]:
         """The members of a path, in the order in which they became it.
 
-        'direct' ones are of the path itself, 'inherited' ones of the folders above it. Somebody who is both is listed twice,
-        somebody who is a member of several folders above with the highest level.
+        'direct' ones are of the path itself, 'inherited' ones of the folders above it. Somebody who is both is listed
+        twice, somebody who is a member of several folders above with the highest level.
         """
         wanted = {"direct", "inherited"} if types is None else set(arguments.string_list("type", types))
         if unknown := wanted - {"direct", "inherited"}:

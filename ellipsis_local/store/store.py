@@ -171,9 +171,9 @@ class LayerStore:
     ) -> tuple[str, ...]:
         """Add files (NewFile, or source and name) to a timestamp, all or none, and return their ids.
 
-        The status stays; a timestamp of the service is activated by a call of its own. `format`: of those that do not say it;
-        `mosaic_priority`: 'oldest' lays them beneath those that are there (the client passes it on, its values are our
-        reading). `check` is called with what was found in the files, in their order, before any is added; it may raise.
+        The status stays; a timestamp of the service is activated by a call of its own. `format`: of those that do not
+        say it; `mosaic_priority`: 'oldest' lays them beneath those that are there (the client passes it on, its values
+        are our reading). `check` is called with what was found in the files, in their order, before any is added.
         """
         timestamp = self.catalogue.get_timestamp(path_id, timestamp_id)
         if mosaic_priority not in PRIORITIES:

@@ -45,7 +45,7 @@ def calls(source: object, doing: str = "cannot be read", *, writes: bool = False
 
 @dataclass
 class Layer:
-    """An open vector file: the Arrow `schema` of its attributes and of `geometry`, which is WKB; `crs` and `rows` as it says.
+    """An open vector file: the Arrow `schema` of attributes and WKB geometries; `crs` and `rows` as it says.
 
     What the file says to pandas is in the schema's metadata; `geo` is GeoParquet's own, empty for other formats.
     """

@@ -72,9 +72,9 @@ def memory_limit(limit: int | None) -> Iterator[None]:
 def watch_peak() -> Callable[[], int | None]:
     """Begin to watch; what is returned tells the most physical memory that this process held since, in bytes.
 
-    The process's and not the function's, shared pages too, without its children. On Linux the kernel's mark (VmHWM) is set
-    back when a node begins. Where that is forbidden, and on macOS, the mark is of the process's whole life: it is told
-    where this node moved it, else None.
+    The process's and not the function's, shared pages too, without its children. On Linux the kernel's mark (VmHWM) is
+    set back when a node begins. Where that is forbidden, and on macOS, the mark is of the process's whole life: it is
+    told where this node moved it, else None.
     """
     if _set_back():
         return _mark
