@@ -108,7 +108,7 @@ class Imagery:
         return tiff_bytes(image, extent, "pixel")
 
     def locations(self, timestamp: Timestamp, locations: Sequence[Sequence[float]]) -> list[list[Any]]:
-        """Per (longitude, latitude) a list of one value per band (seen in scripts); at most 100,000 places (our choice).
+        """Per (longitude, latitude) one value per band (seen in scripts); at most 100,000 places (our choice).
 
         None where there is no valid or no finite value, or no file. Complex values are [real, imaginary] (our choice).
         """
