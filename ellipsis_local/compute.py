@@ -11,6 +11,7 @@ from os import PathLike
 from typing import Any, BinaryIO
 
 from ellipsis_local import arguments, faults
+from ellipsis_local.arguments import invalid
 from ellipsis_local.computes.compute_json import describe
 from ellipsis_local.computes.parse_arguments import compute_request, write_target
 from ellipsis_local.computes.results import copy_result, result_path
@@ -269,9 +270,7 @@ def addLayer(response: Iterable[str], pathId: str, timestampId: str, token: str)
     user = emulator.user(owner_token)
     urls = arguments.string_list("response", response)
     if not urls:
-        raise ArgumentError(
-            "response holds no results; give the list that execute returned", argument="response", value=urls
-        )
+        raise invalid("response", urls, "holds no results; give the list that execute returned")
     files = [result_path(emulator.home, emulator.computes.records, url, user.id) for url in urls]
     timestamp = emulator.drive(user).timestamp(path_id, timestamp_id, needed=EDIT)
     add_results(emulator.store, emulator.computes.records, files, path_id, timestamp, strict=emulator.settings.strict)

@@ -7,6 +7,7 @@ from datetime import UTC, date, datetime
 from typing import Any
 from uuid import UUID, uuid5
 
+from ellipsis_local.arguments import invalid
 from ellipsis_local.errors import ArgumentError
 
 NAMESPACE = UUID("5e2b1f1c-93d4-5c0e-8f6a-0d1c7a4b9e35")
@@ -62,11 +63,7 @@ def date_range(value: Any, now: datetime) -> tuple[datetime, datetime]:
         moment = utc("date", value)
         return moment, moment
     if set(value) != {"from", "to"}:
-        raise ArgumentError(
-            "date must be a dictionary with properties from and to that should be of type datetime",
-            argument="date",
-            value=value,
-        )
+        raise invalid("date", value, "must be a dictionary with properties from and to that should be of type datetime")
     start, end = utc("dateFrom", value["from"]), utc("dateTo", value["to"])
     if start > end:
         raise ArgumentError(f"date: from ({start}) is later than to ({end})", argument="date", value=value)

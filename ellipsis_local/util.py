@@ -6,6 +6,7 @@ from os import PathLike
 from typing import Any, BinaryIO
 
 from ellipsis_local import arguments
+from ellipsis_local.arguments import invalid
 from ellipsis_local.errors import ArgumentError
 
 __all__ = ["saveRaster", "saveVector"]
@@ -57,10 +58,6 @@ def saveVector(targetFile: str | PathLike[str] | BinaryIO, features: Any) -> Any
     import geopandas
 
     if not isinstance(features, geopandas.GeoDataFrame):
-        raise ArgumentError(
-            f"features must be a geopandas dataframe, not {type(features).__name__}",
-            argument="features",
-            value=features,
-        )
+        raise invalid("features", features, f"must be a geopandas dataframe, not {type(features).__name__}")
     features.to_file(targetFile, driver="GPKG")
     return None if isinstance(targetFile, str | PathLike) else targetFile

@@ -24,6 +24,7 @@ from ellipsis_local.accounts.validation import (
     checked_text,
     checked_valid_for,
 )
+from ellipsis_local.arguments import invalid
 from ellipsis_local.database import Database
 from ellipsis_local.errors import AccountError, ArgumentError, NotFoundError
 
@@ -124,10 +125,10 @@ class Accounts:
     @staticmethod
     def _insert_user(connection: sqlite3.Connection, name: str, made: bytes, insert: str, now: float) -> int:
         if name.startswith(RESERVED):
-            raise ArgumentError(
-                f"username must not begin with {RESERVED!r}: such names are those of unknown tokens; choose another",
-                argument="username",
-                value=name,
+            raise invalid(
+                "username",
+                name,
+                f"must not begin with {RESERVED!r}: such names are those of unknown tokens; choose another",
             )
         values = (str(uuid.uuid5(USERS, name)), name, b"", made, now)
         return connection.execute(f"{insert} INTO users VALUES (?, ?, ?, ?, ?)", values).rowcount

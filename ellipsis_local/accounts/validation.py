@@ -78,11 +78,11 @@ def checked_valid_for(value: Any) -> int | None:
     """Seconds that a token lives; None: for ever."""
     seconds = arguments.integer("validFor", value)
     if seconds is not None and not 0 < seconds <= MOST_SECONDS:
-        raise ArgumentError(
-            f"validFor must be a positive number of seconds, at most {MOST_SECONDS}, not {str(seconds)[:80]}; "
+        raise invalid(
+            "validFor",
+            seconds,
+            f"must be a positive number of seconds, at most {MOST_SECONDS}, not {str(seconds)[:80]}; "
             "leave it out for a token that does not expire",
-            argument="validFor",
-            value=seconds,
         )
     return seconds
 

@@ -10,7 +10,7 @@ from typing import Any, Literal, Protocol
 
 import numpy as np
 
-from ellipsis_local.errors import ArgumentError
+from ellipsis_local.arguments import invalid
 from ellipsis_local.features.geojson import geojson
 from ellipsis_local.features.ids import Integers, feature_ids, packed, unpacked
 from ellipsis_local.features.table import FeatureTable
@@ -119,9 +119,7 @@ def checked_actions(actions: Any) -> Sequence[str]:
     if actions is None:
         return ACTIONS
     if not isinstance(actions, list | tuple) or not all(one in ACTIONS for one in actions):
-        raise ArgumentError(
-            f"actions must be a list of {', '.join(map(repr, ACTIONS))}", argument="actions", value=actions
-        )
+        raise invalid("actions", actions, f"must be a list of {', '.join(map(repr, ACTIONS))}")
     return actions
 
 
@@ -129,7 +127,5 @@ def checked_mark(start: Any) -> tuple[int, int]:
     """An entry of the log, and how many of its features were on former pages."""
     parts = start.split("-") if isinstance(start, str) else []
     if len(parts) != 2 or not all(part.isascii() and part.isdigit() and len(part) < 19 for part in parts):
-        raise ArgumentError(
-            f"pageStart {start!r} is no nextPageStart of these changes", argument="pageStart", value=start
-        )
+        raise invalid("pageStart", start, f"{start!r} is no nextPageStart of these changes")
     return int(parts[0]), int(parts[1])

@@ -14,6 +14,7 @@ from uuid import UUID, uuid5
 
 import numpy as np
 
+from ellipsis_local.arguments import invalid
 from ellipsis_local.crs import WGS84
 from ellipsis_local.database import Database
 from ellipsis_local.errors import ArgumentError, LayerError, NotFoundError
@@ -197,9 +198,7 @@ class Features:
     def _vector(self, path_id: str) -> PathRecord:
         path = self.store.path(path_id)
         if path.type != "vector":
-            raise ArgumentError(
-                f"pathId {path.id} is a {path.type}, which has no features", argument="pathId", value=path.id
-            )
+            raise invalid("pathId", path.id, f"{path.id} is a {path.type}, which has no features")
         return path
 
     def _property(self, path_id: str, given: Any) -> dict[str, Any]:
@@ -600,10 +599,9 @@ class Features:
     def _writable(self, path_id: str, timestamp_id: str) -> Timestamp:
         timestamp = self.store.timestamp(path_id, as_uuid("timestampId", timestamp_id))
         if timestamp.type != "vector":
-            raise ArgumentError(
-                f"pathId {timestamp.path_id} is a {timestamp.type}, which has no features",
-                argument="pathId", value=timestamp.path_id,
-            )  # fmt: skip
+            raise invalid(
+                "pathId", timestamp.path_id, f"{timestamp.path_id} is a {timestamp.type}, which has no features"
+            )
         if timestamp.trashed or self.store.path(timestamp.path_id).trashed:
             raise ArgumentError(
                 f"timestamp {timestamp.id} or its path is in the trash; recover it first",
@@ -650,9 +648,7 @@ class Features:
 def checked_property(given: Any) -> str:
     name = checked_name(given)
     if not name or len(name) > LONGEST_NAME or "\0" in name:
-        raise ArgumentError(
-            f"name must have 1 to {LONGEST_NAME} characters, not {len(name)}", argument="name", value=name
-        )
+        raise invalid("name", name, f"must have 1 to {LONGEST_NAME} characters, not {len(name)}")
     if name in TAKEN:
         raise ArgumentError(f"name {name!r} is taken by the feature's own {name}", argument="name", value=name)
     return name

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from ellipsis_local.arguments import invalid
 from ellipsis_local.errors import ArgumentError, LimitError, NotFoundError
 from ellipsis_local.features.filters import Condition, matching
 from ellipsis_local.features.ids import Integers, feature_id, parted, stem
@@ -104,9 +105,7 @@ def checked_size(size: Any) -> int:
 def checked_start(start: Any) -> tuple[str, int]:
     found = parted(as_uuid("pageStart", start))
     if found is None:
-        raise ArgumentError(
-            f"pageStart {start} is no nextPageStart of these features", argument="pageStart", value=start
-        )
+        raise invalid("pageStart", start, f"{start} is no nextPageStart of these features")
     return found
 
 
@@ -121,9 +120,7 @@ def checked_ids(argument: str, ids: Any) -> list[str]:
 def checked_extent(extent: Any) -> Extent:
     if not isinstance(extent, Extent):
         if not isinstance(extent, Mapping) or not {"xMin", "xMax", "yMin", "yMax"} <= extent.keys():
-            raise ArgumentError(
-                "extent must be a dictionary with keys xMin, xMax, yMin, yMax", argument="extent", value=extent
-            )
+            raise invalid("extent", extent, "must be a dictionary with keys xMin, xMax, yMin, yMax")
         extent = Extent(extent["xMin"], extent["yMin"], extent["xMax"], extent["yMax"])
     if not all(map(finite, extent)):
         raise ArgumentError("extent must hold finite numbers", argument="extent", value=extent)

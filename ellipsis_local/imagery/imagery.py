@@ -8,6 +8,7 @@ import operator
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from ellipsis_local.arguments import invalid
 from ellipsis_local.crs import WEB_MERCATOR, WORLD
 from ellipsis_local.errors import ArgumentError, LayerError, LimitError
 from ellipsis_local.imagery.zoom import DEEPEST, TILE, resolution, zoom
@@ -235,16 +236,13 @@ def check_size(width: int, height: int, pixel: int) -> None:
 def checked_extent(extent: Extent) -> Extent:
     for name, value in extent._asdict().items():
         if not math.isfinite(number(value)):
-            raise ArgumentError(
-                f"extent must be of finite numbers, {name} is {value!r}", argument="extent", value=value
-            )
+            raise invalid("extent", value, f"must be of finite numbers, {name} is {value!r}")
     if min(extent.width, extent.height) < LEAST_METRES:
-        raise ArgumentError(
-            f"extent has no area: xMin {extent.x_min} to xMax {extent.x_max}, yMin {extent.y_min} to yMax "
-            f"{extent.y_max}",
-            argument="extent",
-            value=extent,
-        )  # fmt: skip
+        raise invalid(
+            "extent",
+            extent,
+            f"has no area: xMin {extent.x_min} to xMax {extent.x_max}, yMin {extent.y_min} to yMax {extent.y_max}",
+        )
     return extent
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 
+from ellipsis_local.arguments import invalid
 from ellipsis_local.errors import ArgumentError, LimitError
 from ellipsis_local.imagery.rasterize_geometry import Inside, on_grid
 from ellipsis_local.imagery.statistics import Tally
@@ -82,9 +83,7 @@ def checked_want(want: Collection[str]) -> tuple[str, ...] | None:
         raise ArgumentError("want must be a set of words", argument="want", value=want)
     for one in want:
         if one not in WANTED:
-            raise ArgumentError(
-                f"returnType must be one of {', '.join(WANTED)}, not {one!r}", argument="returnType", value=one
-            )
+            raise invalid("returnType", one, f"must be one of {', '.join(WANTED)}, not {one!r}")
     if not want or any(WANTED[one] is None for one in want):
         return None
     return tuple(name for one in sorted(want) for name in WANTED[one] or ())

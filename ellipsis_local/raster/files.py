@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from ellipsis_local.arguments import invalid
 from ellipsis_local.crs import crs_text, epsg_text
 from ellipsis_local.errors import ArgumentError, LayerError
 from ellipsis_local.formats import check_raster, check_whole, few
@@ -344,11 +345,11 @@ def checked_mask(mask: Any, array: NDArray[Any]) -> NDArray[np.bool_] | None:
         return None
     if not isinstance(mask, np.ndarray) or mask.dtype != np.bool_ or mask.shape != array.shape[1:]:
         got = f"{mask.dtype} {mask.shape}" if isinstance(mask, np.ndarray) else type(mask).__name__
-        raise ArgumentError(
-            f"mask must be an array of bool of shape (height, width) = {array.shape[1:]}, not {got}; what is missing "
+        raise invalid(
+            "mask",
+            got,
+            f"must be an array of bool of shape (height, width) = {array.shape[1:]}, not {got}; what is missing "
             "in some bands only is told by a nodata value",
-            argument="mask",
-            value=got,
         )
     return mask
 
@@ -361,14 +362,8 @@ def checked_transform(value: Any) -> Any:
     except (TypeError, ValueError):
         numbers = []
     if len(numbers) not in (6, 9) or not all(map(math.isfinite, numbers)):
-        raise ArgumentError(
-            "transform must be an affine.Affine or its six coefficients a, b, c, d, e, f",
-            argument="transform",
-            value=value,
-        )
+        raise invalid("transform", value, "must be an affine.Affine or its six coefficients a, b, c, d, e, f")
     transform = Affine(*numbers[:6])
     if transform.is_identity or transform.is_degenerate:
-        raise ArgumentError(
-            f"transform {tuple(transform)[:6]} places the pixels nowhere on earth", argument="transform", value=value
-        )
+        raise invalid("transform", value, f"{tuple(transform)[:6]} places the pixels nowhere on earth")
     return transform

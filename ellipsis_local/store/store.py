@@ -177,9 +177,7 @@ class LayerStore:
         """
         timestamp = self.catalogue.get_timestamp(path_id, timestamp_id)
         if mosaic_priority not in PRIORITIES:
-            raise ArgumentError(
-                "mosaicPriority must be one of 'newest', 'oldest'", argument="mosaicPriority", value=mosaic_priority
-            )
+            raise invalid("mosaicPriority", mosaic_priority, "must be one of 'newest', 'oldest'")
         with contextlib.ExitStack() as stack:
             parcels = [
                 stack.enter_context(
