@@ -25,9 +25,6 @@ WORLD: Final = 2 * math.pi * 6378137.0
 NO_CRS = "has no CRS; pass epsg=… to say which it is in"
 
 
-# ----- names ----------------------------------------------------------------------------------------------------------
-
-
 def crs_text(value: Any, source: str) -> str:
     """A CRS as `AUTHORITY:CODE` where that says exactly the same, and as WKT2 otherwise.
 
@@ -125,9 +122,6 @@ def period(crs: str) -> float | None:
     if not is_geographic(crs):
         return WORLD if same(crs, WEB_MERCATOR) else None
     return float(2 * math.pi / _parsed(crs).axis_info[0].unit_conversion_factor)
-
-
-# ----- from one to another --------------------------------------------------------------------------------------------
 
 
 @lru_cache(maxsize=256)

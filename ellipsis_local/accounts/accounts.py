@@ -51,8 +51,6 @@ class Accounts:
         self._mocked = mocked
         self._hashing = threading.BoundedSemaphore(HASHES_AT_ONCE)
 
-    # ----- logging in ------------------------------------------------------------------------------------------------
-
     def log_in(self, name: str, password: str, valid_for: int | None = None) -> str:
         """A new token for the user, who is made at the first login; it expires after `valid_for` seconds, or never.
 
@@ -97,8 +95,6 @@ class Accounts:
                     (new, row["id"], row["password"]),
                 )
         return right
-
-    # ----- users -----------------------------------------------------------------------------------------------------
 
     def add_user(self, name: str, password: str, *, token: str | None = None) -> User:
         """Make a user, whose token the given text becomes as well.
@@ -202,8 +198,6 @@ class Accounts:
             connection.execute("DELETE FROM tokens WHERE user = ?", (user.id,))
             connection.execute("DELETE FROM users WHERE id = ?", (user.id,))
 
-    # ----- whose token it is -----------------------------------------------------------------------------------------
-
     def user(self, token: str) -> User:
         """Whose token it is; a token that is not known here stands for a user of its own.
 
@@ -246,8 +240,6 @@ class Accounts:
             what = "this token is not known here" if token else "the token is empty"
             raise AccountError(f"{what}; {LOG_IN}")
         return found
-
-    # ----- tokens ----------------------------------------------------------------------------------------------------
 
     def tokens(self, user_id: str) -> list[TokenRecord]:
         """The valid tokens of a user, the oldest first."""

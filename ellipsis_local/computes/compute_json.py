@@ -165,9 +165,6 @@ def _pickled(entry: dict[str, Any]) -> str:
     return base64.b64encode(dill.dumps([entry], protocol=4)).decode()
 
 
-# --- JSON -----------------------------------------------------------------------------------------------------------
-
-
 def json_text(payload: bytes) -> str:
     """A small result as JSON, out of its payload: what `json.dumps` takes, and numpy's scalars; else a NotJsonError."""
     # NaN and infinities are written as Python writes them (our choice; clients read them with Python's json).

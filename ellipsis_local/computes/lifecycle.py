@@ -86,8 +86,6 @@ class Computes:
         self._closed = threading.Event()
         self._pools = Pools(records)
 
-    # --- create -----------------------------------------------------------------------------------------------------
-
     def create(self, request: ComputeRequest, owner: str, *, wait: bool) -> str:
         """Make a compute; its id, when it is `available`, or without `wait` within a second; the record tells on."""
         follower = Follower(self.records, self._report, self._closed)
@@ -220,8 +218,6 @@ class Computes:
         environment = node_environment(record.spec, self._environments, self._home, tell)
         return self._pool(record, environment, lambda: None if cut is None else self._partitions.ensure(cut, tell))
 
-    # --- execute ----------------------------------------------------------------------------------------------------
-
     def execute(
         self, compute_id: str, f: Any, owner: str, *, wait: bool, target: WriteTarget | None = None
     ) -> list[Any] | None:
@@ -273,8 +269,6 @@ class Computes:
                 text += f": {record.message}"
             raise ComputeStateError(text, compute_id=record.id, status=record.status)
 
-    # --- terminate --------------------------------------------------------------------------------------------------
-
     def terminate(self, compute_id: str, owner: str | None, *, wait: bool) -> None:
         """End a compute in any state; results that were returned stay readable."""
         record = self.records.get(compute_id, owner)
@@ -299,8 +293,6 @@ class Computes:
             raise ComputeStateError(text, compute_id=compute_id, status="stopping")
         shutil.rmtree(self._home.compute(compute_id) / "scratch", ignore_errors=True)
         self.records.change(compute_id, {"stopping"}, "stopped", self.records.get(compute_id).message)
-
-    # --- the rest ---------------------------------------------------------------------------------------------------
 
     def delete(self, compute_id: str) -> None:
         """Forget a compute that is over, and remove its logs and results."""

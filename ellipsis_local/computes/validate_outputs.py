@@ -132,9 +132,6 @@ def check_outputs(outputs: Sequence[Output], details: Mapping[Path, RasterFile |
     warn(text, OutputWarning)
 
 
-# ----- agreement ------------------------------------------------------------------------------------------------------
-
-
 def _nodes(nodes: Sequence[int]) -> str:
     more = f" and {len(nodes) - MOST_NODES} more" if len(nodes) > MOST_NODES else ""
     return f"node{'s' if len(nodes) > 1 else ''} {', '.join(map(str, nodes[:MOST_NODES]))}{more}"

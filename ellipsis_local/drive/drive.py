@@ -40,8 +40,6 @@ class Drive:
             raise AccountError("this needs a token; log in with account.logIn")
         return self.user.id
 
-    # ----- access ----------------------------------------------------------------------------------------------------
-
     def level(self, record: PathRecord) -> int:
         """What the user may do with a path: one of the levels of `sharing`."""
         return self.sharing.level(self.user, record)
@@ -113,8 +111,6 @@ class Drive:
         records = list(records)
         levels = self.sharing.levels(self.user, records)
         return [record for record in records if levels[record.id] >= needed]
-
-    # ----- making and changing paths ---------------------------------------------------------------------------------
 
     def parent(self, parent_id: str | None) -> str | None:
         """A folder in which the user may make something; None is the user's own root."""
@@ -197,8 +193,6 @@ class Drive:
     def set_raster_options(self, path_id: str, options: Mapping[str, Any]) -> None:
         """Change how the service would show a raster: kept as data."""
         self.path_metadata.update(self.layer(path_id, "raster", EDIT).id, "raster", options)
-
-    # ----- lists -----------------------------------------------------------------------------------------------------
 
     def root(self, name: str, types: Sequence[PathType] | None = None) -> list[PathRecord]:
         """The paths of one of `ROOTS`, oldest first; ArgumentError for another name."""

@@ -96,9 +96,6 @@ def drop(root: Path, method: str, path: str) -> str | None:
     return None
 
 
-# --- starts that take polls -----------------------------------------------------------------------------------------
-
-
 @dataclass
 class _Start:
     """A compute whose start is held until it was asked for so many times."""

@@ -35,9 +35,6 @@ def logical_type(field: Any) -> str:
     return "string"
 
 
-# ----- in ------------------------------------------------------------------------------------------------------------
-
-
 def inferred(name: str, values: Sequence[Any], where: Where) -> str | None:
     """The type of a property that nobody declared, by its values; None where all are null."""
     found: str | None = None
@@ -191,9 +188,6 @@ def _moments(values: Sequence[datetime | None], kind: Any) -> Any:
     if kind.tz is None:
         array = array.cast(pa.timestamp("us"))
     return array.cast(kind, safe=False)
-
-
-# ----- out -----------------------------------------------------------------------------------------------------------
 
 
 def json_values(field: Any, column: Any) -> list[Any]:

@@ -193,8 +193,6 @@ class Features:
             )
         return found
 
-    # ----- rows ------------------------------------------------------------------------------------------------------
-
     def _vector(self, path_id: str) -> PathRecord:
         path = self.store.path(path_id)
         if path.type != "vector":
@@ -218,8 +216,6 @@ class Features:
                 "private = excluded.private, trashed = excluded.trashed",
                 (property_id(path_id, name), path_id, name, type, required, private, trashed),
             )
-
-    # ----- pages -----------------------------------------------------------------------------------------------------
 
     def page(self, timestamp: Timestamp, start: str | None = None, size: int | None = PAGE_SIZE) -> Page:
         """Features in the order of the files, and of the rows in them, in EPSG:4326; null what that cannot express.
@@ -271,8 +267,6 @@ class Features:
 
         return self._steady(timestamp, listed)
 
-    # ----- single ones -----------------------------------------------------------------------------------------------
-
     def by_ids(self, timestamp: Timestamp, ids: Any) -> list[dict[str, Any]]:
         """Features by their ids, in their order, as `page` gives them."""
         wanted = checked_ids("featureIds", ids)
@@ -315,8 +309,6 @@ class Features:
             return [[features[one] for one in chosen] for chosen in best.chosen()]
 
         return self._steady(timestamp, found)
-
-    # ----- what they have in common ----------------------------------------------------------------------------------
 
     def _steady(self, timestamp: Timestamp, read: Callable[[Sequence[StoredFile]], Found]) -> Found:
         """Read the files as they are now; again where one was replaced by a change meanwhile."""
@@ -407,8 +399,6 @@ class Features:
             left -= len(numbers)
         return found, None
 
-    # ----- rows as they were -----------------------------------------------------------------------------------------
-
     def _entries_of(self, file_id: str, low: int, high: int, action: str | None = None) -> list[Entry]:
         """What the log says of some of a file's features, oldest first; it may say it of others only."""
         query = (
@@ -441,8 +431,6 @@ class Features:
             if not len(left):
                 return found
         raise missing(feature_id(stem(file.id), int(left[0])))
-
-    # ----- adding ----------------------------------------------------------------------------------------------------
 
     def add(self, path_id: str, timestamp_id: str, features: Any, user: Author | None = None) -> list[str]:
         """Add features to a timestamp, all or none, and return their ids. Its status stays.
@@ -509,8 +497,6 @@ class Features:
                 insert_entry(connection, timestamp.id, row.id, "add", numbers, None, user, self.database.now())
         return feature_ids(row.id, numbers.tolist())
 
-    # ----- editing ---------------------------------------------------------------------------------------------------
-
     def edit(self, path_id: str, timestamp_id: str, changes: Any, user: Author | None = None) -> None:
         """Change properties and geometries of features, all or none."""
         edits = checked_edits(changes)
@@ -549,8 +535,6 @@ class Features:
         version = write_version(self.home, sheet, schema, rows=(numbers, after))
         return Made(version, "edit", numbers, remembered(sheet, before))
 
-    # ----- the trash -------------------------------------------------------------------------------------------------
-
     def trash(self, path_id: str, timestamp_id: str, ids: Any, trashed: Any = True, user: Author | None = None) -> None:
         """Put features in the trash, or take them out of it with the ids that they had; all or none.
 
@@ -586,8 +570,6 @@ class Features:
         order = np.concatenate([one for one, _ in found])
         table = pa.concat_tables(tables).unify_dictionaries().take(pa.array(np.argsort(order, kind="stable")))
         return Made(write_version(self.home, sheet, sheet.schema, rows=(np.sort(order), table)), "recover", gone)
-
-    # ----- what they have in common ----------------------------------------------------------------------------------
 
     @contextlib.contextmanager
     def _alone(self, path_id: str, timestamp_id: str) -> Iterator[Timestamp]:

@@ -36,9 +36,6 @@ THREADS = min(4, os.cpu_count() or 1)
 Floats = NDArray[np.float64]
 
 
-# ----- copies ---------------------------------------------------------------------------------------------------------
-
-
 def open_table(home: Home, file: StoredFile) -> FeatureTable:
     """The rows of a stored file; LayerError where it is gone or damaged."""
     detail = file.detail
@@ -93,9 +90,6 @@ def forget(home: Home, content: str) -> None:
     for path in folder(home).glob(f"{content}-*"):
         with contextlib.suppress(OSError):
             path.unlink()
-
-
-# ----- bounds ---------------------------------------------------------------------------------------------------------
 
 
 def bounds_of(home: Home, sheet: FeatureTable) -> Floats:

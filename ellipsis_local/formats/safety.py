@@ -24,8 +24,6 @@ from ellipsis_local.gdal_errors import naming
 
 CHUNK = 4 * 1024**2
 
-# ----- JPEG 2000 -----------------------------------------------------------------------------------------------------
-
 BOX = struct.Struct(">I4s")
 BOXES_OF_BOXES = {b"jp2h", b"asoc", b"res ", b"uinf"}
 MOST_BOXES = 10_000
@@ -57,9 +55,6 @@ def check_boxes(file: IO[bytes], source: str) -> None:
         count += 1
         while len(ends) > 1 and at + BOX.size > ends[-1]:
             at = ends.pop()
-
-
-# ----- zip -----------------------------------------------------------------------------------------------------------
 
 
 def starts(*heads: bytes) -> Callable[[bytes], bool]:

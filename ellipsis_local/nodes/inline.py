@@ -101,9 +101,6 @@ class InlinePool:
         return not self._closed.is_set()
 
 
-# --- the calling process in the place of a node ---------------------------------------------------------------------
-
-
 @contextlib.contextmanager
 def _watching(interrupted: threading.Event) -> Iterator[None]:
     """Notice Ctrl-C: a KeyboardInterrupt is the caller's then, and not the function's own."""
@@ -193,9 +190,6 @@ def _chance() -> Iterator[None]:
             numpy_random.set_state(numpys)
         elif "numpy.random" in sys.modules:
             sys.modules["numpy.random"].seed()
-
-
-# --- what is printed and logged -------------------------------------------------------------------------------------
 
 
 class _Taken(io.RawIOBase):

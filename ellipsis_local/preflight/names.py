@@ -75,8 +75,6 @@ class _Reader:
         self.guarded = False
         self.function: Function | None = None
 
-    # --- binding ----------------------------------------------------------------------------------------------------
-
     def bind(self, scope: _Scope, name: str, node: ast.AST, *, makes: bool = True) -> None:
         if name in scope.globals:
             self.names.written.setdefault(name, node)
@@ -91,8 +89,6 @@ class _Reader:
             scope = scope.above
         self.found.append((scope, Use(node.id, node, self.part, self.guarded)))
         self.names.dynamic |= node.id in DYNAMIC
-
-    # --- visiting ---------------------------------------------------------------------------------------------------
 
     def visit(self, node: ast.AST, scope: _Scope) -> None:
         getattr(self, f"visit_{type(node).__name__.lower()}", self.others)(node, scope)

@@ -136,9 +136,6 @@ def _check(target: Target, around: Surroundings) -> list[Finding]:
     return [replace(finding, function=source.name, file=source.file) for finding in found]
 
 
-# ----- calls of execute and createCompute -----------------------------------------------------------------------------
-
-
 @dataclass(frozen=True)
 class Execution:
     """One call of execute."""
@@ -279,9 +276,6 @@ def _united(parts: list[tuple[T, ...] | None]) -> tuple[T, ...] | None:
     """What any of several holds, each once; None where one of them is not known."""
     known = [part for part in parts if part is not None]
     return tuple(dict.fromkeys(itertools.chain(*known))) if len(known) == len(parts) else None
-
-
-# ----- the function that is passed ------------------------------------------------------------------------------------
 
 
 class Targets:

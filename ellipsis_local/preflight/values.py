@@ -139,8 +139,6 @@ class Text:
         # whatever().compute.execute is told by its end as well
         return ".".join([self.imports.get(first.id, first.id) if isinstance(first, ast.Name) else "", *names])
 
-    # --- values -----------------------------------------------------------------------------------------------------
-
     def value(self, node: ast.expr | None, chain: Chain, steps: int = MOST_STEPS) -> object:
         """The value of an expression that is a literal, or made of names that are; else UNKNOWN."""
         if node is None or not steps:

@@ -144,9 +144,6 @@ def extent_of(file: RasterFile) -> Extent:
     return corners_extent(file.transform, file.width, file.height)
 
 
-# ----- checks ---------------------------------------------------------------------------------------------------------
-
-
 def effective_nodata(dataset: Any, source: str, given: float | None, dtype: str) -> float | int | None:
     if given is not None:
         return check_nodata(given, dtype)
@@ -265,9 +262,6 @@ def check_end(dataset: Any, parts: tuple[Path, ...], source: str) -> None:
             missing = max(0, dataset.width * dataset.height * dataset.count * pixel - size)
     if missing:
         raise LayerError(f"{source} is truncated: at least {missing:,} bytes are missing at its end", source=source)
-
-
-# ----- raster objects -------------------------------------------------------------------------------------------------
 
 
 class RasterArray(NamedTuple):

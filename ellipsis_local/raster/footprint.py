@@ -61,9 +61,6 @@ def footprint(file: RasterFile, crs: str) -> Footprint:
     return _in_mercator(file)
 
 
-# ----- samples --------------------------------------------------------------------------------------------------------
-
-
 def samples(file: RasterFile, steps: int) -> tuple[Floats, Floats]:
     """Columns and rows on the edges and across the inside of a raster."""
     along = np.arange(EDGE + 1) / EDGE
@@ -109,9 +106,6 @@ def _nearest_known(file: RasterFile, good: tuple[Floats, Floats], bad: tuple[Flo
         known = np.isfinite(transformed(file, names.WGS84, middle[0], middle[1])[0])
         inside, outside = np.where(known, middle, inside), np.where(known, outside, middle)
     return inside[0], inside[1]
-
-
-# ----- Web Mercator ---------------------------------------------------------------------------------------------------
 
 
 def _in_mercator(file: RasterFile) -> Footprint:
@@ -237,9 +231,6 @@ def lost_pixels(file: RasterFile, rows: Rows | None, kept: NDArray[np.bool_]) ->
         text = f"about {lost} pixels"
     where = "beyond ±85.0511°, where Web Mercator ends, or beyond the earth, and are left out (crs='native' keeps them)"
     return (f"{text} lie {where}",) if lost else ()
-
-
-# ----- grids ----------------------------------------------------------------------------------------------------------
 
 
 @lru_cache(maxsize=256)

@@ -106,9 +106,6 @@ def pieces(start: int, stop: int, step: int, offset: int) -> Iterator[tuple[int,
         start = end
 
 
-# ----- any grid -------------------------------------------------------------------------------------------------------
-
-
 @dataclass(frozen=True)
 class TargetGrid:
     """Rows and columns on the ground in some CRS, turned or not: where pixels are asked for."""

@@ -196,8 +196,6 @@ class RasterLayer:
         assert canvas.valid is not None  # noqa: S101 - it was asked for
         return Sample(canvas.pixels, canvas.valid)
 
-    # ----- laying files over each other ------------------------------------------------------------------------------
-
     def _canvas(self, shape: tuple[int, int], out: Pixels | None, *, touched: bool) -> Canvas:
         first = self.files[0]
         pixels = np.empty((first.bands, *shape), self.dtype) if out is None else out
@@ -283,9 +281,6 @@ def by_block(source: OpenRaster, file: RasterFile, place: Located, canvas: Canva
 def quarters(shape: tuple[int, int]) -> list[tuple[slice, slice]]:
     halves = [(slice(0, -(-size // 2)), slice(-(-size // 2), size)) for size in shape]
     return [(rows, columns) for rows in halves[0] for columns in halves[1]]
-
-
-# ----- one file -------------------------------------------------------------------------------------------------------
 
 
 def box_of(place: Located) -> Rectangle:

@@ -205,9 +205,6 @@ def tiff_bytes(image: NDArray[Any], extent: Extent, interleave: str) -> bytes:
         return bytes(memory.getbuffer())
 
 
-# ----- several files as one -------------------------------------------------------------------------------------------
-
-
 def write_mosaic(files: Sequence[RasterFile], target: Path) -> None:
     """Write the layer that `files` (of one dtype and number of bands) make as one GeoTIFF, on the first one's grid.
 

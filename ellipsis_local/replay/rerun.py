@@ -120,9 +120,6 @@ def _made_again(emulator: Emulator, record: Record, node: int) -> NodeInputs:
     return received if outcome is None else replace(received, kind=outcome.kind, text=outcome.text)
 
 
-# --- running it -------------------------------------------------------------------------------------------------------
-
-
 def described(emulator: Emulator, partition: Partition, f: Any, python: tuple[int, ...]) -> NodeFunction:
     """The function to run, as nodes get it; `python` is what will run it.
 

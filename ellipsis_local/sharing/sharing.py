@@ -56,8 +56,6 @@ class Sharing:
         with contextlib.suppress(StoreError):
             self.usage.write()
 
-    # ----- access ----------------------------------------------------------------------------------------------------
-
     def level(self, user: User | None, record: PathRecord) -> int:
         """The access level of a user on a path; `user` is None for whoever has no token.
 
@@ -80,8 +78,6 @@ class Sharing:
             "SELECT path_id FROM memberships WHERE user = ? ORDER BY created, path_id", (user.id,)
         )
         return [row["path_id"] for row in rows]
-
-    # ----- hashtags --------------------------------------------------------------------------------------------------
 
     def add_hashtag(self, path_id: str, hashtag: str) -> None:
         """Tag a path, once whatever the case; ArgumentError for what is no word of at most 100 characters."""
@@ -143,8 +139,6 @@ class Sharing:
                 found.setdefault(row["tag_key"], row["tag"])
         return list(found.values())[:MOST_FOUND]
 
-    # ----- favourites ------------------------------------------------------------------------------------------------
-
     def set_favourite(self, user: User, path_id: str, favourite: bool) -> None:
         """Make a path one of a user's favourites, or no longer."""
         favourite = arguments.boolean("favorite", favourite)
@@ -172,8 +166,6 @@ class Sharing:
             return False
         test = "SELECT 1 FROM favourites WHERE user = ? AND path_id = ?"
         return self._database.row(test, (user.id, path_id)) is not None
-
-    # ----- domains ---------------------------------------------------------------------------------------------------
 
     def set_domains(self, path_id: str, domains: Iterable[str] | None) -> None:
         """Note the domains that may show a path; none where None. ArgumentError for what is no list of names."""

@@ -85,9 +85,6 @@ def load(
     return from_folder(context)
 
 
-# ----- with a catalog ------------------------------------------------------------------------------------------------
-
-
 def wrong(path: Path, text: str) -> ArgumentError:
     return ArgumentError(f"{path}: {text}", argument="folder", value=str(path.parent))
 
@@ -186,9 +183,6 @@ def answer(path_id: str, kind: str, timestamps: list[str]) -> Loaded:
     if len(timestamps) > 1:
         loaded["timestamps"] = timestamps
     return loaded
-
-
-# ----- without one ---------------------------------------------------------------------------------------------------
 
 
 def from_folder(context: Context) -> dict[str, Loaded]:

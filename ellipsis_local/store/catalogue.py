@@ -58,8 +58,6 @@ class Catalogue:
         found = self._rows(query, values)
         return found[0] if found else None
 
-    # ----- paths -----------------------------------------------------------------------------------------------------
-
     def add_path(
         self,
         type: PathType,
@@ -185,8 +183,6 @@ class Catalogue:
             connection.execute("DELETE FROM paths WHERE id = ?", (ids[0],))
         return files
 
-    # ----- timestamps ------------------------------------------------------------------------------------------------
-
     def add_timestamp(
         self,
         path_id: str,
@@ -269,8 +265,6 @@ class Catalogue:
             files = [file.id for file in self.files_of(found.id)]
             connection.execute("DELETE FROM timestamps WHERE id = ?", (found.id,))
         return files
-
-    # ----- files -----------------------------------------------------------------------------------------------------
 
     def add_files(
         self, path_id: str, timestamp_id: str | None, rows: Sequence[FileRow], *, beneath: bool = False

@@ -226,9 +226,6 @@ def unpacked(error: Mapping[str, Any]) -> EllipsisLocalError:
     return made
 
 
-# ----- in the process -------------------------------------------------------------------------------------------------
-
-
 def main() -> None:
     """Answer until the caller ends, kills this process, or asks nothing for IDLE_SECONDS."""
     answers = os.fdopen(os.dup(1), "wb", buffering=0)

@@ -45,8 +45,6 @@ class LayerStore:
         """End the processes that look at uploads; the store may be used again."""
         self.intake.close()
 
-    # ----- adding ----------------------------------------------------------------------------------------------------
-
     def add(
         self,
         source: Any,
@@ -259,8 +257,6 @@ class LayerStore:
         for file_id in file_ids:
             shutil.rmtree(self.home.layers / file_id, ignore_errors=True)
 
-    # ----- paths and timestamps --------------------------------------------------------------------------------------
-
     def add_layer_path(
         self,
         type: PathType,
@@ -328,8 +324,6 @@ class LayerStore:
         self.catalogue.delete_files([found.id])
         self._drop_folders([found.id])
 
-    # ----- reading ---------------------------------------------------------------------------------------------------
-
     def get_plain_file(self, path_id: str) -> StoredFile:
         """The file of a path of type file; NotFoundError where there is none."""
         return self.catalogue.plain_file(path_id)
@@ -351,8 +345,6 @@ class LayerStore:
 
     def export(self, path_id: str, timestamp_id: str, target: Any) -> Path:
         return export(self.catalogue.get_timestamp(path_id, timestamp_id), target)
-
-    # ----- fixtures and housekeeping ---------------------------------------------------------------------------------
 
     def load(
         self, folder: Any, *, replace: bool = False, owner: str | None = None, progress: Progress = None

@@ -113,8 +113,6 @@ class Client:
         while self._sessions:
             self._sessions.pop().close()
 
-    # ----- requests --------------------------------------------------------------------------------------------------
-
     def json(self, path: str, query: Mapping[str, Any] | None = None, *, what: str, most: int = JSON_BYTES) -> Any:
         """What GET of `path` answers, of at most `most` bytes; messages call it `what`.
 
@@ -243,8 +241,6 @@ class Client:
             self._local.session = found
             self._sessions.append(found)
         return found
-
-    # ----- patience --------------------------------------------------------------------------------------------------
 
     def persist(self, what: str, attempt: Callable[[], T]) -> T:
         """What `attempt` returns, made again after each `RetryableError`, until several in a row got no further."""

@@ -82,9 +82,6 @@ class ServiceFile:
     """In EPSG:4326: west, south, east, north."""
 
 
-# ----- small checks --------------------------------------------------------------------------------------------------
-
-
 def invalid_answer(url: str, what: str, text: str) -> UpstreamError:
     return UpstreamError(f"{url} tells of {what} what cannot be understood: {text}")
 
@@ -127,9 +124,6 @@ def parse_date(value: Any) -> datetime | None:
     except ValueError:
         return None
     return found.replace(tzinfo=UTC) if found.tzinfo is None else found
-
-
-# ----- paths ---------------------------------------------------------------------------------------------------------
 
 
 def read_path(client: Client, path_id: str) -> ServicePath:
@@ -202,9 +196,6 @@ def date_range(value: Any) -> tuple[datetime, datetime] | None:
     if begin is None or end is None or begin > end:
         return None
     return begin, end
-
-
-# ----- lists ---------------------------------------------------------------------------------------------------------
 
 
 def listed(client: Client, path: str, query: Mapping[str, Any], *, what: str) -> Iterator[Mapping[str, Any]]:

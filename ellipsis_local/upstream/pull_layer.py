@@ -84,8 +84,6 @@ class LayerPull:
             self.progress.say(f"pulled {name}" if changed else f"{name} is here already, unchanged")
             return "pulled" if changed else "unchanged"
 
-    # ----- what is here, and what is there ---------------------------------------------------------------------------
-
     def _here(self, timestamp: ServiceTimestamp) -> Timestamp | None:
         """The timestamp in the store, if it holds files; LayerError where its id stands for something else."""
         found = self.store.catalogue.find_timestamp(timestamp.id)
@@ -150,8 +148,6 @@ class LayerPull:
             f"timestamp {here.id} of {self.path.name!r} is in the home, {where}, and differs from what is asked for "
             "now; replace=True replaces it"
         )
-
-    # ----- bringing --------------------------------------------------------------------------------------------------
 
     def _bring(
         self,

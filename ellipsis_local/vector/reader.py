@@ -116,9 +116,6 @@ class Layer:
         return array if array.type == wanted.type else array.cast(wanted.type)
 
 
-# ----- values ---------------------------------------------------------------------------------------------------------
-
-
 def readable(array: Any) -> Any:
     """Text as UTF-8. Bytes that are none (a .dbf whose .cpg is missing or wrong) are read as Windows-1252."""
     import pyarrow as pa
@@ -171,9 +168,6 @@ def moments(texts: Any, kind: Any) -> Any:
         bare = pc.invert(pc.match_substring_regex(texts, ZONE))
         texts = pc.if_else(bare, pc.binary_join_element_wise(texts, "Z", ""), texts)
     return texts.cast(pa.timestamp("ms", tz=None if kind.tz is None else "UTC")).cast(kind)
-
-
-# ----- opening --------------------------------------------------------------------------------------------------------
 
 
 @contextlib.contextmanager

@@ -18,9 +18,6 @@ NULLABLE = {
 }  # fmt: skip
 
 
-# ----- types ----------------------------------------------------------------------------------------------------------
-
-
 def value_type(kind: Any) -> Any:
     """The type of the values of a column that may be dictionary encoded."""
     from pyarrow import types
@@ -170,9 +167,6 @@ def keeps(table: Any, schema: Any, name: str) -> bool:
     return name not in table.column_names or table.schema.field(name).type == schema.field(name).type
 
 
-# ----- pandas ---------------------------------------------------------------------------------------------------------
-
-
 def notes_of(schema: Any) -> dict[str, dict[str, Any]]:
     """What a file says to pandas of its columns, by their names."""
     try:
@@ -233,9 +227,6 @@ def for_frames(table: Any) -> Any:
             }  # fmt: skip
     kept = {key: value for key, value in given.items() if key not in (b"pandas", FRAME)}
     return table.replace_schema_metadata({**kept, **pandas_metadata(notes.values())})
-
-
-# ----- GeoParquet -----------------------------------------------------------------------------------------------------
 
 
 def geo_of(schema: Any) -> dict[str, Any] | None:

@@ -24,9 +24,6 @@ GROUP_ROWS = 65_536
 GROUP_BYTES = 16 * 1024**2
 
 
-# ----- GeoParquet -----------------------------------------------------------------------------------------------------
-
-
 def located(schema: Any, geometry: str, crs: str, more: dict[bytes, bytes] | None = None) -> Any:
     """A schema that says where its geometry is; what it says to pandas and of further geometries stays."""
     metadata = schema.metadata or {}
@@ -112,9 +109,6 @@ def write_partition(path: Path, table: Any, geometry: str, crs: str) -> int:
         write_statistics=False, row_group_size=max(1, len(table)),
     )  # fmt: skip
     return path.stat().st_size
-
-
-# ----- frames ---------------------------------------------------------------------------------------------------------
 
 
 def checked_frame(frame: Any, *, epsg: int | None = None) -> Any:
@@ -246,9 +240,6 @@ def stored(column: Any) -> Any:
     if str(getattr(column.type, "extension_name", "")).startswith("geoarrow."):
         return pa.chunked_array([chunk.storage for chunk in column.chunks], column.type.storage_type)
     return column
-
-
-# ----- exports --------------------------------------------------------------------------------------------------------
 
 
 def write_table(target: Path, table: Any, geometry: str, crs: str, format: Format) -> None:

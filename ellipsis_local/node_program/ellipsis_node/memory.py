@@ -66,9 +66,6 @@ def memory_limit(limit: int | None) -> Iterator[None]:
         watcher.join()
 
 
-# --- the peak ---------------------------------------------------------------------------------------------------
-
-
 def watch_peak() -> Callable[[], int | None]:
     """Begin to watch; what is returned tells the most physical memory that this process held since, in bytes.
 

@@ -58,9 +58,6 @@ def load_dill(text: str) -> Callable[[Any], Any]:
     return function  # type: ignore[no-any-return]
 
 
-# --- what is in a pickle --------------------------------------------------------------------------------------------
-
-
 class _StandInType(type):
     """Stands for whatever a pickle names: called, filled or changed, it stays what it is."""
 

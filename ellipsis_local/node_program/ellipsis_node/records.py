@@ -267,8 +267,6 @@ class NodeOutcome:
         return cls(**data, payload=payload)
 
 
-# --- messages on a pipe ---------------------------------------------------------------------------------------------
-
 LENGTHS = struct.Struct("<II")
 
 

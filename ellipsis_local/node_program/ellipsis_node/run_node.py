@@ -105,9 +105,6 @@ def _run(
     return NodeOutcome(node, "completed", None, size=len(data), payload=data)
 
 
-# --- the setting `seed` ---------------------------------------------------------------------------------------------
-
-
 def _derived(*parts: Any) -> bytes:
     """The same bytes for the same parts, in every process."""
     return hashlib.sha256("\n".join(map(str, parts)).encode()).digest()
@@ -120,9 +117,6 @@ def seed_node(seed: int, node: int) -> None:
     derived = _derived("node", seed, node)
     random.seed(derived)
     numpy.random.seed(list(derived))
-
-
-# --- large results --------------------------------------------------------------------------------------------------
 
 
 def _memory_file(value: Any) -> Any:
