@@ -1,15 +1,4 @@
-"""The emulator: one object over one home, which owns the rooms and their lifetime.
-
-public functions ──> Emulator ──> store          catalogue and files
-                                  accounts       users and tokens
-                                  sharing        who may do what with which path
-                                  environments   interpreter + requirements → virtualenv
-                                  features       features of vectors, and their change
-                                  imagery        tiles, windows, values and statistics of rasters
-                                  partitions     extent → N cells; layer × cell → file
-                                  computes       records, and the engine's pools
-                                  upstream       layers from another service into the store
-"""
+"""The emulator: one object over one home, which owns the rooms and their lifetime; `configure`."""
 
 from __future__ import annotations
 

@@ -1,20 +1,4 @@
-"""The home folder: its layout drawn once, its locks, and the way files come into view whole.
-
-home/
-  settings.toml            optional, the user's
-  ellipsis.sqlite          catalogue, accounts, computes
-  layers/FILE_ID/…         the files of layers, as they were given
-  computes/COMPUTE_ID/     log.jsonl, results/, scratch/; execution.json and kept/NODE/ for replays
-  environments/KEY/        virtualenvs; usable once they hold environment.json
-  cache/                   may be deleted while no nodes run; what is missed is made again
-    cuts/KEY/              one layer cut into N partitions
-    features/              copies of vector files whose rows can be read from anywhere, and bounds of their features
-    pulls/KEY/             what has come of a layer that is being pulled from another service; a week, if that broke off
-    interpreters.json      what the interpreters found here said of themselves
-    virtualenv/            what virtualenv keeps for the next environment
-    bytecode/              of helper processes, where the caller's Python writes none
-  import.json              while an import is completed; see `restore`
-  locks/                   one file per key; KEY.children of an environment is held by what its build started
+"""The home folder: its locks, and the way files come into view whole; its layout is drawn in docs/architecture.md.
 
 With the setting `environments`, environments/, their locks, interpreters.json and virtualenv/ lie in that folder, in
 the same places, and many homes use them.

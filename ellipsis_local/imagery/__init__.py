@@ -1,14 +1,7 @@
 """What the service answers about the pixels of a raster timestamp: tiles, windows, point values, statistics.
 
-Imagery ──> sampling    the pixels of any grid, out of a timestamp's files
-        │   ├── places    where the grid's pixels lie in a file's rows and columns
-        │   └── handles   open files, kept for the next request
-        ├── points      the pixels under single locations
-        └── zonal       statistics of those inside a geometry
-            ├── shapes    a geometry in a layer's columns and rows
-            └── tally     what the values of a band come to
-zoom                        the native zoom
-crs                         from one CRS to another, for all of them
+Pixels are those of `raster.layer`; `zonal_statistics` takes what lies inside a geometry, burned by
+`rasterize_geometry`, into `statistics`; `zoom` is the native one.
 """
 
 from ellipsis_local.imagery.imagery import Imagery

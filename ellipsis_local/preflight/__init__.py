@@ -1,16 +1,7 @@
 """Preflight: what the service does to a function, told before it runs there.
 
-findings       one thing to tell, with its place, and the list of the rules
-source         a function's text, as it is written and as it is sent
-names          which names the text takes from outside of it
-form           lambdas, decorators, generators, methods, names, texts: what of the def itself cannot be sent
-surroundings   the compute, what its environment holds, and what a name outside is
-imports        which modules the nodes have; modules: of which library, of which package
-keys           which layers and files the text asks for
-results        what cannot travel back as JSON
-function       all of it for one function
-values, script the same for every function that a script passes to execute, without running it
-
+`source` is a function's text, `form`, `names`, `imports`, `keys` and `results` say what cannot be sent, found or
+carried, `surroundings` what a compute has; `function` is all of it, `script` the same for what a script executes.
 Everything is read from text (ast); nothing of the user is imported or run.
 """
 
