@@ -66,10 +66,7 @@ def warp(task: dict[str, Any]) -> int:
     from rasterio.windows import Window
 
     number, count = task["share"]
-    with (
-        rasterio.open(task["path"]) as file,
-        WarpedVRT(file, crs=task["crs"], resampling=Resampling.nearest) as warped,
-    ):
+    with rasterio.open(task["path"]) as file, WarpedVRT(file, crs=task["crs"], resampling=Resampling.nearest) as warped:
         first, end = (warped.height * n // count for n in (number, number + 1))
         return int(warped.read(window=Window(0, first, warped.width, end - first)).nbytes)
 

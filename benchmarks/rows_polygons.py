@@ -36,10 +36,7 @@ def polygons(bench: Bench) -> list[Row]:
     def read_parquet() -> None:
         once(bench.python, "parquet", [{"path": str(parquet)}], clean_environ())
 
-    cases = {
-        READ: Case(lambda: read_file(bench), before=memory),
-        PARQUET: Case(read_parquet, before=memory),
-    }
+    cases = {READ: Case(lambda: read_file(bench), before=memory), PARQUET: Case(read_parquet, before=memory)}
     files = {"GeoPackage": bench.layers.polygons, "GeoParquet": parquet}
     for name, file in files.items():
         cases |= _first(bench, name, file, memory)

@@ -91,13 +91,7 @@ def file_answer(file: StoredFile) -> dict[str, Any]:
     elif isinstance(detail, VectorFile):
         info |= {"crs": detail.crs, "features": detail.features, "properties": list(detail.fields)}
     info["bounds"] = None if detail is None else file_footprint(file)
-    return {
-        "id": file.id,
-        "name": file.name,
-        "date": _naive(file.created),
-        "trashed": file.trashed,
-        "info": info,
-    }
+    return {"id": file.id, "name": file.name, "date": _naive(file.created), "trashed": file.trashed, "info": info}
 
 
 def pull_answer(done: Pulled) -> dict[str, Any]:

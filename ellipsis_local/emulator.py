@@ -150,11 +150,7 @@ class Emulator:
         return self.computes.execute(compute_id, function, user.id, wait=wait, target=target)
 
     def _fetch(
-        self,
-        path_id: str,
-        timestamp_id: str | None,
-        tell: Callable[[str, bool], None],
-        check: Callable[[], None],
+        self, path_id: str, timestamp_id: str | None, tell: Callable[[str, bool], None], check: Callable[[], None]
     ) -> None:
         """Pull what a compute asks for from the service that the setting `upstream` names."""
         settings = self.settings

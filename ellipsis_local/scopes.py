@@ -20,11 +20,7 @@ class Scope:
     """Settings that were given, and the emulator that was made with them."""
 
     def __init__(
-        self,
-        given: Mapping[str, Any] | None = None,
-        environ: Mapping[str, str] | None = None,
-        *,
-        mocked: bool = False,
+        self, given: Mapping[str, Any] | None = None, environ: Mapping[str, str] | None = None, *, mocked: bool = False
     ) -> None:
         """With settings as `configure` takes them; `environ` in the place of the process's variables."""
         self.given: dict[str, Any] = dict(given or {})

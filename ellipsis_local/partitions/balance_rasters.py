@@ -90,13 +90,7 @@ def _blocks(start: int, count: int, block: int, offset: int) -> int:
 
 
 def _cut(
-    grids: Sequence[Grid],
-    windows: Sequence[Window],
-    guide: Grid,
-    window: Window,
-    cell: Extent,
-    axis: Axis,
-    nodes: int,
+    grids: Sequence[Grid], windows: Sequence[Window], guide: Grid, window: Window, cell: Extent, axis: Axis, nodes: int
 ) -> Cut | None:
     """The best cut across one axis, or None where none leaves pixels enough on both sides."""
     ideal = _balance(grids, windows, axis, (nodes // 2) / nodes)

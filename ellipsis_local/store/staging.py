@@ -250,12 +250,7 @@ class PlainParcel:
 
 
 def file_parcel(
-    path: Path,
-    ours: bool,
-    kind: formats.Kind | None,
-    overrides: Overrides,
-    name: str | None,
-    format: str | None,
+    path: Path, ours: bool, kind: formats.Kind | None, overrides: Overrides, name: str | None, format: str | None
 ) -> FileParcel:
     """A layer in a file. `ours`: a temporary file of ours, which came without its surroundings."""
     wanted = None if format is None else formats.known_format(format)

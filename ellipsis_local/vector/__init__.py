@@ -11,14 +11,7 @@ from ellipsis_local.vector import formats as _formats  # noqa: F401 - registers 
 from ellipsis_local.vector.formats.geojson import is_geojson
 from ellipsis_local.vector.formats.geopackage import data_types, vector_layers
 from ellipsis_local.vector.inspect import Census, inspect
-from ellipsis_local.vector.layers import (
-    LayerTable,
-    attributes,
-    read_frame,
-    read_partition,
-    read_table,
-    recognised,
-)
+from ellipsis_local.vector.layers import LayerTable, attributes, read_frame, read_partition, read_table, recognised
 from ellipsis_local.vector.project import transform
 from ellipsis_local.vector.reader import calls, file_info, layers_of, open_layer
 from ellipsis_local.vector.rows import Rows, copy

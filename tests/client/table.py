@@ -10,12 +10,7 @@ from typing import Any, Literal, NamedTuple
 __all__ = ["HIDDEN", "STATES", "TABLE", "Row", "exported", "split"]
 
 State = Literal["emulated", "partly", "not", "local"]
-STATES: dict[State, str] = {
-    "emulated": "emulated",
-    "partly": "partly",
-    "not": "not emulated",
-    "local": "client-side",
-}
+STATES: dict[State, str] = {"emulated": "emulated", "partly": "partly", "not": "not emulated", "local": "client-side"}
 
 
 class Row(NamedTuple):

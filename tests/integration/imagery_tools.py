@@ -27,10 +27,7 @@ GRIDS = {
     "mirrored": ("EPSG:3857", Affine(-10, 0, 510_000, 0, -10, 6_000_000)),
     "sheared": ("EPSG:3857", Affine(10, 2, 500_000, 3, -10, 6_000_000)),
     "polar": ("EPSG:3413", Affine(500, 0, -200_000, 0, -500, -2_000_000)),
-    "no code": (
-        "+proj=laea +lat_0=5 +lon_0=20 +datum=WGS84 +units=m",
-        Affine(1000, 0, -100_000, 0, -1000, 100_000),
-    ),
+    "no code": ("+proj=laea +lat_0=5 +lon_0=20 +datum=WGS84 +units=m", Affine(1000, 0, -100_000, 0, -1000, 100_000)),
     "grads": ("EPSG:4807", Affine(0.001, 0, 1.5, 0, -0.001, 54.0)),
 }
 

@@ -328,11 +328,7 @@ class World:
 
 
 _operations: list[Operation] = []
-FEATURE = {
-    "type": "Feature",
-    "properties": {"number": 4},
-    "geometry": {"type": "Point", "coordinates": [4.8, 52.4]},
-}
+FEATURE = {"type": "Feature", "properties": {"number": 4}, "geometry": {"type": "Point", "coordinates": [4.8, 52.4]}}
 GEOJSON = json.dumps({"type": "FeatureCollection", "features": [FEATURE]}).encode()
 
 

@@ -15,12 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from ellipsis_local.environments import (
-    Environments,
-    choose_interpreter,
-    find_interpreters,
-    installer,
-)
+from ellipsis_local.environments import Environments, choose_interpreter, find_interpreters, installer
 from ellipsis_local.environments import build as build_module
 from ellipsis_local.environments import install_packages as install_module
 from ellipsis_local.environments.bytecode import compile_now

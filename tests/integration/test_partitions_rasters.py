@@ -59,8 +59,7 @@ def same(one, other):
 
 @pytest.mark.parametrize("nodes", [1, 2, 3, 7, 64])
 @pytest.mark.parametrize(
-    "profile",
-    [{}, {"tiled": True, "blockxsize": 16, "blockysize": 32, "interleave": "pixel"}, {"compress": "deflate"}],
+    "profile", [{}, {"tiled": True, "blockxsize": 16, "blockysize": 32, "interleave": "pixel"}, {"compress": "deflate"}]
 )
 def test_exact_windows(partitions, tmp_path, nodes, profile):
     array = noise(3, 75, 91)
@@ -214,8 +213,7 @@ def test_mosaic_promotes_and_knows_nan(partitions, tmp_path):
     one, two = noise(1, 30, 30, dtype="int16"), noise(1, 30, 30, dtype="float32")
     two[0, :10] = np.nan
     layer = timestamp(
-        write_raster(tmp_path / "a.tif", one, NORTH_UP),
-        write_raster(tmp_path / "b.tif", two, NORTH_UP, nodata=np.nan),
+        write_raster(tmp_path / "a.tif", one, NORTH_UP), write_raster(tmp_path / "b.tif", two, NORTH_UP, nodata=np.nan)
     )
     whole, _, result = cut(partitions, layer, 4)
     assert whole.dtype == np.float32

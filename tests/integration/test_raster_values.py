@@ -178,15 +178,7 @@ def test_control_points_name_the_tool(el, tmp_path) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         with rasterio.open(
-            tmp_path / "a.tif",
-            "w",
-            driver="GTiff",
-            width=15,
-            height=15,
-            count=1,
-            dtype="uint8",
-            gcps=points,
-            crs=CRS(),
+            tmp_path / "a.tif", "w", driver="GTiff", width=15, height=15, count=1, dtype="uint8", gcps=points, crs=CRS()
         ) as target:
             target.write(np.ones((1, 15, 15), "uint8"))
         for options in ({}, {"epsg": 4326}):

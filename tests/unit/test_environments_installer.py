@@ -2,14 +2,7 @@
 
 import pytest
 
-from ellipsis_local.environments.installer import (
-    Outcome,
-    child_environ,
-    explain,
-    is_offline,
-    tail,
-    without_passwords,
-)
+from ellipsis_local.environments.installer import Outcome, child_environ, explain, is_offline, tail, without_passwords
 
 KEPT = [
     *("PATH", "HOME", "LANG", "TMPDIR", "HTTPS_PROXY", "no_proxy", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE"),

@@ -16,8 +16,7 @@ FORMAT = "%Y-%m-%dT%H:%M:%S.%fZ"
 
 
 @pytest.mark.parametrize(
-    "moment",
-    [datetime(1, 1, 1), datetime(2024, 2, 29, 1, 2, 3, 4), datetime(9999, 12, 31, 23, 59, 59, 999_999)],
+    "moment", [datetime(1, 1, 1), datetime(2024, 2, 29, 1, 2, 3, 4), datetime(9999, 12, 31, 23, 59, 59, 999_999)]
 )
 def test_times_come_back_from_the_client(moment: datetime) -> None:
     assert datetime.strptime(wire_date(moment), FORMAT) == moment

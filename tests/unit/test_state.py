@@ -39,11 +39,7 @@ OLD = Path(__file__).parents[1] / "integration" / "data" / "home-format-1.zip"
 
 
 def raster(value=1):
-    return {
-        "raster": np.full((1, 8, 8), value, "uint8"),
-        "transform": Affine(10, 0, 0, 0, -10, 80),
-        "crs": "EPSG:3857",
-    }
+    return {"raster": np.full((1, 8, 8), value, "uint8"), "transform": Affine(10, 0, 0, 0, -10, 80), "crs": "EPSG:3857"}
 
 
 def tree(folder):

@@ -11,13 +11,7 @@ import pytest
 from ellipsis_local.emulator import current_emulator
 from ellipsis_local.errors import LayerError, LayerWarning, StoreError, UpstreamError
 from tests.integration.upstream.hosted import Hosted, tiff
-from tests.integration.upstream.layers import (
-    HERE,
-    got,
-    nothing_here,
-    pixels,
-    scene,
-)
+from tests.integration.upstream.layers import HERE, got, nothing_here, pixels, scene
 
 
 def test_a_dropped_connection_is_taken_up_where_it_broke(hosted: Hosted, pull, large) -> None:

@@ -13,12 +13,7 @@ import pytest
 from ellipsis_local.emulator import current_emulator
 from ellipsis_local.errors import LayerWarning, UpstreamError
 from tests.integration.upstream.hosted import Hosted
-from tests.integration.upstream.layers import (
-    frame,
-    nothing_here,
-    roads,
-    stored,
-)
+from tests.integration.upstream.layers import frame, nothing_here, roads, stored
 
 
 def test_all_pages_of_features(hosted: Hosted, pull, el) -> None:

@@ -14,15 +14,7 @@ from affine import Affine
 from ellipsis_local.emulator import current_emulator
 from ellipsis_local.errors import ArgumentError, LayerError, UpstreamError
 from tests.integration.upstream.hosted import Hosted, tiff
-from tests.integration.upstream.layers import (
-    HERE,
-    nothing_here,
-    pixels,
-    read,
-    roads,
-    scene,
-    stored,
-)
+from tests.integration.upstream.layers import HERE, nothing_here, pixels, read, roads, scene, stored
 
 
 def test_original_files_with_all_that_is_known_of_them(hosted: Hosted, pull, el) -> None:

@@ -15,12 +15,7 @@ from ellipsis_local.emulator import current_emulator
 from ellipsis_local.errors import ArgumentError, FidelityWarning, UpstreamError
 from ellipsis_local.upstream import http_client
 from tests.integration.upstream.hosted import TOKEN, Hosted
-from tests.integration.upstream.layers import (
-    pixels,
-    roads,
-    scene,
-    stored,
-)
+from tests.integration.upstream.layers import pixels, roads, scene, stored
 
 
 @pytest.mark.parametrize(

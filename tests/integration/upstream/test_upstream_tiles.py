@@ -10,14 +10,7 @@ from affine import Affine
 from ellipsis_local.errors import LayerWarning, UpstreamError
 from ellipsis_local.raster import write
 from tests.integration.upstream.hosted import WORLD, Hosted, Tiles, tiff
-from tests.integration.upstream.layers import (
-    HERE,
-    nothing_here,
-    pixels,
-    read,
-    scene,
-    stored,
-)
+from tests.integration.upstream.layers import HERE, nothing_here, pixels, read, scene, stored
 
 
 def tiled(dtype: str, *, zoom: int = 12, left: int = 2**19 + 200, top: int = 2**18 + 130, seed: int = 1) -> Tiles:
