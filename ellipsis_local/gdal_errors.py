@@ -81,10 +81,8 @@ def reading(source: Path | str, doing: str = "cannot be read", *, writes: bool =
     """LayerError, naming `source`, for whatever the libraries raise inside; `writes`: StoreError for a full disk."""
     try:
         yield
-    except EllipsisLocalError:
-        raise
     except Exception as error:  # sorted out at once
-        if not is_theirs(error):
+        if isinstance(error, EllipsisLocalError) or not is_theirs(error):
             raise
         if writes and is_full(error):
             raise StoreError(f"the disk is full: {first_line(error)}") from error
@@ -96,10 +94,8 @@ def writing(target: Path | str) -> Iterator[None]:
     """StoreError, naming `target`, for whatever the libraries raise inside."""
     try:
         yield
-    except EllipsisLocalError:
-        raise
     except Exception as error:  # sorted out at once
-        if not is_theirs(error):
+        if isinstance(error, EllipsisLocalError) or not is_theirs(error):
             raise
         reason = "the disk is full" if is_full(error) else "cannot be written"
         raise StoreError(f"{target}: {reason}: {first_line(error)}") from error

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Literal
 
 from ellipsis_local import arguments
 from ellipsis_local.accounts import Accounts, User
@@ -72,12 +72,11 @@ class Sharing:
 
     def shared_with(self, user: User | None) -> list[str]:
         """The ids of the paths that the user was invited to and accepted, the oldest first."""
-        if user is None:
-            return []
-        rows = self._database.rows(
-            "SELECT path_id FROM memberships WHERE user = ? ORDER BY created, path_id", (user.id,)
-        )
-        return [row["path_id"] for row in rows]
+        return self._paths("memberships", user)
+
+    def _paths(self, table: Literal["memberships", "favourites"], user: User | None) -> list[str]:
+        query = f"SELECT path_id FROM {table} WHERE user = ? ORDER BY created, path_id"  # noqa: S608
+        return [] if user is None else [row["path_id"] for row in self._database.rows(query, (user.id,))]
 
     def add_hashtag(self, path_id: str, hashtag: str) -> None:
         """Tag a path, once whatever the case; ArgumentError for what is no word of at most 100 characters."""
@@ -154,12 +153,7 @@ class Sharing:
 
     def favourites(self, user: User | None) -> list[str]:
         """The ids of a user's favourites, the oldest first."""
-        if user is None:
-            return []
-        rows = self._database.rows(
-            "SELECT path_id FROM favourites WHERE user = ? ORDER BY created, path_id", (user.id,)
-        )
-        return [row["path_id"] for row in rows]
+        return self._paths("favourites", user)
 
     def is_favourite(self, user: User | None, path_id: str) -> bool:
         if user is None:
