@@ -34,17 +34,16 @@ def crs_text(value: Any, source: str) -> str:
     from pyproj.exceptions import CRSError
 
     if value is None or (isinstance(value, str) and not value.strip()):
-        raise LayerError(f"{source} {NO_CRS}", source=source)
+        raise LayerError.of(source, f"{NO_CRS}")
     try:
         # rasterio's CRS speaks WKT, and pyproj's rule for objects would lose its name.
         given = value.to_wkt() if hasattr(value, "to_wkt") else value
         called, text = _known(given) if isinstance(given, str) else _known.__wrapped__(given)
     except (CRSError, TypeError, ValueError) as error:
-        raise LayerError(f"{source} has a CRS that cannot be read: {error}", source=source) from error
+        raise LayerError.of(source, f"has a CRS that cannot be read: {error}") from error
     if text is None:
-        raise LayerError(
-            f"{source} is in the CRS {called!r}, which is tied to no place on a map; pass epsg=… to say its own",
-            source=source,
+        raise LayerError.of(
+            source, f"is in the CRS {called!r}, which is tied to no place on a map; pass epsg=… to say its own"
         )
     return text
 
@@ -162,7 +161,7 @@ def to_wgs84(crs: str, extent: tuple[float, float, float, float], source: str) -
 
     found = transform_extent(crs, WGS84, Extent(*extent))
     if found is None:
-        raise LayerError(f"{source} lies outside the area that its CRS is made for", source=source)
+        raise LayerError.of(source, "lies outside the area that its CRS is made for")
     west, south, east, north = found
     if west > east:
         return shapely.union_all([shapely.box(west, south, 180, north), shapely.box(-180, south, east, north)])

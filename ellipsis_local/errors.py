@@ -137,6 +137,11 @@ class LayerError(EllipsisLocalError):
         super().__init__(message)
         self.source = source
 
+    @classmethod
+    def of(cls, source: object, text: str) -> LayerError:
+        """The error for what is called `source`; its text begins with that."""
+        return cls(f"{source} {text}", source=str(source))
+
 
 class PartitionError(EllipsisLocalError):
     """Layers that cannot be cut as asked."""

@@ -86,7 +86,7 @@ def reading(source: Path | str, doing: str = "cannot be read", *, writes: bool =
             raise
         if writes and is_full(error):
             raise StoreError(f"the disk is full: {first_line(error)}") from error
-        raise LayerError(f"{source} {doing}: {first_line(error)}", source=str(source)) from error
+        raise LayerError.of(source, f"{doing}: {first_line(error)}") from error
 
 
 @contextlib.contextmanager

@@ -602,10 +602,9 @@ class Features:
                 for one in made:
                     file = one.version.file
                     if not self.store.catalogue.replace_file(one.version.row, file.content):
-                        raise LayerError(
-                            f"{file.name} was replaced or removed while its features were changed; nothing was "
-                            "changed, try again",
-                            source=file.name,
+                        raise LayerError.of(
+                            file.name,
+                            "was replaced or removed while its features were changed; nothing was changed, try again",
                         )
                     insert_entry(
                         connection, timestamp.id, file.id, one.action, one.numbers, one.before, user,

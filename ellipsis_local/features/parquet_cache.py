@@ -40,7 +40,7 @@ def open_table(home: Home, file: StoredFile) -> FeatureTable:
     """The rows of a stored file; LayerError where it is gone or damaged."""
     detail = file.detail
     if not isinstance(detail, VectorFile):
-        raise LayerError(f"{file.name} is no vector file", source=file.name)
+        raise LayerError.of(file.name, "is no vector file")
     if detail.format == "parquet":
         own = FeatureTable(Path(detail.location), file, detail)
         if own.direct:

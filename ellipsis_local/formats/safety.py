@@ -46,7 +46,7 @@ def check_boxes(file: IO[bytes], source: str) -> None:
         elif length == 0 and len(ends) == 1:
             return
         if length < head or at + length > ends[-1]:
-            raise LayerError(f"{source} is damaged or truncated: a box at byte {at:,} has no end", source=source)
+            raise LayerError.of(source, f"is damaged or truncated: a box at byte {at:,} has no end")
         if kind in BOXES_OF_BOXES:
             ends.append(at + length)
             at += head
@@ -105,12 +105,12 @@ def archive_entries(archive: zipfile.ZipFile, source: str) -> list[zipfile.ZipIn
         known = limits.few([name])
         strange = re.search(r"^/|^[A-Za-z]:|\\", name) or ".." in PurePosixPath(name).parts or not name.isprintable()
         if strange:
-            raise LayerError(f"{source} has an entry {known}, which is no plain name; zip it anew", source=source)
+            raise LayerError.of(source, f"has an entry {known}, which is no plain name; zip it anew")
         if one.external_attr >> 28 == LINK:
-            raise LayerError(f"{source} has an entry {known}, which is a link; zip the file itself", source=source)
+            raise LayerError.of(source, f"has an entry {known}, which is a link; zip the file itself")
         # GDAL looks for sidecars without case.
         if name.casefold() in seen:
-            raise LayerError(f"{source} has several entries named {known}", source=source)
+            raise LayerError.of(source, f"has several entries named {known}")
         seen.add(name.casefold())
     return [one for one in entries if not one.filename.startswith("__MACOSX")]
 
@@ -129,7 +129,7 @@ def check_member(archive: zipfile.ZipFile, main: zipfile.ZipInfo, entries: list[
     vector = None if suffix in MEMBERS else of_suffix(suffix, "vector")
     begins = HEADS[MEMBERS[suffix]] if vector is None else vector.begins
     if not begins(head_of(archive, main, source)):
-        raise LayerError(f"{source} is not what its name says: its content is no {suffix}", source=source)
+        raise LayerError.of(source, f"is not what its name says: its content is no {suffix}")
     if vector is not None:
         check_vector(archive, main, vector, source)
         return
@@ -160,19 +160,19 @@ def check_sidecar(archive: zipfile.ZipFile, one: zipfile.ZipInfo, source: str) -
     name = one.filename.lower()
     wanted = SIDECARS.get(PurePosixPath(name).suffix)
     if wanted is not None and not HEADS[wanted](head_of(archive, one, source)):
-        raise LayerError(f"{source} comes with {limits.few([one.filename])}, which is none", source=source)
+        raise LayerError.of(source, f"comes with {limits.few([one.filename])}, which is none")
     if name.endswith(".aux.xml"):
         limits.check_count(source, one.file_size, MOST_SIDECAR, "bytes in its .aux.xml", "leave that out")
         if "overview_file" in html.unescape(archive.read(one).decode(errors="replace")).lower():
-            raise LayerError(f"{source} comes with {limits.few([one.filename])}, which points elsewhere", source=source)
+            raise LayerError.of(source, f"comes with {limits.few([one.filename])}, which points elsewhere")
 
 
 def head_of(archive: zipfile.ZipFile, one: zipfile.ZipInfo, source: str) -> bytes:
     """The first bytes of an entry; LayerError where it is encrypted or packed in a way that not all readers know."""
     if one.flag_bits & 1:
-        raise LayerError(f"{source} is in a zip with a password; add it without one", source=source)
+        raise LayerError.of(source, "is in a zip with a password; add it without one")
     if one.compress_type not in METHODS:
-        raise LayerError(f"{source} is packed in a rare way; zip it with deflate", source=source)
+        raise LayerError.of(source, "is packed in a rare way; zip it with deflate")
     with archive.open(one) as file:
         head: bytes = file.read(512)
     return head

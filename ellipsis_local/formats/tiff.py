@@ -117,4 +117,4 @@ def check_whole(path: Path) -> None:
             head = file.read(4)
         missing = missing_bytes(path) if is_tiff(head) else 0
     if missing:
-        raise LayerError(f"{path} is truncated: at least {missing:,} bytes are missing at its end", source=str(path))
+        raise LayerError.of(path, f"is truncated: at least {missing:,} bytes are missing at its end")

@@ -87,9 +87,9 @@ def subdataset(dataset: Any, location: str, source: str, layer: str | None) -> s
         return str(several[names.index(layer)])
     if not several:
         if layer is None:
-            raise LayerError(f"{source} has no band", source=source)
-        raise LayerError(f"{source} holds one raster and no layer named {layer!r}", source=source)
-    raise LayerError(f"{source} holds {len(several)} rasters; pass layer= with one of {few(names)}", source=source)
+            raise LayerError.of(source, "has no band")
+        raise LayerError.of(source, f"holds one raster and no layer named {layer!r}")
+    raise LayerError.of(source, f"holds {len(several)} rasters; pass layer= with one of {few(names)}")
 
 
 def facts(
@@ -97,7 +97,7 @@ def facts(
 ) -> RasterFile:
     """What an open dataset says of itself, after the overrides; see `inspect`."""
     if dataset.count < 1:
-        raise LayerError(f"{source} has no band", source=source)
+        raise LayerError.of(source, "has no band")
     check_raster(dataset, source)
     check_georeference(dataset, source)
     crs = epsg_text(epsg) if epsg is not None else crs_text(dataset.crs, source)
@@ -149,9 +149,8 @@ def effective_nodata(dataset: Any, source: str, given: float | None, dtype: str)
         return check_nodata(given, dtype)
     values = dataset.nodatavals
     if any(not is_same(value, values[0]) for value in values[1:]):
-        raise LayerError(
-            f"{source} has a different nodata value per band {values}; pass noDataValue=… with the one that counts",
-            source=source,
+        raise LayerError.of(
+            source, f"has a different nodata value per band {values}; pass noDataValue=… with the one that counts"
         )
     # A nodata tag that no pixel can have (-9999 in bytes) means that none is missing.
     return check_nodata(values[0], dtype) if values[0] is not None and possible(values[0], dtype) else None
@@ -184,11 +183,11 @@ def check_points(dataset: Any, source: str) -> None:
     points, _ = dataset.gcps
     if dataset.transform.is_identity and (points or dataset.rpcs):
         what = f"{len(points)} ground control points" if points else "RPCs"
-        raise LayerError(
-            f"{source} is placed by {what} only, which give no grid; warp it first "
-            f"(gdalwarp {'-tps' if points else '-rpc'} -t_srs EPSG:… in.tif out.tif, or rasterio.warp.reproject "
-            f"with {'gcps' if points else 'rpcs'}=…) and add the result",
-            source=source,
+        raise LayerError.of(
+            source,
+            f"is placed by {what} only, which give no grid; warp it first (gdalwarp {'-tps' if points else '-rpc'} "
+            f"-t_srs EPSG:… in.tif out.tif, or rasterio.warp.reproject with {'gcps' if points else 'rpcs'}=…) and "
+            f"add the result",
         )
 
 
@@ -196,22 +195,22 @@ def check_georeference(dataset: Any, source: str) -> None:
     """LayerError where its transform places it nowhere."""
     check_points(dataset, source)
     if dataset.transform.is_identity:
-        raise LayerError(
-            f"{source} has no georeference: its pixels lie nowhere on earth; give it a transform and a CRS "
-            "(gdal_translate -a_ullr … -a_srs EPSG:…, or rasterio)",
-            source=source,
+        raise LayerError.of(
+            source,
+            "has no georeference: its pixels lie nowhere on earth; give it a transform and a CRS (gdal_translate "
+            "-a_ullr … -a_srs EPSG:…, or rasterio)",
         )
     if not all(map(math.isfinite, dataset.transform)) or dataset.transform.is_degenerate:
-        raise LayerError(f"{source} has a transform that maps no area: {tuple(dataset.transform)[:6]}", source=source)
+        raise LayerError.of(source, f"has a transform that maps no area: {tuple(dataset.transform)[:6]}")
 
 
 def check_dtype(dataset: Any, source: str) -> str:
     """The one dtype of all bands, as what reading them gives."""
     if len(set(dataset.dtypes)) != 1:
-        raise LayerError(
-            f"{source} has bands of several dtypes ({', '.join(dataset.dtypes)}); a layer has one: convert it "
+        raise LayerError.of(
+            source,
+            f"has bands of several dtypes ({', '.join(dataset.dtypes)}); a layer has one: convert it "
             "(gdal_translate -ot Float32 …)",
-            source=source,
         )
     dtype = {"complex_int16": "complex64"}.get(dataset.dtypes[0], dataset.dtypes[0])
     try:
@@ -219,9 +218,8 @@ def check_dtype(dataset: Any, source: str) -> str:
     except TypeError:
         known = None
     if known is None or known.kind not in "iufc":
-        raise LayerError(
-            f"{source} has pixels of {dtype}, which cannot be computed with; convert it (gdal_translate -ot …)",
-            source=source,
+        raise LayerError.of(
+            source, f"has pixels of {dtype}, which cannot be computed with; convert it (gdal_translate -ot …)"
         )
     return str(known)
 
@@ -261,7 +259,7 @@ def check_end(dataset: Any, parts: tuple[Path, ...], source: str) -> None:
             pixel = np.dtype(dataset.dtypes[0]).itemsize
             missing = max(0, dataset.width * dataset.height * dataset.count * pixel - size)
     if missing:
-        raise LayerError(f"{source} is truncated: at least {missing:,} bytes are missing at its end", source=source)
+        raise LayerError.of(source, f"is truncated: at least {missing:,} bytes are missing at its end")
 
 
 class RasterArray(NamedTuple):

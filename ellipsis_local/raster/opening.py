@@ -50,15 +50,14 @@ def open_dataset(location: str | Path, *, contained: bool = False, **options: An
     contained = contained or location.startswith(VSIZIP)
     driver = driver_of(location)
     if driver is None and contained:
-        raise LayerError(
-            f"{location} is no layer that is known here, none of the formats that hold all of it in one file: "
-            f"{', '.join(HEADS)}",
-            source=location,
+        raise LayerError.of(
+            location,
+            f"is no layer that is known here, none of the formats that hold all of it in one file: {', '.join(HEADS)}",
         )
     dataset = rasterio.open(location, driver=driver, **options)
     try:
         if driver is None and dataset.driver not in OTHER_DRIVERS:
-            raise LayerError(f"{location} is {dataset.driver}, which is no layer that is known here", source=location)
+            raise LayerError.of(location, f"is {dataset.driver}, which is no layer that is known here")
         check_overviews(dataset, location, contained)
         if contained:
             check_references(dataset, location)
@@ -155,10 +154,10 @@ def check_overviews(dataset: Any, location: str, contained: bool) -> None:
             continue
         beside = name.startswith(BESIDE) and not set(name.removeprefix(BESIDE)) & set("/\\:<")
         if contained or not beside:
-            raise LayerError(
-                f"{location} names a file of overviews, {name[:80]!r}, in its metadata; remove that, and build the "
+            raise LayerError.of(
+                location,
+                f"names a file of overviews, {name[:80]!r}, in its metadata; remove that, and build the "
                 "overviews in the file itself",
-                source=location,
             )
 
 
@@ -167,7 +166,6 @@ def check_references(dataset: Any, location: str) -> None:
     folder = location.rpartition("/")[0] + "/"
     for name in dataset.files:
         if name not in location and not (location.startswith(VSIZIP) and name.startswith(folder)):
-            raise LayerError(
-                f"{location} refers to another file, {PurePosixPath(name).name!r}; convert it to one GeoTIFF",
-                source=location,
+            raise LayerError.of(
+                location, f"refers to another file, {PurePosixPath(name).name!r}; convert it to one GeoTIFF"
             )

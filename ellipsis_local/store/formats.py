@@ -97,15 +97,15 @@ def detect(path: Path, kind: Kind | None = None, layer: str | None = None, *, co
         if path.is_dir() and path.suffix.lower() == ".gdb":
             raise unknown(path, b"")
         if path.is_dir():
-            raise LayerError(f"{path} is a folder; a layer is a file. {supported()}", source=str(path))
+            raise LayerError.of(path, f"is a folder; a layer is a file. {supported()}")
         if not path.is_file():
-            raise LayerError(f"{path} is not there", source=str(path))
+            raise LayerError.of(path, "is not there")
         with path.open("rb") as file:
             head = file.read(512)
     found = by_content(path, head, kind, layer, contained)
     if kind is not None and found.kind != kind:
         what = f"{found.kind} ({found.format})" if found.format else found.kind
-        raise LayerError(f"{path} is a {what}, not a {kind}", source=str(path))
+        raise LayerError.of(path, f"is a {what}, not a {kind}")
     return found
 
 
@@ -120,7 +120,7 @@ def vector_format(found: Found) -> Format:
 
 def by_content(path: Path, head: bytes, kind: Kind | None, layer: str | None, contained: bool) -> Found:
     if not head:
-        raise LayerError(f"{path} is empty", source=str(path))
+        raise LayerError.of(path, "is empty")
     if is_tiff(head):
         check_whole(path)
         return Found("raster", "tif")
@@ -143,9 +143,8 @@ def by_content(path: Path, head: bytes, kind: Kind | None, layer: str | None, co
         # Such a file may send GDAL to the network (WMS, STAC), so it is not even opened.
         raise unknown(path, text)
     if contained and is_hdf5(path):
-        raise LayerError(
-            f"{path} is HDF5, as netCDF-4 is, which may take its pixels from other files; convert it to GeoTIFF",
-            source=str(path),
+        raise LayerError.of(
+            path, "is HDF5, as netCDF-4 is, which may take its pixels from other files; convert it to GeoTIFF"
         )
     return Found("raster", "")
 
@@ -155,9 +154,9 @@ def geopackage_kind(path: Path, kind: Kind | None) -> Kind:
     types = data_types(path)
     raster, vector = bool(types & {"tiles", "2d-gridded-coverage"}), "features" in types
     if raster and vector and kind is None:
-        raise LayerError(f"{path} holds rasters and vectors; pass type='raster' or type='vector'", source=str(path))
+        raise LayerError.of(path, "holds rasters and vectors; pass type='raster' or type='vector'")
     if not raster and not vector:
-        raise LayerError(f"{path} has no geometry: it is a plain table", source=str(path))
+        raise LayerError.of(path, "has no geometry: it is a plain table")
     if raster and (kind == "raster" or not vector):
         return "raster"
     return "vector"
@@ -194,7 +193,7 @@ def unknown(path: Path, text: bytes) -> LayerError:
     if named is not None:
         way_out = f"convert it (ogr2ogr -f GPKG {path.stem}.gpkg {path.name}) and add that"
         what = f"{named}, which is not read as it is; {way_out}"
-    return LayerError(f"{path} is {what}. Supported are {supported()}", source=str(path))
+    return LayerError.of(path, f"is {what}. Supported are {supported()}")
 
 
 def zipped(path: Path, layer: str | None) -> Found:
@@ -210,14 +209,13 @@ def zipped(path: Path, layer: str | None) -> Found:
             named = next((one.filename for one in entries if convertible(Path(one.filename), b"")), None)
             if named is not None or path.suffix.lower() == ".kmz":
                 raise unknown(path if named is None else path.with_name(PurePosixPath(named).name), b"")
-            raise LayerError(
-                f"{path} contains no layer that is known here (a zip in a zip is not opened). Supported are "
-                f"{supported()}",
-                source=str(path),
+            raise LayerError.of(
+                path,
+                f"contains no layer that is known here (a zip in a zip is not opened). Supported are {supported()}",
             )
         if len(mains) > 1:
             stems = few(PurePosixPath(one.filename).stem for one in mains)
-            raise LayerError(f"{path} contains {len(mains)} layers; pass layer= with one of {stems}", source=str(path))
+            raise LayerError.of(path, f"contains {len(mains)} layers; pass layer= with one of {stems}")
         check_member(archive, mains[0], entries, str(path))
     name = mains[0].filename
     vector = formats.of_suffix(PurePosixPath(name).suffix, "vector")

@@ -167,14 +167,14 @@ def is_frame(source: Any) -> bool:
 
 def checked_path(path: Path, given: object) -> None:
     if "://" in str(given):
-        raise LayerError(f"{given} is an address; download it first and add the file", source=str(given))
+        raise LayerError.of(given, "is an address; download it first and add the file")
     try:
         path.name.encode()
     except UnicodeEncodeError as error:
         raise LayerError(f"{path!r} has a name that is no valid text; rename it", source=repr(path)) from error
     with reading(path):
         if not path.exists():
-            raise LayerError(f"{path} is not there", source=str(path))
+            raise LayerError.of(path, "is not there")
 
 
 def has_log(path: Path) -> bool:

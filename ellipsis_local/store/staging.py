@@ -150,7 +150,7 @@ class FileParcel:
                 self.kind, {self.role(part): value for part, value in hashes.items()}, self.overrides.given()
             )
         if self.state and self.state != state_of(self.parts):
-            raise LayerError(f"{self.path} was changed while it was being added; add it again", source=str(self.path))
+            raise LayerError.of(self.path, "was changed while it was being added; add it again")
         detail = self.inspect(folder, main, content) if self.seen is None else replace(self.seen, content=content)
         parts = tuple(sorted(one.name for one in folder.iterdir()))
         return FileRow(
@@ -291,7 +291,7 @@ def raster_parcel(
 
 
 def other_format(path: Path, found: formats.Found, wanted: str) -> LayerError:
-    return LayerError(f"{path} is {found.format}, and not {wanted}; give its own fileFormat", source=str(path))
+    return LayerError.of(path, f"is {found.format}, and not {wanted}; give its own fileFormat")
 
 
 def is_looked_into(error: LayerError) -> bool:

@@ -368,10 +368,10 @@ def check_agreement(details: Sequence[Any], parcels: Sequence[Parcel]) -> None:
     for raster, parcel in zip(rasters[::-1], parcels[::-1], strict=False):
         first = rasters[0]
         if (raster.bands, raster.dtype) != (first.bands, first.dtype):
-            raise LayerError(
-                f"{parcel.name} has {raster.bands} bands of {raster.dtype}; the other files of its timestamp have "
-                f"{first.bands} bands of {first.dtype}",
-                source=parcel.name,
+            raise LayerError.of(
+                parcel.name,
+                f"has {raster.bands} bands of {raster.dtype}; the other files of its timestamp have {first.bands} "
+                f"bands of {first.dtype}",
             )
 
 

@@ -49,10 +49,10 @@ class Census:
         """Count one Arrow array of WKB; LayerError for a kind that no frame can hold."""
         shapes = Shapes(wkb, source)
         if shapes.unknown is not None:
-            raise LayerError(
-                f"{source} has a geometry of type {shapes.unknown}, which no frame holds; write it as polygons "
+            raise LayerError.of(
+                source,
+                f"has a geometry of type {shapes.unknown}, which no frame holds; write it as polygons "
                 "(ogr2ogr -nlt MULTIPOLYGON out.gpkg in) and add that",
-                source=source,
             )
         bounds = shapes.bounds()[~shapes.without()]
         self.total += len(shapes)
@@ -91,9 +91,8 @@ def inspect(
         if format.rows is not None and not str(location).startswith("/vsi"):
             rows = format.rows(Path(location))
         if rows is not None and census.total < rows:
-            raise LayerError(
-                f"{source} is truncated or damaged: {rows - census.total:,} of {rows:,} features are missing",
-                source=source,
+            raise LayerError.of(
+                source, f"is truncated or damaged: {rows - census.total:,} of {rows:,} features are missing"
             )
     report(census, source)
     return VectorFile(
@@ -142,12 +141,10 @@ def choose_layer(location: str, source: str, format: Format, layer: str | None) 
     names = format.layers(Path(location)) if plain and format.layers is not None else layers_of(location)
     if layer is not None:
         if layer not in names:
-            raise LayerError(
-                f"{source} has no layer {layer!r} with geometries; it has {few(names) or 'none'}", source=source
-            )
+            raise LayerError.of(source, f"has no layer {layer!r} with geometries; it has {few(names) or 'none'}")
         return layer
     if not names:
-        raise LayerError(f"{source} has no geometry: it is a plain table", source=source)
+        raise LayerError.of(source, "has no geometry: it is a plain table")
     if len(names) > 1:
-        raise LayerError(f"{source} holds {len(names)} layers; pass layer= with one of {few(names)}", source=source)
+        raise LayerError.of(source, f"holds {len(names)} layers; pass layer= with one of {few(names)}")
     return names[0]

@@ -40,7 +40,7 @@ def calls(source: object, doing: str = "cannot be read", *, writes: bool = False
             text = (str(error).strip() or type(error).__name__).splitlines()[0]
             if writes and is_full(error):
                 raise StoreError(f"the disk is full: {text}") from error
-            raise LayerError(f"{source} {doing}: {text}", source=str(source)) from error
+            raise LayerError.of(source, f"{doing}: {text}") from error
 
 
 @dataclass
@@ -183,7 +183,7 @@ def open_layer(
     """Open a file once; LayerError where that cannot be, or it has no geometry."""
     source = source or str(location)
     if not str(location).startswith("/vsi") and not Path(location).exists():
-        raise LayerError(f"{source} is not there", source=source)
+        raise LayerError.of(source, "is not there")
     with contextlib.ExitStack() as stack:
         if format == "parquet":
             yield _parquet(stack, str(location), source, batch)
@@ -236,7 +236,7 @@ def _ogr(
     about, reader = _stream(stack, location, layer, source, batch_size=batch)
     schema = reader.schema
     if about["geometry_type"] is None or not len(schema):
-        raise LayerError(f"{source} has no geometry: it is a plain table", source=source)
+        raise LayerError.of(source, "has no geometry: it is a plain table")
     # The geometry stands behind the attributes, one of which may have its name.
     names: list[str] = []
     for name in schema.names[:-1]:
@@ -319,12 +319,12 @@ def _parquet(stack: contextlib.ExitStack, location: str, source: str, batch: int
     own = file.schema_arrow
     geo = geo_of(own)
     if b"geo" not in (own.metadata or {}):
-        raise LayerError(f"{source} is Parquet without geometry metadata, a plain table", source=source)
+        raise LayerError.of(source, "is Parquet without geometry metadata, a plain table")
     if geo is None or str(geo["primary_column"]) not in own.names:
-        raise LayerError(f"{source} names no primary geometry column", source=source)
+        raise LayerError.of(source, "names no primary geometry column")
     doubles = sorted({repr(name) for name in own.names if own.names.count(name) > 1})
     if doubles:
-        raise LayerError(f"{source} has several columns named {', '.join(doubles)}; rename them", source=source)
+        raise LayerError.of(source, f"has several columns named {', '.join(doubles)}; rename them")
     primary = str(geo["primary_column"])
     about = geo["columns"][primary]
     left_out = {*index_columns(own), *covering_columns(about)} - {primary}
@@ -362,7 +362,7 @@ def _decoded(array: Any, encoding: str, source: str) -> Any:
     import shapely
 
     if encoding not in NATIVE:
-        raise LayerError(f"{source} has geometries in the encoding {encoding!r}; write it as WKB", source=source)
+        raise LayerError.of(source, f"has geometries in the encoding {encoding!r}; write it as WKB")
     index = NATIVE.index(encoding)
     array = array.storage if hasattr(array, "storage") else array
     missing = np.asarray(array.is_null())

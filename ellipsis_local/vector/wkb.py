@@ -224,7 +224,7 @@ class _Walk:
 
     def damaged(self) -> LayerError:
         source = self.shapes.source
-        return LayerError(f"{source} has a geometry that cannot be read: its parts do not fit", source=source)
+        return LayerError.of(source, "has a geometry that cannot be read: its parts do not fit")
 
     def number(self, at: Integers) -> Integers:
         if len(at) and int(at.max()) >= len(self.u4):
@@ -327,7 +327,7 @@ def to_shapely(column: Any, source: str = "the layer") -> NDArray[Any]:
     try:
         found: NDArray[Any] = shapely.from_wkb(column.to_numpy(zero_copy_only=False))
     except (shapely.errors.ShapelyError, NotImplementedError, TypeError) as error:
-        raise LayerError(f"{source} has a geometry that cannot be read: {error}", source=source) from error
+        raise LayerError.of(source, f"has a geometry that cannot be read: {error}") from error
     return found
 
 

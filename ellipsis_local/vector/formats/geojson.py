@@ -55,7 +55,7 @@ def check_geojson(file: IO[bytes], source: str) -> None:
         last = not more
         data += more
         if PIPELINE in data:
-            raise LayerError(f"{source} is a pipeline of GDAL and no data; add what it makes", source=source)
+            raise LayerError.of(source, "is a pipeline of GDAL and no data; add what it makes")
         # A CRS that begins near the end is looked at with what follows.
         edge = len(data) if last else max(0, len(data) - MOST_CRS)
         for found in CRS.finditer(data):
@@ -70,7 +70,7 @@ def check_named(text: bytes, source: str) -> None:
     if text[:1] != b":":
         if text[:1] in (b",", b"}", b"]"):
             return
-        raise LayerError(f"{source} is no plain JSON: something stands behind the name 'crs'", source=source)
+        raise LayerError.of(source, "is no plain JSON: something stands behind the name 'crs'")
     text = text[1:].lstrip()
     if text and text[:1] not in b"{/":
         return
@@ -82,10 +82,10 @@ def check_named(text: bytes, source: str) -> None:
     pairs = [pair for pair in value if isinstance(pair, tuple)] if isinstance(value, list) else []
     for key, kind in pairs:
         if key.casefold() == "type" and str(kind).casefold() in ("link", "url"):
-            raise LayerError(
-                f"{source} has a CRS that is only an address, and those are not fetched; write it as a name "
+            raise LayerError.of(
+                source,
+                "has a CRS that is only an address, and those are not fetched; write it as a name "
                 "(urn:ogc:def:crs:EPSG::…), or leave it out and pass epsg=…",
-                source=source,
             )
 
 

@@ -46,14 +46,14 @@ def check_geopackage(path: Path, layer: str | None = None) -> None:
     page, size = int.from_bytes(head[16:18], "big"), path.stat().st_size
     missing = (65536 if page == 1 else page) * int.from_bytes(head[28:32], "big") - size
     if missing > 0:
-        raise LayerError(f"{path} is truncated: {missing:,} bytes are missing at its end", source=str(path))
+        raise LayerError.of(path, f"is truncated: {missing:,} bytes are missing at its end")
     with opened(path) as database, within(database, path, SECONDS + size / BYTES_PER_SECOND):
         database.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, MOST_VALUE)
         check_tables(database, path, layer)
         # Pages that several rows share would be read again for each of them.
         ((verdict,),) = database.execute("PRAGMA quick_check(1)")
         if verdict != "ok":
-            raise LayerError(f"{path} is damaged: {str(verdict).splitlines()[-1]}", source=str(path))
+            raise LayerError.of(path, f"is damaged: {str(verdict).splitlines()[-1]}")
 
 
 @contextlib.contextmanager

@@ -19,9 +19,8 @@ def shapefile_parts(path: Path) -> tuple[Path, ...]:
     with reading(path):
         beside = [one for one in sorted(path.parent.iterdir()) if one.name.lower() in wanted and one.is_file()]
     if ".shx" not in {one.suffix.lower() for one in beside}:
-        raise LayerError(
-            f"{path} is a shapefile without its .shx; give all its parts one name in one folder, or zip them",
-            source=str(path),
+        raise LayerError.of(
+            path, "is a shapefile without its .shx; give all its parts one name in one folder, or zip them"
         )
     for one in (path, *beside):
         check_part(one)
@@ -41,7 +40,7 @@ def check_part(path: Path) -> None:
         records, header, length = struct.unpack("<IHH", head[4:12])
         need = header + records * length
     if size < need:
-        raise LayerError(f"{path} is truncated: {need - size:,} bytes are missing at its end", source=str(path))
+        raise LayerError.of(path, f"is truncated: {need - size:,} bytes are missing at its end")
 
 
 SHAPEFILE = register(
