@@ -1,14 +1,8 @@
 """Putting what was imported in the place of what a home held: all of it or nothing, whenever the process is killed.
 
-The import lays everything into a folder beside. The journal is what decides: it is written in one step, and from then
-on the home is the new one. Whoever opens a home with a journal completes it first.
-
-home/
-  import.json               the journal: {"draft": name}
-  .new-import-…/
-    ellipsis.sqlite         rows that the home's database is to hold
-    layers/  computes/  settings.toml
-    former-…                what was there before, until it is deleted
+The import lays everything into a folder beside (.new-import-…, with former-… for what was there). The journal,
+import.json, is what decides: it is written in one step, and from then on the home is the new one. Whoever opens a home
+with a journal completes it first.
 """
 
 from __future__ import annotations

@@ -1,11 +1,7 @@
 """What an execution was given: of the last one the function, and of its failed nodes all that they received.
 
-computes/COMPUTE_ID/
-  execution.json           the last execution: its number, the function's description, seed and limits
-  kept/NODE/inputs.json    a failed node's parts and files, by the names beside it, and how it failed
-  kept/NODE/…              hard links to the files of the cut and of the layers, else copies
-
-The next execution removes what the former one kept.
+kept/NODE/ of the compute holds hard links to the files of the cut and of the layers, else copies; `inputs.json` names
+them. The next execution removes what the former one kept.
 """
 
 from __future__ import annotations

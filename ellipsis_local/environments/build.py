@@ -1,8 +1,5 @@
 """Environments: one per distinct specification, made once, shared, and removed on request.
 
-    plan ──> key ──> get ──> ready
-                      └────> lock ──> virtualenv ──> uv ──> environment.json = ready ──> bytecode, in the background
-
 An environment lies where it will be used from the start, because scripts in it name that place; it comes into view
 with its `environment.json`, which is written last. Whatever lacks one is the remains of a build that was killed.
 """

@@ -1,8 +1,4 @@
-"""The one reader of vector files: whatever the format, batches of one schema, a table, or a frame.
-
-    open_layer   one file, opened once ──> Layer: schema, crs, batches, table
-    read_table   the files of a timestamp ──> one table in one CRS
-    read_frame   the same as a GeoDataFrame, with the dtypes that nodes get
+"""The one reader of vector files: whatever the format, opened once, batches of one schema.
 
 Integers are exact, times keep their instant and zone; dates, decimals, lists, dictionaries and bytes stay what they
 are.
