@@ -198,15 +198,14 @@ class Drive:
         """The paths of one of `ROOTS`, oldest first; ArgumentError for another name."""
         owner = self.owner
         catalogue = self.store.catalogue
-        if name == "myDrive":
+        if name in ("myDrive", "trash"):
+            listed = (
+                catalogue.list_paths(types=types, trashed=True)
+                if name == "trash"
+                else catalogue.list_paths(types=types, parent_id=None)
+            )
             # What was added to the home itself belongs to everybody who logs in.
-            found = [
-                record for record in catalogue.list_paths(types=types, parent_id=None) if record.owner in (owner, None)
-            ]
-        elif name == "trash":
-            found = [
-                record for record in catalogue.list_paths(types=types, trashed=True) if record.owner in (owner, None)
-            ]
+            found = [record for record in listed if record.owner in (owner, None)]
         elif name == "public":
             found = [record for record in catalogue.list_paths(types=types) if is_public(record)]
         elif name in ("sharedWithMe", "favorites"):

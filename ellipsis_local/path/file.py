@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from os import PathLike
-from pathlib import Path
 from typing import Any, BinaryIO
 
 from ellipsis_local import arguments
-from ellipsis_local.errors import ArgumentError
-from ellipsis_local.path.shared import drive_of, given_file
+from ellipsis_local.path.shared import add_path, drive_of, given_file, target_path
 from ellipsis_local.sharing import DOWNLOAD
 
 __all__ = ["add", "download"]
@@ -25,22 +23,12 @@ def add(
 ) -> dict[str, str]:
     """Add a file of any kind: ``{'id': pathId}``. A memory file needs a name (the client fails on memory files)."""
     source, name = given_file(filePath, memFile, name)
-    made = drive_of(token).add(
-        "file",
-        name,
-        source=source,
-        parent_id=arguments.optional_uuid("parentId", parentId),
-        metadata=arguments.json_value("metadata", metadata) or {},
-        public_access=arguments.json_value("publicAccess", publicAccess) or {},
-    )
-    return {"id": made}
+    return add_path("file", name, token, parentId, publicAccess, metadata, source)
 
 
 def download(pathId: str, filePath: str | PathLike[str], token: str | None = None) -> None:
     """Write the file to `filePath`, whole or not at all."""
     path_id = arguments.uuid_text("pathId", pathId)
     drive = drive_of(token, required=False)
-    target = arguments.path_text("filePath", filePath)
-    if target is None:
-        raise ArgumentError("filePath must be of type string, not None", argument="filePath", value=None)
-    drive.store.download_plain_file(drive.path(path_id, DOWNLOAD).id, Path(target))
+    target = target_path(filePath)
+    drive.store.download_plain_file(drive.path(path_id, DOWNLOAD).id, target)

@@ -11,22 +11,19 @@ from ellipsis_local.drive import Drive
 from ellipsis_local.emulator import current_emulator
 from ellipsis_local.errors import ArgumentError
 from ellipsis_local.sharing import DOWNLOAD, EDIT, VIEW
+from ellipsis_local.types import PathType
 
 Layer = Literal["raster", "vector"]
 
 
 def add_path(
-    type: Literal["folder", "raster", "vector"],
-    name: Any,
-    token: Any,
-    parent_id: Any,
-    public_access: Any,
-    metadata: Any,
+    type: PathType, name: Any, token: Any, parent_id: Any, public_access: Any, metadata: Any, source: Any = None
 ) -> dict[str, str]:
     name = arguments.string("name", name)
     made = drive_of(token).add(
         type,
         name,
+        source=source,
         parent_id=arguments.optional_uuid("parentId", parent_id),
         metadata=arguments.json_value("metadata", metadata) or {},
         public_access=arguments.json_value("publicAccess", public_access) or {},
@@ -99,6 +96,14 @@ def add_file(
     return {"id": drive.store.add_file(path, timestamp, source, name=name, format=file_format, **options)}
 
 
+def target_path(file_path: Any) -> Path:
+    """Where a download goes."""
+    target = arguments.path_text("filePath", file_path)
+    if target is None:
+        raise ArgumentError("filePath must be of type string, not None", argument="filePath", value=None)
+    return Path(target)
+
+
 def list_files(type: Layer, path_id: Any, timestamp_id: Any, token: Any) -> dict[str, Any]:
     drive = drive_of(token)
     files = drive.store.files(*_timestamp(drive, type, path_id, timestamp_id, VIEW))
@@ -108,8 +113,6 @@ def list_files(type: Layer, path_id: Any, timestamp_id: Any, token: Any) -> dict
 def download(type: Layer, path_id: Any, timestamp_id: Any, file_id: Any, file_path: Any, token: Any) -> None:
     drive = drive_of(token)
     file = arguments.uuid_text("fileId", file_id)
-    target = arguments.path_text("filePath", file_path)
-    if target is None:
-        raise ArgumentError("filePath must be of type string, not None", argument="filePath", value=None)
+    target = target_path(file_path)
     path, timestamp = _timestamp(drive, type, path_id, timestamp_id, DOWNLOAD)
-    drive.store.download(path, timestamp, file, Path(target))
+    drive.store.download(path, timestamp, file, target)
