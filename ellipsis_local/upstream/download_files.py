@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -73,19 +74,12 @@ def raster_overrides(path: Path, file: ServiceFile) -> Overrides:
     if file.certain:
         return Overrides(file.epsg, file.nodata, file.layer)
     epsg, nodata = file.epsg, file.nodata
-    own = own_raster(path)
-    if own is not None:
-        epsg = None if own[0] == epsg else epsg
-        nodata = None if is_same(own[1], nodata) else nodata
+    # One that cannot be read is told by the store.
+    with contextlib.suppress(EllipsisLocalError):
+        own_epsg, own_nodata = own_facts(path)
+        epsg = None if own_epsg == epsg else epsg
+        nodata = None if is_same(own_nodata, nodata) else nodata
     return Overrides(epsg, nodata)
-
-
-def own_raster(path: Path) -> tuple[int | None, float | None] | None:
-    """EPSG code and nodata value that a raster has itself; None where it cannot be read, which the store will tell."""
-    try:
-        return own_facts(path)
-    except EllipsisLocalError:
-        return None
 
 
 def vector_overrides(path: Path, file: ServiceFile) -> Overrides:
