@@ -89,25 +89,24 @@ def ask(server, path, token, **query):
     return answer
 
 
-def parts(el, token, layer, crs, nodes=3):
-    """The arrays or frames that nodes receive."""
+def parts(el, token, layers, crs, nodes):
+    """Per timestamp the arrays or frames that nodes receive, of one compute for all: it may have any mixture of them."""
     el.configure(crs=crs)
     interpreter = f"python3.{sys.version_info[1]}"
-    compute_id = el.compute.createCompute([layer], token, nodes=nodes, interpreter=interpreter)["id"]
+    compute_id = el.compute.createCompute(layers, token, nodes=nodes, interpreter=interpreter)["id"]
     found = el.compute.execute(compute_id, received, token)
     el.compute.terminateCompute(compute_id, token)
-    return found
+    return {layer["timestampId"]: [part[layer["timestampId"]] for part in found] for layer in layers}
 
 
 def received(params):
-    (value,) = params.values()
-    return value["raster"] if "raster" in value else value["vector"]
+    return {key: value["raster"] if "raster" in value else value["vector"] for key, value in params.items()}
 
 
 @pytest.mark.parametrize("driver", DRIVERS)
 def test_rasters_of_every_driver_and_dtype(el, token, server, tmp_path, driver) -> None:
     el.configure(inline=True)
-    made, refused = 0, []
+    made, refused, layers = 0, [], []
     for dtype in DTYPES:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -126,13 +125,7 @@ def test_rasters_of_every_driver_and_dtype(el, token, server, tmp_path, driver) 
         el.layers.export(layer["pathId"], layer["timestampId"], target)
         with rasterio.open(target) as file:
             np.testing.assert_array_equal(file.read(), values)
-        known = set(values.ravel().tolist()) | {0 if nodata is None else nodata}
-        for crs in ("native", "EPSG:3857"):
-            arrays = parts(el, token, layer, crs)
-            assert {array.dtype for array in arrays} == {values.dtype}
-            assert set().union(*(array.ravel().tolist() for array in arrays)) <= known
-            if crs == "native":
-                assert sum(array.size for array in arrays) == values.size
+        layers.append((layer, values, {0 if nodata is None else nodata}))
         place = f"/path/{layer['pathId']}/raster/timestamp/{layer['timestampId']}"
         bounds = current_emulator().store.bounds(layer["pathId"], layer["timestampId"]).bounds
         middle = [(bounds[0] + bounds[2]) / 2, (bounds[1] + bounds[3]) / 2]
@@ -143,6 +136,14 @@ def test_rasters_of_every_driver_and_dtype(el, token, server, tmp_path, driver) 
         assert sorted(image.shape) == sorted((len(values) + 1, 7, 9))
     if not made:
         pytest.skip(f"this GDAL does not write {driver}")
+    for crs in ("native", "EPSG:3857") if layers else ():
+        of_nodes = parts(el, token, [layer for layer, *_ in layers], crs, nodes=3)
+        for layer, values, outside in layers:
+            arrays = of_nodes[layer["timestampId"]]
+            assert {array.dtype for array in arrays} == {values.dtype}
+            assert set().union(*(array.ravel().tolist() for array in arrays)) <= set(values.ravel().tolist()) | outside
+            if crs == "native":
+                assert sum(array.size for array in arrays) == values.size
     for text in refused:
         assert re.search(WAY_OUT, text), text
 
@@ -172,17 +173,28 @@ FORMATS = {
 @pytest.mark.parametrize("suffix", FORMATS)
 def test_vectors_of_every_format_and_geometry(el, token, server, tmp_path, suffix) -> None:
     el.configure(inline=True)
-    for kind, dimensions in itertools.product(KINDS, ("", " Z")):
-        # A shapefile holds none.
+    layers = {}
+    # Every kind with every dimension: test_one_feature_one_answer, which does not ask over HTTP.
+    for kind, dimensions in zip(KINDS, itertools.cycle(("", " Z")), strict=False):
+        # A shapefile holds no collections, and does not tell one part from several.
         if suffix != ".shp" or kind != "GeometryCollection":
+            like = {kind, f"Multi{kind}", kind.removeprefix("Multi")} if suffix == ".shp" else {kind}
             folder = tmp_path / f"{kind}{dimensions}"
             folder.mkdir()
-            check_vector(el, token, server, folder, suffix, kind, dimensions)
+            layer = check_vector(el, token, server, folder, suffix, kind, dimensions, like)
+            layers[layer["timestampId"]] = layer, dimensions, like
+    for crs in ("native", "EPSG:3857"):
+        for key, frames in parts(el, token, [layer for layer, *_ in layers.values()], crs, nodes=2).items():
+            whole, (_, dimensions, like) = pd.concat(frames), layers[key]
+            assert len(whole) == 4
+            assert set(whole.geometry.geom_type) <= like
+            assert whole.geometry.has_z.all() == bool(dimensions)
+            if suffix != ".shp":
+                assert sorted(map(str, whole["number"])) == sorted(["9007199254740993", "<NA>", "-3", "4"])
 
 
-def check_vector(el, token, server, folder, suffix, kind, dimensions) -> None:
-    # A shapefile does not tell one part from several.
-    like = {kind, f"Multi{kind}", kind.removeprefix("Multi")} if suffix == ".shp" else {kind}
+def check_vector(el, token, server, folder, suffix, kind, dimensions, like):
+    """Write, add, export and ask over HTTP; the layer."""
     shape = shapely.from_wkt(KINDS[kind].format(dimensions, " 7" if dimensions else ""))
     numbers = [2**53 + 1, None, -3, 4]
     frame = gpd.GeoDataFrame(
@@ -201,13 +213,6 @@ def check_vector(el, token, server, folder, suffix, kind, dimensions) -> None:
     target = folder / "exported.gpkg"
     el.layers.export(layer["pathId"], layer["timestampId"], target)
     exported = gpd.read_file(target, use_arrow=True)
-    for crs in ("native", "EPSG:3857"):
-        whole = pd.concat(parts(el, token, layer, crs, nodes=2))
-        assert len(whole) == 4
-        assert set(whole.geometry.geom_type) <= like
-        assert whole.geometry.has_z.all() == bool(dimensions)
-        if suffix != ".shp":
-            assert sorted(map(str, whole["number"])) == sorted(["9007199254740993", "<NA>", "-3", "4"])
     assert set(exported.geometry.geom_type) <= like
     assert exported.geometry.has_z.all() == bool(dimensions)
     place = f"/path/{layer['pathId']}/vector/timestamp/{layer['timestampId']}"
@@ -221,3 +226,4 @@ def check_vector(el, token, server, folder, suffix, kind, dimensions) -> None:
     # A .dbf has no type for times; pyogrio writes them as text.
     received = [one | {"day": str(one["day"] or "").replace("/", "-")} for one in received]
     assert [one["day"][:10] for one in received] == ["2020-02-29", "", "1969-12-31", "2100-01-01"]
+    return layer
