@@ -40,12 +40,7 @@ class Extent(NamedTuple):
         return self.y_max - self.y_min
 
     def union(self, other: Extent) -> Extent:
-        return Extent(
-            min(self.x_min, other.x_min),
-            min(self.y_min, other.y_min),
-            max(self.x_max, other.x_max),
-            max(self.y_max, other.y_max),
-        )
+        return Extent(*map(min, self[:2], other[:2]), *map(max, self[2:], other[2:]))
 
     def intersects(self, other: Extent) -> bool:
         return (
@@ -106,6 +101,21 @@ class RasterFile:
         """The record that `to_json` wrote, or a release before."""
         values: dict[str, Any] = {k: tuple(value) if isinstance(value, list) else value for k, value in data.items()}
         return cls(**values | ({"nodata": math.nan} if values["nodata"] == "nan" else {}))
+
+
+@dataclass(frozen=True)
+class VectorSource:
+    """What of a `VectorFile` reading it needs."""
+
+    location: str
+    content: str
+    crs: str
+    format: Literal["ogr", "parquet"]
+    layer: str | None
+    geometry_column: str
+    extent: Extent | None = None
+    without_geometry: int | None = None
+    """How many features have none; None in records that do not say, and whose extent is then not known either."""
 
 
 @dataclass(frozen=True)

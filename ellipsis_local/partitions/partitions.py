@@ -11,8 +11,9 @@ from ellipsis_local.partitions.cache import CutCache
 from ellipsis_local.partitions.cut_workers import Place
 from ellipsis_local.partitions.cutting import make
 from ellipsis_local.partitions.planning import plan
-from ellipsis_local.partitions.request import CutRequest, Partitioning, VectorSource
+from ellipsis_local.partitions.request import CutRequest, Partitioning
 from ellipsis_local.processes import available_cores
+from ellipsis_local.types import VectorSource
 
 
 class Partitions:

@@ -13,11 +13,11 @@ from ellipsis_local.errors import PartitionError
 from ellipsis_local.partitions import npy
 from ellipsis_local.partitions.balance_rasters import bisect_rasters
 from ellipsis_local.partitions.cut_patterns import lay_on_rasters, pattern_of
-from ellipsis_local.partitions.request import CutRequest, LayerPlan, RasterPlan, RasterSource, VectorPlan, VectorSource
+from ellipsis_local.partitions.request import CutRequest, LayerPlan, RasterPlan, RasterSource, VectorPlan
 from ellipsis_local.partitions.tree import Cut, Tree, count_leaves
 from ellipsis_local.raster.placement import north_up_grid
 from ellipsis_local.raster.validity import disagreements, has_masks, missing_in
-from ellipsis_local.types import Timestamp
+from ellipsis_local.types import Timestamp, VectorSource
 
 
 def plan(

@@ -16,7 +16,7 @@ from ellipsis_local.partitions.tree import Cut, Tree
 from ellipsis_local.raster.grid import Grid
 from ellipsis_local.raster.placement import Placement
 from ellipsis_local.raster.validity import Missing
-from ellipsis_local.types import Extent, RasterFile
+from ellipsis_local.types import Extent, RasterFile, VectorSource
 
 FORMAT = 2
 """Part of every key: raised when files of the same name would hold something else."""
@@ -98,21 +98,6 @@ class RasterPlan:
         sources = tuple(RasterSource.from_json(source, data) for source in data["sources"])
         grid = Grid(**_tuples(data["grid"]))
         return cls(**{**data, "grid": grid, "sources": sources, "warnings": tuple(data["warnings"])})
-
-
-@dataclass(frozen=True)
-class VectorSource:
-    """One vector file."""
-
-    location: str
-    content: str
-    crs: str
-    format: str
-    layer: str | None
-    geometry_column: str
-    extent: Extent | None = None
-    without_geometry: int | None = None
-    """How many features have none; None in records that do not say, and whose extent is then not known either."""
 
 
 @dataclass(frozen=True)

@@ -1,19 +1,19 @@
-"""Vector files: the one room that opens, reads, assigns and writes them; all others ask it.
-
-formats    one record per format, from which detection, checks, parts and exports come
-inspect    file ──> VectorFile, what the store notes of it
-reader     file ──> batches of one schema; `schema` their types, `wkb` their geometries
-layers     files of a timestamp ──> a table or a frame in one CRS; `project`
-writer     a table or a frame ──> GeoParquet, or another format
-"""
+"""Vector files: the one room that opens, reads, assigns and writes them; all others ask it."""
 
 from ellipsis_local.vector import formats as _formats  # noqa: F401 - registers them
 from ellipsis_local.vector.formats.geojson import is_geojson
 from ellipsis_local.vector.formats.geopackage import data_types, vector_layers
 from ellipsis_local.vector.inspect import Census, inspect
-from ellipsis_local.vector.layers import LayerTable, attributes, read_frame, read_partition, read_table, recognised
-from ellipsis_local.vector.project import transform
-from ellipsis_local.vector.reader import calls, file_info, layers_of, open_layer
+from ellipsis_local.vector.layers import (
+    LayerTable,
+    attributes,
+    read_frame,
+    read_partition,
+    read_table,
+    recognised,
+    transform,
+)
+from ellipsis_local.vector.reader import file_info
 from ellipsis_local.vector.rows import Rows, copy
 from ellipsis_local.vector.schema import (
     FRAME,
@@ -37,9 +37,9 @@ from ellipsis_local.vector.writer import (
 )
 
 __all__ = [
-    "FRAME", "Census", "GeoParquetWriter", "LayerTable", "Rows", "Shapes", "attributes", "calls", "checked_frame",
-    "copy", "data_types", "file_info", "for_frames", "frame_content", "from_shapely", "inspect", "is_geojson",
-    "is_json", "is_text", "json_field", "layers_of", "notes_of", "open_layer", "pandas_metadata", "read_frame",
-    "read_partition", "read_table", "recognised", "to_shapely", "transform", "value_type", "vector_layers", "wider",
-    "without_geometry", "write_frame", "write_partition", "write_table",
+    "FRAME", "Census", "GeoParquetWriter", "LayerTable", "Rows", "Shapes", "attributes", "checked_frame", "copy",
+    "data_types", "file_info", "for_frames", "frame_content", "from_shapely", "inspect", "is_geojson", "is_json",
+    "is_text", "json_field", "notes_of", "pandas_metadata", "read_frame", "read_partition", "read_table", "recognised",
+    "to_shapely", "transform", "value_type", "vector_layers", "wider", "without_geometry", "write_frame",
+    "write_partition", "write_table",
 ]  # fmt: skip

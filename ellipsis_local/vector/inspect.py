@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,14 +13,13 @@ from ellipsis_local.errors import LayerError, LayerWarning
 from ellipsis_local.formats import MOST_FEATURES, MOST_FIELDS, Format, check_count, few
 from ellipsis_local.notices import warn
 from ellipsis_local.types import Extent, VectorFile
-from ellipsis_local.vector.reader import Layer, layers_of, open_layer
-from ellipsis_local.vector.wkb import Shapes
+from ellipsis_local.vector.reader import layers_of, open_layer
+from ellipsis_local.vector.wkb import Floats, Shapes
 
 KINDS = (
     "", "Point", "LineString", "Polygon", "MultiPoint", "MultiLineString", "MultiPolygon", "GeometryCollection",
 )  # fmt: skip
 """As WKB numbers them; curves have the numbers after."""
-INFINITE = (math.inf, math.inf, -math.inf, -math.inf)
 
 
 @dataclass
@@ -32,13 +30,9 @@ class Census:
     usable: int = 0
     measured: int = 0
     """How many have an M."""
-    bounds: tuple[float, float, float, float] = INFINITE
+    extent: Extent | None = None
     kinds: set[int] = field(default_factory=set)
     """As WKB numbers them, 0 for null."""
-
-    @property
-    def extent(self) -> Extent | None:
-        return Extent(*self.bounds) if self.usable else None
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -59,13 +53,15 @@ class Census:
         self.usable += len(bounds)
         self.measured += int(shapes.measured.sum())
         self.kinds |= set(np.unique(shapes.kinds).tolist())
-        if len(bounds):
-            low, high = bounds[:, :2].min(axis=0), bounds[:, 2:].max(axis=0)
-            west, south, east, north = self.bounds
-            self.bounds = (
-                min(west, float(low[0])), min(south, float(low[1])),
-                max(east, float(high[0])), max(north, float(high[1])),
-            )  # fmt: skip
+        self.extent = united(bounds, self.extent)
+
+
+def united(bounds: Floats, extent: Extent | None = None) -> Extent | None:
+    """What contains some bounds, (rows, 4), and an extent."""
+    if not len(bounds):
+        return extent
+    here = Extent(*bounds[:, :2].min(axis=0).tolist(), *bounds[:, 2:].max(axis=0).tolist())
+    return here if extent is None else extent.union(here)
 
 
 def inspect(
@@ -77,16 +73,16 @@ def inspect(
     epsg: int | None = None,
     layer: str | None = None,
 ) -> VectorFile:
-    """What is known of the vector layer at `location`, after the overrides. The file is opened once.
-
-    Features without geometry (null, EMPTY, NaN or infinite coordinates) are counted and reported in one LayerWarning.
-    """
+    """What is known of the vector layer at `location`; our choice: the service's own checks are not documented."""
     layer = choose_layer(str(location), source, format, layer)
     with open_layer(location, format=format.reads, layer=layer, source=source) as opened:
         fields = tuple(name for name in opened.schema.names if name != opened.geometry)
         check_count(source, len(fields), MOST_FIELDS, "fields", "leave some out")
         crs = epsg_text(epsg) if epsg is not None else crs_text(opened.crs, source)
-        census = scan(opened)
+        census = Census()
+        for wkb in opened.geometries():
+            census.add(wkb, source)
+            check_count(source, census.total, MOST_FEATURES, "features or more", "split it")
         rows = opened.rows
         if format.rows is not None and not str(location).startswith("/vsi"):
             rows = format.rows(Path(location))
@@ -101,14 +97,6 @@ def inspect(
         without_geometry=census.total - census.usable, geometries=census.names,
         types=tuple(str(opened.schema.field(name).type).removeprefix("large_") for name in fields),
     )  # fmt: skip
-
-
-def scan(opened: Layer) -> Census:
-    census = Census()
-    for wkb in opened.geometries():
-        census.add(wkb, opened.source)
-        check_count(opened.source, census.total, MOST_FEATURES, "features or more", "split it")
-    return census
 
 
 def report(census: Census, source: str) -> None:
@@ -131,20 +119,19 @@ def report(census: Census, source: str) -> None:
 
 
 def choose_layer(location: str, source: str, format: Format, layer: str | None) -> str | None:
-    """The layer to read; LayerError where there is none, or several and `layer` names none of them.
-
-    Only a format that holds several is asked for their names, unless one was given.
-    """
+    """The layer to read; LayerError where there is none, or several and `layer` names none of them."""
+    # Only a format that holds several is asked for their names, unless one was given.
     if format.reads == "parquet" or (format.layers is None and layer is None):
         return None
-    plain = format.layers is not None and not location.startswith("/vsi")
-    names = format.layers(Path(location)) if plain and format.layers is not None else layers_of(location)
-    if layer is not None:
-        if layer not in names:
-            raise LayerError.of(source, f"has no layer {layer!r} with geometries; it has {few(names) or 'none'}")
+    own = format.layers if not location.startswith("/vsi") else None
+    names = layers_of(location) if own is None else own(Path(location))
+    if layer is None and len(names) == 1:
+        return names[0]
+    if layer in names:
         return layer
-    if not names:
-        raise LayerError.of(source, "has no geometry: it is a plain table")
-    if len(names) > 1:
-        raise LayerError.of(source, f"holds {len(names)} layers; pass layer= with one of {few(names)}")
-    return names[0]
+    wrong = f"holds {len(names)} layers; pass layer= with one of {few(names)}"
+    if layer is not None:
+        wrong = f"has no layer {layer!r} with geometries; it has {few(names) or 'none'}"
+    elif not names:
+        wrong = "has no geometry: it is a plain table"
+    raise LayerError.of(source, wrong)

@@ -1,8 +1,4 @@
-"""The one reader of vector files: whatever the format, opened once, batches of one schema.
-
-Integers are exact, times keep their instant and zone; dates, decimals, lists, dictionaries and bytes stay what they
-are.
-"""
+"""The one reader of vector files: whatever the format, batches of one schema, or a table; values stay what they are."""
 
 from __future__ import annotations
 
@@ -10,7 +6,7 @@ import contextlib
 import inspect as python
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -41,17 +37,18 @@ def calls(source: object, doing: str = "cannot be read", *, writes: bool = False
 
 @dataclass
 class Layer:
-    """An open vector file: the Arrow `schema` of attributes and WKB geometries; `crs` and `rows` as it says.
-
-    What the file says to pandas is in the schema's metadata; `geo` is GeoParquet's own, empty for other formats.
-    """
+    """An open vector file."""
 
     source: str
     schema: Any
+    """The attributes and `geometry`, which is WKB; in its metadata what the file says to pandas."""
     geometry: str
     crs: Any
+    """As the file says it; None where it does not."""
     rows: int | None = None
+    """As the file says."""
     geo: dict[str, Any] = field(default_factory=dict)
+    """GeoParquet's metadata; empty for other formats."""
     _raw: Callable[[], Iterator[Any]] = lambda: iter(())
     """Batches with the columns of `schema` in its order, as the library gives them."""
     _times: dict[int, Any] = field(default_factory=dict)
@@ -61,27 +58,29 @@ class Layer:
 
     def geometries(self) -> Iterator[Any]:
         """The WKB of all features, in batches, as it is in the file but for curves; every value is read."""
-        drawn, start, place = None, 0, self.schema.get_field_index(self.geometry)
-        for batch in self._raw():
-            wkb = batch.column(place)
-            if drawn is None and self._straight is not None and Shapes(wkb, self.source).curved:
-                drawn = self._straight()
-            yield wkb if drawn is None else drawn.slice(start, len(wkb))
-            start += len(wkb)
+        place = self.schema.get_field_index(self.geometry)
+        return (columns[place] for columns in self._straightened())
 
     def batches(self) -> Iterator[Any]:
         """Record batches of `schema`."""
         import pyarrow as pa
 
         schema = self.settle()
-        drawn, start, place = None, 0, schema.get_field_index(self.geometry)
+        for given in self._straightened():
+            columns = [self._converted(one, schema.field(i), i in self._times) for i, one in enumerate(given)]
+            yield pa.RecordBatch.from_arrays(columns, schema=schema)
+
+    def _straightened(self) -> Iterator[list[Any]]:
+        """The columns of each batch as the library gives them, but for curves."""
+        drawn, start, place = None, 0, self.schema.get_field_index(self.geometry)
         for batch in self._raw():
-            columns = [self._converted(batch.column(i), schema.field(i), i in self._times) for i in range(len(schema))]
+            columns = list(batch.columns)
             if drawn is None and self._straight is not None and Shapes(columns[place], self.source).curved:
                 drawn = self._straight()
-            columns[place] = columns[place] if drawn is None else drawn.slice(start, batch.num_rows)
+            if drawn is not None:
+                columns[place] = drawn.slice(start, batch.num_rows)
             start += batch.num_rows
-            yield pa.RecordBatch.from_arrays(columns, schema=schema)
+            yield columns
 
     def table(self) -> Any:
         """All rows as one table of `schema`."""
@@ -126,10 +125,8 @@ def readable(array: Any) -> Any:
 
 def decoded(data: bytes) -> str:
     for encoding in ("utf-8", "cp1252"):
-        try:
+        with contextlib.suppress(UnicodeDecodeError):
             return data.decode(encoding)
-        except UnicodeDecodeError:
-            pass
     return data.decode("latin-1")
 
 
@@ -143,9 +140,7 @@ def zone_of(batches: Iterator[Any]) -> str | None:
         zones = pc.struct_field(pc.extract_regex(known, ZONE), "zone") if len(known) else known
         found |= set(pc.unique(zones).to_pylist())
     named = {None if zone is None else normal(zone) for zone in found}
-    if named <= {None}:
-        return None
-    return named.pop() if len(named) == 1 else "UTC"
+    return named.pop() if len(named) == 1 else "UTC" if named else None
 
 
 def normal(zone: str) -> str:
@@ -177,14 +172,14 @@ def open_layer(
     batch: int = BATCH,
 ) -> Iterator[Layer]:
     """Open a file once; LayerError where that cannot be, or it has no geometry."""
-    source = source or str(location)
-    if not str(location).startswith("/vsi") and not Path(location).exists():
+    location, source = str(location), source or str(location)
+    if not location.startswith("/vsi") and not Path(location).exists():
         raise LayerError.of(source, "is not there")
     with contextlib.ExitStack() as stack:
         if format == "parquet":
-            yield _parquet(stack, str(location), source, batch)
+            yield _parquet(stack, location, source, batch)
         else:
-            yield _ogr(stack, str(location), layer, geometry, source, batch)
+            yield _ogr(stack, location, layer, geometry, source, batch)
 
 
 def layers_of(location: str | Path) -> tuple[str, ...]:
@@ -235,22 +230,22 @@ def _ogr(
         raise LayerError.of(source, "has no geometry: it is a plain table")
     # The geometry stands behind the attributes, one of which may have its name.
     names: list[str] = []
-    for name in schema.names[:-1]:
-        names.append(free_name(name, names))
-    geometry = free_name(geometry, names)
-    fields = [plain(schema.field(i), name) for i, name in enumerate(names)]
-    times = {}
-    for index in range(len(names)):
-        given = schema.field(index)
+    fields, times = [], {}
+    for index, given in enumerate(list(schema)[:-1]):
+        name = free_name(given.name, names)
+        names.append(name)
         if pa.types.is_timestamp(given.type) or (given.metadata or {}).get(b"GDAL:OGR:type") == b"DateTime":
-            times[index] = _zone_finder(location, layer, schema.names[index], source)
-            fields[index] = pa.field(names[index], pa.string())
+            times[index] = partial(_zone, location, layer, given.name, source)
+            fields.append(pa.field(name, pa.string()))
+        else:
+            fields.append(plain(given, name))
+    geometry = free_name(geometry, names)
     late = [] if tells_times() else [schema.names[i] for i in times]
     texts = _texts(location, layer, late, source) if late else []
 
     def raw() -> Iterator[Any]:
         start = 0
-        for one in _each(reader, source):
+        for one in each(source, iter, reader):
             arrays = list(one.columns)
             for index, text in zip(times, texts, strict=False):
                 arrays[index] = text.slice(start, one.num_rows)
@@ -263,9 +258,10 @@ def _ogr(
     )  # fmt: skip
 
 
-def _each(batches: Any, source: str) -> Iterator[Any]:
+def each(source: str, begin: Callable[..., Any], *given: Any, **options: Any) -> Iterator[Any]:
     """The batches of a library's iterator, which is called inside of `calls`, and whoever uses them is not."""
-    batches = iter(batches)
+    with calls(source, DAMAGED):
+        batches = begin(*given, **options)
     while True:
         with calls(source, DAMAGED):
             batch = next(batches, None)
@@ -274,15 +270,12 @@ def _each(batches: Any, source: str) -> Iterator[Any]:
         yield batch
 
 
-def _zone_finder(location: str, layer: str | None, name: str, source: str) -> Callable[[], str | None]:
-    def find() -> str | None:
-        if not tells_times():
-            return zone_of(iter(_texts(location, layer, [name], source)))
-        with contextlib.ExitStack() as stack:
-            _, reader = _stream(stack, location, layer, source, columns=[name], read_geometry=False)
-            return zone_of(one.column(0) for one in _each(reader, source))
-
-    return find
+def _zone(location: str, layer: str | None, name: str, source: str) -> str | None:
+    if not tells_times():
+        return zone_of(iter(_texts(location, layer, [name], source)))
+    with contextlib.ExitStack() as stack:
+        _, reader = _stream(stack, location, layer, source, columns=[name], read_geometry=False)
+        return zone_of(one.column(0) for one in each(source, iter, reader))
 
 
 def _texts(location: str, layer: str | None, names: Sequence[str], source: str) -> list[Any]:
@@ -318,8 +311,7 @@ def _parquet(stack: contextlib.ExitStack, location: str, source: str, batch: int
         raise LayerError.of(source, "is Parquet without geometry metadata, a plain table")
     if geo is None or str(geo["primary_column"]) not in own.names:
         raise LayerError.of(source, "names no primary geometry column")
-    doubles = sorted({repr(name) for name in own.names if own.names.count(name) > 1})
-    if doubles:
+    if doubles := sorted({repr(name) for name in own.names if own.names.count(name) > 1}):
         raise LayerError.of(source, f"has several columns named {', '.join(doubles)}; rename them")
     primary = str(geo["primary_column"])
     about = geo["columns"][primary]
@@ -331,10 +323,8 @@ def _parquet(stack: contextlib.ExitStack, location: str, source: str, batch: int
     encoding = str(about.get("encoding", "WKB"))
 
     def raw() -> Iterator[Any]:
-        with calls(source, DAMAGED):
-            stream = file.iter_batches(batch, columns=names)
         place = names.index(primary)
-        for one in _each(stream, source):
+        for one in each(source, file.iter_batches, batch, columns=names):
             arrays = [one.column(one.schema.get_field_index(name)) for name in names]
             if encoding != "WKB":
                 arrays[place] = _decoded(arrays[place], encoding, source)
@@ -347,10 +337,8 @@ def _parquet(stack: contextlib.ExitStack, location: str, source: str, batch: int
     )  # fmt: skip
 
 
-NATIVE = ("point", "linestring", "polygon", "multipoint", "multilinestring", "multipolygon")
-"""GeoParquet's encodings in Arrow's own types."""
-LEVELS = (0, 1, 2, 1, 2, 3)
-"""How deep their vertices lie."""
+NATIVE = {"point": 0, "linestring": 1, "polygon": 2, "multipoint": 1, "multilinestring": 2, "multipolygon": 3}
+"""GeoParquet's encodings in Arrow's own types, and how deep their vertices lie."""
 
 
 def _decoded(array: Any, encoding: str, source: str) -> Any:
@@ -359,12 +347,11 @@ def _decoded(array: Any, encoding: str, source: str) -> Any:
 
     if encoding not in NATIVE:
         raise LayerError.of(source, f"has geometries in the encoding {encoding!r}; write it as WKB")
-    index = NATIVE.index(encoding)
     array = array.storage if hasattr(array, "storage") else array
     missing = np.asarray(array.is_null())
     offsets, inner = [], array
     with calls(source, DAMAGED):
-        for _ in range(LEVELS[index]):
+        for _ in range(NATIVE[encoding]):
             start = inner.offsets[0].as_py()
             offsets.append(np.asarray(inner.offsets) - start)
             inner = inner.values.slice(start, inner.offsets[-1].as_py() - start)

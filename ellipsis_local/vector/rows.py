@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 import numpy as np
@@ -12,7 +11,7 @@ from numpy.typing import NDArray
 
 from ellipsis_local.gdal_errors import writing
 from ellipsis_local.types import VectorFile
-from ellipsis_local.vector.reader import DAMAGED, calls, open_layer
+from ellipsis_local.vector.reader import calls, each, open_layer
 from ellipsis_local.vector.schema import index_columns, plain
 from ellipsis_local.vector.writer import GeoParquetWriter
 
@@ -25,7 +24,7 @@ Integers = NDArray[np.int64]
 
 
 class Rows:
-    """An open GeoParquet file, a context manager: its attributes and `geometry`, WKB in the CRS of the file."""
+    """An open GeoParquet file, whose `schema` has the attributes and `geometry`, WKB in the CRS of the file."""
 
     def __init__(self, path: Path, detail: VectorFile, source: str) -> None:
         import pyarrow as pa
@@ -39,16 +38,13 @@ class Rows:
         self.geometry = detail.geometry_column
         names = {*detail.fields, self.geometry} - index_columns(own)
         self.schema = pa.schema([field for field in own if field.name in names], own.metadata)
-        groups = [self._parquet.metadata.row_group(i) for i in range(self._parquet.num_row_groups)]
-        self._starts = np.concatenate([[0], np.cumsum([one.num_rows for one in groups], dtype=np.int64)]).astype(
-            np.int64
-        )
+        self._groups = [self._parquet.metadata.row_group(i) for i in range(self._parquet.num_row_groups)]
+        self._starts = np.cumsum([0, *(one.num_rows for one in self._groups)], dtype=np.int64)
 
     @property
     def direct(self) -> bool:
         """Whether the file holds what the room gives of it, in groups that may be held."""
-        groups = [self._parquet.metadata.row_group(i) for i in range(self._parquet.num_row_groups)]
-        small = all(one.num_rows <= MOST_ROWS and one.total_byte_size <= MOST_BYTES for one in groups)
+        small = all(one.num_rows <= MOST_ROWS and one.total_byte_size <= MOST_BYTES for one in self._groups)
         kinds = ("binary", "large_binary")
         return small and all(
             str(field.type) in kinds if field.name == self.geometry else plain(field).type == field.type
@@ -61,10 +57,7 @@ class Rows:
         return [field for field in self.schema if field.name != self.geometry]
 
     def read(self, rows: Integers | range, columns: Sequence[str] | None = None) -> Iterator[tuple[Integers, Any]]:
-        """Some rows, ascending, in pieces of up to 2048: their row numbers and a table of the columns.
-
-        One group of rows is decoded at a time; what comes before the first row in its group is skipped.
-        """
+        """Some rows, ascending, in pieces of up to 2048: their row numbers and a table of the columns."""
         import pyarrow as pa
 
         wanted = np.asarray(rows, dtype=np.int64)
@@ -73,7 +66,7 @@ class Rows:
         for group in np.flatnonzero(np.diff(bounds)).tolist():
             inside = wanted[bounds[group] : bounds[group + 1]] - self._starts[group]
             done = start = 0
-            for batch in self._batches(group, names):
+            for batch in each(self.source, self._parquet.iter_batches, BATCH, row_groups=[group], columns=names):
                 end = int(np.searchsorted(inside, start + batch.num_rows))
                 if end > done:
                     local = inside[done:end]
@@ -85,16 +78,6 @@ class Rows:
                 if done == len(inside):
                     break
                 start += batch.num_rows
-
-    def _batches(self, group: int, names: Sequence[str]) -> Iterator[Any]:
-        with calls(self.source, DAMAGED):
-            batches = self._parquet.iter_batches(BATCH, row_groups=[group], columns=list(names))
-        while True:
-            with calls(self.source, DAMAGED):
-                batch = next(batches, None)
-            if batch is None:
-                return
-            yield batch
 
     def table(self, rows: Integers, columns: Sequence[str] | None = None) -> Any:
         """Some rows, ascending, as one table."""
@@ -110,9 +93,7 @@ class Rows:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.close()
 
 
@@ -122,13 +103,9 @@ def copy(detail: VectorFile, source: str, target: Path) -> None:
         detail.location, format=detail.format, layer=detail.layer, geometry=detail.geometry_column, source=source,
         batch=BATCH * 8,
     ) as opened:  # fmt: skip
-        batches = opened.batches()
-        first = next(batches, None)
         schema = opened.settle()
         with writing(target), GeoParquetWriter(
             target, schema, opened.geometry, detail.crs, compression="lz4"
         ) as writer:  # fmt: skip
-            if first is not None:
-                writer.write(first)
-            for batch in batches:
+            for batch in opened.batches():
                 writer.write(batch)

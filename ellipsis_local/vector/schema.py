@@ -26,10 +26,7 @@ def value_type(kind: Any) -> Any:
 
 
 def is_text(kind: Any) -> bool:
-    from pyarrow import types
-
-    kind = value_type(kind)
-    return bool(types.is_string(kind) or types.is_large_string(kind) or str(kind) == "string_view")
+    return str(value_type(kind)) in ("string", "large_string", "string_view")
 
 
 def is_json(field: Any) -> bool:
@@ -57,10 +54,7 @@ def plain(field: Any, name: str | None = None) -> Any:
     kept = {key: value for key, value in metadata.items() if extension.startswith("pandas.")}
     if pa.types.is_list(kind) and not kind.value_field.nullable:
         kind = pa.list_(kind.value_type)
-    elif str(kind) == "string_view":
-        kind = pa.string()
-    elif str(kind) == "binary_view":
-        kind = pa.binary()
+    kind = {"string_view": pa.string(), "binary_view": pa.binary()}.get(str(kind), kind)
     return pa.field(name, kind, metadata=kept or None)
 
 
@@ -91,14 +85,12 @@ def common(one: Any, other: Any) -> Any:
     if found is not None:
         return found
     one, other = value_type(one), value_type(other)
-    number = [types.is_integer(kind) or types.is_floating(kind) for kind in (one, other)]
-    if all(number):
+    both = (one, other)
+    if all(types.is_integer(kind) or types.is_floating(kind) for kind in both):
         return pa.float64()
-    moments = [kind for kind in (one, other) if types.is_timestamp(kind)]
-    if moments and all(types.is_timestamp(kind) or types.is_date(kind) for kind in (one, other)):
-        zones = {getattr(kind, "tz", None) for kind in (one, other)}
-        units = [getattr(kind, "unit", "ms") for kind in (one, other)]
-        finest = max(units, key=("s", "ms", "us", "ns").index)
+    if any(map(types.is_timestamp, both)) and all(types.is_timestamp(kind) or types.is_date(kind) for kind in both):
+        zones = {getattr(kind, "tz", None) for kind in both}
+        finest = max((getattr(kind, "unit", "ms") for kind in both), key=("s", "ms", "us", "ns").index)
         return pa.timestamp(finest, tz=zones.pop() if len(zones) == 1 else "UTC")
     return pa.string()
 
@@ -114,11 +106,11 @@ def cast(column: Any, field: Any) -> Any:
     try:
         return column.cast(field.type)
     except pa.ArrowException:
-        return pa.chunked_array([[None if one is None else text_of(one) for one in column.to_pylist()]], field.type)
-
-
-def text_of(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value, default=str, ensure_ascii=False)
+        texts = [
+            one if one is None or isinstance(one, str) else json.dumps(one, default=str, ensure_ascii=False)
+            for one in column.to_pylist()
+        ]
+        return pa.chunked_array([texts], field.type)
 
 
 def free_name(wanted: str, taken: Collection[str]) -> str:
@@ -129,10 +121,7 @@ def free_name(wanted: str, taken: Collection[str]) -> str:
 
 
 def joined(tables: Sequence[Any]) -> Any:
-    """Tables as one: the columns in the order in which files first have them, nulls where a file lacks one.
-
-    Types that differ become the one that holds both; numbers and text together become text.
-    """
+    """Tables as one: the columns in the order in which files first have them, nulls where a file lacks one."""
     import pyarrow as pa
 
     tables = [table for table in tables if len(table)] or list(tables[:1])
@@ -140,13 +129,10 @@ def joined(tables: Sequence[Any]) -> Any:
         return tables[0]
     fields: dict[str, Any] = {}
     for field in (field for table in tables for field in table.schema):
-        known = fields.get(field.name)
-        if known is None or known.type == field.type:
-            fields.setdefault(field.name, field)
-        else:
-            fields[field.name] = (known if not pa.types.is_null(known.type) else field).with_type(
-                common(known.type, field.type)
-            )
+        known = fields.setdefault(field.name, field)
+        if known.type != field.type:
+            like = field if pa.types.is_null(known.type) else known
+            fields[field.name] = like.with_type(common(known.type, field.type))
     schema = pa.schema(list(fields.values()))
     parts = []
     for table in tables:
@@ -155,16 +141,10 @@ def joined(tables: Sequence[Any]) -> Any:
             for field in schema
         ]
         parts.append(pa.Table.from_arrays(columns, schema=schema))
-    notes: dict[str, dict[str, Any]] = {}
-    for table in reversed(tables):
-        notes |= notes_of(table.schema)
-    notes = {name: note for name, note in notes.items() if all(keeps(table, schema, name) for table in tables)}
-    metadata = tables[0].schema.metadata or {}
-    return pa.concat_tables(parts).replace_schema_metadata({**metadata, **pandas_metadata(notes.values())})
-
-
-def keeps(table: Any, schema: Any, name: str) -> bool:
-    return name not in table.column_names or table.schema.field(name).type == schema.field(name).type
+    changed = {field.name for table in tables for field in table.schema if field.type != fields[field.name].type}
+    notes = {name: note for table in reversed(tables) for name, note in notes_of(table.schema).items()}
+    kept = pandas_metadata(note for name, note in notes.items() if name not in changed)
+    return pa.concat_tables(parts).replace_schema_metadata({**(tables[0].schema.metadata or {}), **kept})
 
 
 def notes_of(schema: Any) -> dict[str, dict[str, Any]]:
@@ -179,9 +159,8 @@ def notes_of(schema: Any) -> dict[str, dict[str, Any]]:
 def pandas_metadata(notes: Iterable[Mapping[str, Any]]) -> dict[bytes, bytes]:
     """The metadata of a schema that says so much to pandas."""
     columns = list(notes)
-    if not columns:
-        return {}
-    return {b"pandas": json.dumps({"index_columns": [], "column_indexes": [], "columns": columns}).encode()}
+    text = json.dumps({"index_columns": [], "column_indexes": [], "columns": columns})
+    return {b"pandas": text.encode()} if columns else {}
 
 
 def index_columns(schema: Any) -> set[str]:
@@ -193,34 +172,24 @@ def index_columns(schema: Any) -> set[str]:
         return set()
 
 
-def is_extension(note: Mapping[str, Any] | None) -> bool:
-    """Whether pandas is told to use a type of its own, such as Int64, which has nulls."""
-    kind = "" if note is None else str(note.get("numpy_type"))
-    return kind[:1].isupper() or kind == "boolean"
-
-
 def for_frames(table: Any) -> Any:
-    """A whole layer with the dtypes that it gets in frames, whichever part of it is read.
-
-    Integers and booleans with a null anywhere are pandas' nullable ones; dates are datetime64, unless they came in a
-    frame that had them as objects.
-    """
+    """A whole layer with the dtypes that it gets in frames: nullable ones where a null is, dates as datetime64."""
     import pyarrow as pa
 
     given = table.schema.metadata or {}
     notes = notes_of(table.schema)
     for index, field in enumerate(table.schema):
         note = notes.get(field.name)
-        if pa.types.is_date(field.type):
-            if note is not None and FRAME in given:
-                continue
+        # A frame that had dates as objects gets them back so.
+        if pa.types.is_date(field.type) and (note is None or FRAME not in given):
             notes.pop(field.name, None)
-            table = table.set_column(
-                index, pa.field(field.name, pa.timestamp("ms")), table.column(index).cast(pa.timestamp("ms"))
-            )
+            moment = pa.timestamp("ms")
+            table = table.set_column(index, pa.field(field.name, moment), table.column(index).cast(moment))
         # Where pandas is not loaded, its own types (periods) look like the integers that they are stored as.
         kind = None if b"ARROW:extension:name" in (field.metadata or {}) else NULLABLE.get(str(field.type))
-        if kind is not None and table.column(index).null_count and not is_extension(note):
+        # pandas may be told to use a type of its own, such as Int64, which has nulls.
+        told = str((note or {}).get("numpy_type", ""))
+        if kind and table.column(index).null_count and not (told[:1].isupper() or told == "boolean"):
             notes[field.name] = {
                 "name": field.name, "field_name": field.name, "pandas_type": kind.lower().replace("boolean", "bool"),
                 "numpy_type": kind, "metadata": None,
@@ -238,14 +207,18 @@ def geo_of(schema: Any) -> dict[str, Any] | None:
         return None
 
 
+def further_geometries(schema: Any, geometry: str) -> dict[str, Any]:
+    """What a schema says of its geometry columns but for that one."""
+    columns = (geo_of(schema) or {"columns": {}})["columns"]
+    return {name: about for name, about in columns.items() if name in schema.names and name != geometry}
+
+
 def geo_metadata(geometry: str, crs: str, others: Mapping[str, Any] | None = None) -> dict[bytes, bytes]:
     """What GeoParquet 1.1 wants to know of a file; `others`: what is known of its further geometry columns."""
-    about = {"encoding": "WKB", "geometry_types": [], "crs": _projjson(crs)}
-    columns = {**(others or {}), geometry: about}
-    return {b"geo": json.dumps({"version": "1.1.0", "primary_column": geometry, "columns": columns}).encode()}
-
-
-def _projjson(crs: str) -> Any:
     from pyproj import CRS
 
-    return CRS.from_user_input(crs if crs != "OGC:CRS84" else WGS84).to_json_dict()
+    projjson = CRS.from_user_input(crs if crs != "OGC:CRS84" else WGS84).to_json_dict()
+    own: dict[str, Any] = {geometry: {"encoding": "WKB", "geometry_types": [], "crs": projjson}}
+    # The first in place, and what is said of it here.
+    columns = own | dict(others or {}) | own
+    return {b"geo": json.dumps({"version": "1.1.0", "primary_column": geometry, "columns": columns}).encode()}

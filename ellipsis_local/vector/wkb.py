@@ -32,14 +32,12 @@ FEW = 32
 
 
 class Shapes:
-    """One Arrow array of WKB, as its bytes and where each value begins and ends.
-
-    Big-endian values, and those with an SRID, are written anew by shapely first.
-    """
+    """One Arrow array of WKB, as its bytes and where each value begins and ends."""
 
     def __init__(self, array: Any, source: str = "the layer") -> None:
         self.source = source
         self._take(array)
+        # Big-endian, or with an SRID.
         if self.foreign.any():
             self._take(from_shapely(to_shapely(array, source)))
 
@@ -48,7 +46,6 @@ class Shapes:
 
         if hasattr(array, "chunks"):
             array = array.cast(pa.large_binary()).combine_chunks() if array.num_chunks != 1 else array.chunk(0)
-            array = pa.concat_arrays(array.chunks) if hasattr(array, "chunks") else array
         if not pa.types.is_large_binary(array.type) and not pa.types.is_binary(array.type):
             array = array.cast(pa.large_binary())
         self.array = array
@@ -103,9 +100,8 @@ class Shapes:
         u4, found = overlapping(self.data, "<u4"), rows[self.ends[rows] - self.starts[rows] >= 14]
         if not len(found):
             return False
-        return bool(np.isin((u4[self.starts[found] + 10] & 0x0FFFFFFF) % 1000, CURVES).any()) or self._walks_to_curve()
-
-    def _walks_to_curve(self) -> bool:
+        if np.isin((u4[self.starts[found] + 10] & 0x0FFFFFFF) % 1000, CURVES).any():
+            return True
         try:
             self.runs  # noqa: B018 - walks over all parts
         except LayerError:
@@ -115,8 +111,7 @@ class Shapes:
     @cached_property
     def runs(self) -> tuple[Integers, Integers, Integers]:
         """Each ring, line or point: the row that it belongs to, its first byte and its number of vertices."""
-        walk = _Walk(self)
-        return walk.runs()
+        return _Walk(self).runs()
 
     @cached_property
     def vertices(self) -> tuple[Integers, Integers]:
@@ -129,24 +124,20 @@ class Shapes:
     @cached_property
     def coordinates(self) -> Floats:
         """x and y of every vertex, (vertices, 2)."""
-        _, at = self.vertices
-        return pairs(self.data, at)
+        return pairs(self.data, self.vertices[1])
 
     def first(self) -> Floats:
         """x and y of the first vertex of each, (rows, 2); NaN where there is none."""
         xy = np.full((len(self), 2), np.nan)
         slow = np.isin(self.kinds, (0, *FIRST), invert=True)
         u4, f8 = overlapping(self.data, "<u4"), overlapping(self.data, "<f8")
-        for kind in np.flatnonzero(np.bincount(self.kinds)).tolist():
+        for kind, offset in FIRST.items():
             rows = np.flatnonzero(self.kinds == kind)
-            if kind not in FIRST:
-                continue
-            usable = self.ends[rows] - self.starts[rows] >= FIRST[kind] + 16
-            for offset in COUNTS.get(kind, ()):
-                usable[usable] = u4[self.starts[rows[usable]] + offset] != 0
+            usable = self.ends[rows] - self.starts[rows] >= offset + 16
+            for count in COUNTS.get(kind, ()):
+                usable[usable] = u4[self.starts[rows[usable]] + count] != 0
             slow[rows[~usable]] = True
-            at = self.starts[rows[usable]] + FIRST[kind]
-            xy[rows[usable]] = pairs(self.data, at)
+            xy[rows[usable]] = pairs(self.data, self.starts[rows[usable]] + offset)
         # A MultiPoint may begin with an empty point, which is written as NaN.
         slow |= (self.kinds == 4) & np.isnan(xy).any(axis=1)
         if slow.any():
@@ -158,31 +149,24 @@ class Shapes:
 
     def without(self) -> Bools:
         """Which have no geometry: null, EMPTY, or with an infinite or lone NaN x or y; (rows,)."""
-        rows, _ = self.vertices
-        xy = self.coordinates
+        rows, xy = self.vertices[0], self.coordinates
         finite = np.isfinite(xy[:, 0]) & np.isfinite(xy[:, 1])
-        if finite.all():
-            none = np.ones(len(self), bool)
-            none[rows] = False
-            return none
-        hollow = np.isnan(xy).all(axis=1) & np.isin(self.kinds, (POINT, 4, COLLECTION))[rows]
         none = np.ones(len(self), bool)
         none[rows[finite]] = False
-        none[rows[~finite & ~hollow]] = True
+        if not finite.all():
+            hollow = np.isnan(xy).all(axis=1) & np.isin(self.kinds, (POINT, 4, COLLECTION))[rows]
+            none[rows[~finite & ~hollow]] = True
         return none
 
     def bounds(self) -> Floats:
         """West, south, east and north of each, (rows, 4); NaN where there is no vertex."""
-        rows, _ = self.vertices
-        xy = self.coordinates
+        rows, xy = self.vertices[0], self.coordinates
         found = np.full((len(self), 4), np.nan)
         firsts = np.flatnonzero(np.diff(rows, prepend=-1))
         if len(firsts):
-            there = rows[firsts]
-            for column in range(2):
-                values = np.ascontiguousarray(xy[:, column])
-                found[there, column] = np.fmin.reduceat(values, firsts)
-                found[there, column + 2] = np.fmax.reduceat(values, firsts)
+            for column, values in enumerate(np.ascontiguousarray(xy.T)):
+                found[rows[firsts], column] = np.fmin.reduceat(values, firsts)
+                found[rows[firsts], column + 2] = np.fmax.reduceat(values, firsts)
         return found
 
     def moved(self, move: Callable[[Floats], Floats]) -> Any:
@@ -240,8 +224,7 @@ class _Walk:
         return behind
 
     def runs(self) -> tuple[Integers, Integers, Integers]:
-        shapes = self.shapes
-        kinds = shapes.kinds
+        shapes, kinds = self.shapes, self.shapes.kinds
         if np.isin(kinds, (*CURVES, *SURFACES)).any():
             raise self.damaged()
         rows = np.flatnonzero(kinds)
@@ -257,12 +240,10 @@ class _Walk:
             rows, at, parts, rings = rows[left], at[left], parts[left], rings[left]
         for row, start, count, inner in zip(rows.tolist(), at.tolist(), parts.tolist(), rings.tolist(), strict=True):
             self.one(row, start, count, inner)
-        if not self.found:
-            empty = np.empty(0, np.int64)
-            return empty, empty, empty
-        whole = [np.concatenate([part[i] for part in self.found]) for i in range(3)]
-        order = np.lexsort((whole[1], whole[0])) if len(self.found) > 1 else slice(None)
-        return whole[0][order], whole[1][order], whole[2][order]
+        empty = np.empty(0, np.int64)
+        rows, at, counts = map(np.concatenate, zip((empty, empty, empty), *self.found, strict=True))
+        order = np.lexsort((at, rows)) if len(self.found) > 1 else slice(None)
+        return rows[order], at[order], counts[order]
 
     def step(self, rows: Integers, at: Integers, parts: Integers, rings: Integers) -> tuple[Integers, ...]:
         """One ring, or the beginning of one part, of each row."""
@@ -270,8 +251,7 @@ class _Walk:
         inner = np.flatnonzero(rings > 0)
         begin = np.flatnonzero((rings == 0) & (parts > 0))
         if len(inner):
-            counts = self.number(at[inner])
-            at[inner] = self.take(rows[inner], at[inner] + 4, counts)
+            at[inner] = self.take(rows[inner], at[inner] + 4, self.number(at[inner]))
             rings[inner] -= 1
         if len(begin):
             kinds = (self.number(at[begin] + 1) & 0x0FFFFFFF) % 1000

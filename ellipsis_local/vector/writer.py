@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import io
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import numpy as np
@@ -14,9 +14,9 @@ from ellipsis_local.errors import ArgumentError, LayerError, LayerWarning
 from ellipsis_local.formats import Format
 from ellipsis_local.gdal_errors import writing
 from ellipsis_local.notices import warn
-from ellipsis_local.vector.inspect import Census
+from ellipsis_local.vector.inspect import KINDS, Census
 from ellipsis_local.vector.reader import calls
-from ellipsis_local.vector.schema import FRAME, for_frames, geo_metadata, geo_of, is_json
+from ellipsis_local.vector.schema import FRAME, for_frames, further_geometries, geo_metadata, is_json
 from ellipsis_local.vector.wkb import Shapes, to_shapely
 
 # Small enough that a reader of one partition skips most of a file.
@@ -26,18 +26,13 @@ GROUP_BYTES = 16 * 1024**2
 
 def located(schema: Any, geometry: str, crs: str, more: dict[bytes, bytes] | None = None) -> Any:
     """A schema that says where its geometry is; what it says to pandas and of further geometries stays."""
-    metadata = schema.metadata or {}
-    geo = geo_of(schema)
-    others = {name: one for name, one in (geo or {"columns": {}})["columns"].items() if name in schema.names}
-    kept = {key: value for key, value in metadata.items() if key in (b"pandas", FRAME)}
-    return schema.with_metadata({**kept, **geo_metadata(geometry, crs, others), **(more or {})})
+    kept = {key: value for key, value in (schema.metadata or {}).items() if key in (b"pandas", FRAME)}
+    geo = geo_metadata(geometry, crs, further_geometries(schema, geometry))
+    return schema.with_metadata({**kept, **geo, **(more or {})})
 
 
 class GeoParquetWriter:
-    """Writes tables of one schema to `path`, piece by piece; a context manager, `census` says what was written.
-
-    The column `geometry` holds WKB in `crs`; `more` is further metadata of the file.
-    """
+    """Writes tables of one schema to `path`, piece by piece; a context manager, `census` says what was written."""
 
     def __init__(
         self,
@@ -84,9 +79,7 @@ class GeoParquetWriter:
     def __enter__(self) -> GeoParquetWriter:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *error: object) -> None:
         try:
             if kind is None:
                 self._flush()
@@ -95,13 +88,11 @@ class GeoParquetWriter:
 
 
 def write_partition(path: Path, table: Any, geometry: str, crs: str) -> int:
-    """A node's features, as fast as they are written and read; the size of the file.
-
-    Without compression and dictionaries, whose making costs more than their bytes. OSError on a full disk.
-    """
+    """A node's features, as fast as they are written and read; the size of the file."""
     import pyarrow as pa
     import pyarrow.parquet
 
+    # Making compression and dictionaries costs more than their bytes.
     schema = located(table.schema, geometry, crs)
     encoded = [field.name for field in schema if pa.types.is_dictionary(field.type)]
     pyarrow.parquet.write_table(
@@ -112,10 +103,7 @@ def write_partition(path: Path, table: Any, geometry: str, crs: str) -> int:
 
 
 def checked_frame(frame: Any, *, epsg: int | None = None) -> Any:
-    """A frame that can be stored: an active geometry, a CRS, text as column names, an index that may be dropped.
-
-    An index that is named, has several levels or is not of integers becomes columns, as in GeoDataFrame.to_file.
-    """
+    """A frame that can be stored; ArgumentError without a geometry, a CRS, or names of columns that can be kept."""
     import pandas
 
     def error(text: str) -> ArgumentError:
@@ -129,6 +117,7 @@ def checked_frame(frame: Any, *, epsg: int | None = None) -> Any:
         raise error("has no CRS; call set_crs first, or pass epsg=…")
     crs_text(frame.crs, "the GeoDataFrame")
     index = frame.index
+    # Any other index becomes columns, as in GeoDataFrame.to_file.
     plain = index.nlevels == 1 and index.name is None and pandas.api.types.is_integer_dtype(index.dtype)
     frame = frame.reset_index(drop=plain)
     for name in frame.columns:
@@ -166,30 +155,18 @@ def culprit(frame: Any) -> str | None:
     return None
 
 
-class _Digest:
+class _Digest(io.RawIOBase):
     """A file that only hashes what is written to it."""
-
-    closed = False
 
     def __init__(self) -> None:
         self.hash = hashlib.sha256()
 
-    def write(self, data: Any) -> int:
-        self.hash.update(data)
-        return len(data)
-
-    def flush(self) -> None: ...
-
-    def close(self) -> None: ...
-
-    def readable(self) -> bool:
-        return False
-
     def writable(self) -> bool:
         return True
 
-    def seekable(self) -> bool:
-        return False
+    def write(self, data: Any) -> int:
+        self.hash.update(data)
+        return len(data)
 
 
 def frame_content(frame: Any) -> str:
@@ -213,13 +190,13 @@ def write_frame(target: Path, frame: Any) -> None:
     import pyarrow as pa
 
     table = arrow_table(frame)
-    shapes = {name: frame[name].crs for name in frame.columns if hasattr(frame[name], "geom_type")}
     geometry, crs = frame.active_geometry_name, crs_text(frame.crs, "the GeoDataFrame")
     others: dict[str, Any] = {
-        name: {"encoding": "WKB", "geometry_types": [], "crs": None if own is None else own.to_json_dict()}
-        for name, own in shapes.items()
+        name: {"encoding": "WKB", "geometry_types": [], "crs": own.crs and own.crs.to_json_dict()}
+        for name, own in frame.items()
+        if hasattr(own, "geom_type")
     }
-    fields = [pa.field(one.name, pa.binary()) if one.name in shapes else one for one in table.schema]
+    fields = [pa.field(one.name, pa.binary()) if one.name in others else one for one in table.schema]
     metadata = {**(table.schema.metadata or {}), **geo_metadata(geometry, crs, others), FRAME: b"1"}
     columns = [stored(column) for column in table.columns]
     _write_parquet(target, pa.Table.from_arrays(columns, schema=pa.schema(fields, metadata)), geometry, crs)
@@ -244,15 +221,11 @@ def stored(column: Any) -> Any:
 
 def write_table(target: Path, table: Any, geometry: str, crs: str, format: Format) -> None:
     """A layer in a format; LayerError where that cannot hold it, StoreError on a full disk."""
-    if format.reads == "parquet":
-        _write_parquet(target, for_frames(table), geometry, crs)
-    else:
-        _write_ogr(target, table, geometry, crs, format)
-
-
-def _write_ogr(target: Path, table: Any, geometry: str, crs: str, format: Format) -> None:
     import pyogrio.raw
 
+    if format.reads == "parquet":
+        _write_parquet(target, for_frames(table), geometry, crs)
+        return
     given = format.facts.get("name_bytes")
     long = [name for name in table.column_names if given and name != geometry and len(name.encode()) > given]
     if long:
@@ -267,11 +240,7 @@ def _write_ogr(target: Path, table: Any, geometry: str, crs: str, format: Format
         )  # fmt: skip
 
 
-NAMES = {
-    1: "Point", 2: "LineString", 3: "Polygon", 4: "MultiPoint", 5: "MultiLineString", 6: "MultiPolygon",
-    7: "GeometryCollection",
-}  # fmt: skip
-DIMENSIONS = {0: "{}", 1: "{} Z", 2: "Measured {}", 3: "Measured 3D {}"}
+DIMENSIONS = ("{}", "{} Z", "Measured {}", "Measured 3D {}")
 
 
 def geometry_type(column: Any, format: Format) -> str:
@@ -279,14 +248,12 @@ def geometry_type(column: Any, format: Format) -> str:
     kinds: set[tuple[int, int]] = set()
     for chunk in column.chunks:
         shapes = Shapes(chunk)
-        there = shapes.kinds > 0
-        measured = shapes.measured[there]
-        dimensions = (shapes.widths[there] - 8 * measured > 16) + 2 * measured
-        found = np.unique(np.column_stack([shapes.kinds[there], dimensions]), axis=0)
-        kinds |= {(int(kind), int(dimension)) for kind, dimension in found}
+        dimensions = (shapes.widths - 8 * shapes.measured > 16) + 2 * shapes.measured
+        found = np.unique(np.column_stack([shapes.kinds, dimensions])[shapes.kinds > 0], axis=0)
+        kinds |= {(kind, dimension) for kind, dimension in found.tolist()}
     if len(kinds) == 1:
         ((kind, dimension),) = kinds
-        name = DIMENSIONS[dimension].format(NAMES[kind])
+        name = DIMENSIONS[dimension].format(KINDS[kind])
         return "PointM" if name == "Measured Point" else name
     if any(dimension for _, dimension in kinds) and format.facts.get("flat_where_mixed"):
         warn(f"{format.title} keeps no Z and M of geometries of several types; .gpkg and .parquet do", LayerWarning)
@@ -296,26 +263,25 @@ def geometry_type(column: Any, format: Format) -> str:
 def for_ogr(table: Any, geometry: str, format: Format) -> Any:
     """The table with what OGR has no type for as its plain values; LayerError naming a column without such values."""
     import pyarrow as pa
+    import shapely
     from pyarrow import types
 
-    geo = geo_of(table.schema)
-    further = set(geo["columns"]) if geo is not None else set()
+    further = further_geometries(table.schema, geometry)
     fields, columns = [], []
     for field, column in zip(table.schema, table.columns, strict=True):
         kind = field.type
         if types.is_dictionary(kind):
             column = column.cast(kind.value_type)
-        elif field.name in further and field.name != geometry:
-            column = pa.chunked_array([pa.array(_wkt(column), pa.string())])
+        elif field.name in further:
+            texts = [None if one is None else shapely.to_wkt(one) for one in to_shapely(column)]
+            column = pa.chunked_array([pa.array(texts, pa.string())])
         elif kind == pa.uint64():
             try:
                 column = column.cast(pa.int64())
             except pa.ArrowInvalid:
                 raise cannot(field, format) from None
-        elif types.is_null(kind):
-            column = column.cast(pa.string())
-        elif types.is_decimal(kind):
-            column = column.cast(pa.float64())
+        elif types.is_null(kind) or types.is_decimal(kind):
+            column = column.cast(pa.string() if types.is_null(kind) else pa.float64())
         elif field.name != geometry and is_lacking(field, format):
             raise cannot(field, format)
         fields.append(pa.field(field.name, column.type, metadata=JSON_NOTE if is_json(field) else None))
@@ -333,27 +299,16 @@ def is_lacking(field: Any, format: Format) -> bool:
 
     kind = field.type
     if types.is_nested(kind):
-        return "list" in format.facts.get("lacks", ()) or not is_simple_list(kind)
+        inner = kind.value_type if types.is_list(kind) or types.is_large_list(kind) else None
+        simple = inner and (types.is_integer(inner) or types.is_floating(inner) or types.is_string(inner))
+        return "list" in format.facts.get("lacks", ()) or not simple
     if types.is_binary(kind) or types.is_large_binary(kind):
         return "binary" in format.facts.get("lacks", ())
     odd = types.is_duration(kind) or types.is_interval(kind) or str(kind) == "halffloat"
     return odd or isinstance(kind, pa.BaseExtensionType) or bool(field.metadata and not is_json(field))
 
 
-def is_simple_list(kind: Any) -> bool:
-    from pyarrow import types
-
-    inner = kind.value_type if types.is_list(kind) or types.is_large_list(kind) else None
-    return inner is not None and (types.is_integer(inner) or types.is_floating(inner) or types.is_string(inner))
-
-
 def cannot(field: Any, format: Format) -> LayerError:
     return LayerError(
         f"column {field.name!r} ({field.type}) has no counterpart in {format.suffixes[0]}; export as .parquet"
     )
-
-
-def _wkt(column: Any) -> list[str | None]:
-    import shapely
-
-    return [None if one is None else shapely.to_wkt(one) for one in to_shapely(column)]

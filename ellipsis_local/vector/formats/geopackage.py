@@ -37,10 +37,7 @@ LISTED = """
 
 
 def check_geopackage(path: Path, layer: str | None = None) -> None:
-    """Look at a GeoPackage before GDAL opens it.
-
-    A view among the layers counts where `layer` names it, or EVERY one, or where there is no plain one.
-    """
+    """Look at a GeoPackage, and at one layer of it, or EVERY one, before GDAL opens it."""
     with reading(path), path.open("rb") as file:
         head = file.read(100)
     page, size = int.from_bytes(head[16:18], "big"), path.stat().st_size
