@@ -1,7 +1,7 @@
 """Preflight: what the service does to a function, told before it runs there.
 
-`source` is a function's text, `form`, `names`, `imports`, `keys` and `results` say what cannot be sent, found or
-carried, `surroundings` what a compute has; `function` is all of it, `script` the same for what a script executes.
+`source` is a function's text, `form`, `names`, `keys` and `results` say what cannot be sent, found or carried,
+`surroundings` what a compute has; `function` is all of it, `script` the same for what a script executes.
 Everything is read from text (ast); nothing of the user is imported or run.
 """
 

@@ -42,15 +42,14 @@ def check_form(source: Source, python: tuple[int, ...], *, method: bool = False)
         line, column = source.place(node.decorator_list[0])
         message = "it has a decorator, which the text that is sent cannot apply"
         yield Finding("decorator", message, "leave it out, and do what it does inside the function", line, column - 1)
+    late = "and its call returns before it has run"
     if isinstance(node, ast.AsyncFunctionDef):
-        yield Finding("async", "it is async, and its call returns before it has run", PLAIN, *source.place(node))
+        yield Finding("async", f"it is async, {late}", PLAIN, *source.place(node))
     found = None
     with suppress(RecursionError):
         found = next(own_nodes(node, ast.Yield | ast.YieldFrom), None)
     if found is not None:
-        yield Finding(
-            "generator", "it is a generator, and its call returns before it has run", PLAIN, *source.place(found)
-        )
+        yield Finding("generator", f"it is a generator, {late}", PLAIN, *source.place(found))
     if method:
         message = "it is a method, whose text is indented and which nobody calls with an object"
         yield Finding("method", message, "write a def at the top level", *source.place(node))
@@ -69,9 +68,8 @@ def _signature(source: Source) -> Iterator[Finding]:
     if needed > 1 or missing or not (positional or arguments.vararg):
         wants = ", ".join([*(argument.arg for argument in positional[:needed]), *missing]) or "none"
         message = f"it is called with one argument, the layers, and wants {wants}"
-        yield Finding(
-            "signature", message, "take one argument, and write the others into the body", *source.place(source.node)
-        )
+        way_out = "take one argument, and write the others into the body"
+        yield Finding("signature", message, way_out, *source.place(source.node))
 
 
 def _name(source: Source) -> Iterator[Finding]:
@@ -106,10 +104,9 @@ def _syntax(source: Source, python: tuple[int, ...]) -> Iterator[Finding]:
     except SyntaxError as error:
         version = ".".join(map(str, python[:2]))
         newer = (node for node in ast.walk(source.node) if NEWER.get(type(node).__name__, (3, 0)) > python[:2])
-        found = next(newer, None)
         # The parser tells where it was when it noticed, which may be the statement's end.
         line = (error.lineno or 1) - indented + source.first - 1
-        place = (line, None) if found is None else source.place(found)
+        place = next(map(source.place, newer), (line, None))
         way_out = f"write it for Python {version}, or ask for a newer interpreter in createCompute"
         yield Finding("syntax", f"Python {version} of the environment cannot read it ({error.msg})", way_out, *place)
 
@@ -161,8 +158,7 @@ def _value(node: ast.AST) -> str | bytes | None:
         return node.value if isinstance(node.value, str | bytes) else None
     if isinstance(node, ast.JoinedStr):
         # What is computed has its own texts, which are looked at by themselves.
-        parts = [part.value if isinstance(part, ast.Constant) else "\0" for part in node.values]
-        return "".join(str(part) for part in parts)
+        return "".join(str(part.value) if isinstance(part, ast.Constant) else "\0" for part in node.values)
     return None
 
 

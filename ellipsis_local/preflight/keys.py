@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
 
 from ellipsis_local.preflight.findings import Finding
 from ellipsis_local.preflight.names import catches
@@ -15,48 +14,25 @@ KEY_ERRORS = {"KeyError", "LookupError", "Exception", "BaseException"}
 CHANGING = {"update", "setdefault", "clear", "popitem"}
 MOST_SHOWN = 4
 
-
-@dataclass(frozen=True)
-class Key:
-    """One key that is asked for."""
-
-    value: object
-    node: ast.expr
-    needed: bool
-    """False where a missing one is None."""
+Keys = dict[object, tuple[ast.expr, bool]]
+"""Keys that are asked for: where first, and whether they are needed, or a missing one is None."""
 
 
-@dataclass
-class _Facts:
-    keys: list[Key] = field(default_factory=list)
-    stored: set[object] = field(default_factory=set)
-    asked: set[object] = field(default_factory=set)
-    """Keys of which the function looks whether they are there."""
-    constants: dict[str, list[object]] = field(default_factory=dict)
-    unknown: set[str] = field(default_factory=set)
-    """Names that are bound to something else as well."""
-    changed: bool = False
-
-
-def read_keys(function: Function) -> tuple[Key, ...]:
+def read_keys(function: Function) -> Keys:
     """The keys that a def asks its first argument for; none where it gives that another meaning or content."""
     arguments = [*function.args.posonlyargs, *function.args.args]
     # Without one of that name, `params` is the argument of the wrapper.
     names = {"params", arguments[0].arg} if arguments else {"params"}
     names -= {argument.arg for argument in [*arguments[1:], *function.args.kwonlyargs]}
-    facts = _Facts()
     # Constants first: they may be written below the helper that uses them.
-    _Constants(facts).each(function.body)
-    _Keys(facts, names).each(function.body)
-    if facts.changed:
-        return ()
-    return tuple(key for key in facts.keys if key.value not in facts.stored | facts.asked)
+    constants = _Constants()
+    constants.each(function.body)
+    found = _Keys(names, constants)
+    found.each(function.body)
+    return {} if found.changed else {value: how for value, how in found.keys.items() if value not in found.there}
 
 
 class _Walker(ast.NodeVisitor):
-    def __init__(self, facts: _Facts) -> None:
-        self.facts = facts
-
     def each(self, nodes: Iterable[ast.AST]) -> None:
         for node in nodes:
             self.visit(node)
@@ -65,13 +41,18 @@ class _Walker(ast.NodeVisitor):
 class _Constants(_Walker):
     """Names that are texts, or run over texts, and nothing else."""
 
+    def __init__(self) -> None:
+        self.texts: dict[str, list[object]] = {}
+        self.unknown: set[str] = set()
+        """Names that are bound to something else as well."""
+
     def bind(self, target: ast.AST, values: list[object] | None) -> None:
         for node in ast.walk(target):
             if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
-                if values is None or node is not target or node.id in self.facts.constants:
-                    self.facts.unknown.add(node.id)
+                if values is None or node is not target or node.id in self.texts:
+                    self.unknown.add(node.id)
                 else:
-                    self.facts.constants[node.id] = values
+                    self.texts[node.id] = values
 
     def visit_Assign(self, node: ast.Assign) -> None:
         for target in node.targets:
@@ -87,10 +68,10 @@ class _Constants(_Walker):
 
     def visit_Name(self, node: ast.Name) -> None:
         if isinstance(node.ctx, ast.Store):
-            self.facts.unknown.add(node.id)
+            self.unknown.add(node.id)
 
     def visit_arg(self, node: ast.arg) -> None:
-        self.facts.unknown.add(node.arg)
+        self.unknown.add(node.arg)
 
 
 def _texts(nodes: Iterable[ast.expr]) -> list[object] | None:
@@ -101,10 +82,13 @@ def _texts(nodes: Iterable[ast.expr]) -> list[object] | None:
 class _Keys(_Walker):
     """What is done with the argument."""
 
-    def __init__(self, facts: _Facts, names: set[str]) -> None:
-        super().__init__(facts)
+    def __init__(self, names: set[str], constants: _Constants) -> None:
         self.names = names
-        self.guarded = False
+        self.constants = constants
+        self.keys: Keys = {}
+        self.there: set[object] = set()
+        """Keys that the function sets, or of which it looks whether they are there."""
+        self.changed = self.guarded = False
 
     def is_it(self, node: ast.AST) -> bool:
         return isinstance(node, ast.Name) and node.id in self.names
@@ -113,24 +97,25 @@ class _Keys(_Walker):
         """The keys that an expression can be; none where that does not show."""
         if isinstance(node, ast.Constant):
             return [node.value]
-        if isinstance(node, ast.Name) and node.id not in self.facts.unknown:
-            return self.facts.constants.get(node.id, [])
+        if isinstance(node, ast.Name) and node.id not in self.constants.unknown:
+            return self.constants.texts.get(node.id, [])
         return []
 
     def add(self, node: ast.expr, *, needed: bool) -> None:
         if not self.guarded:
-            self.facts.keys += [Key(value, node, needed) for value in self.values(node)]
+            for value in self.values(node):
+                self.keys.setdefault(value, (node, needed))
 
     def visit_Name(self, node: ast.Name) -> None:
         # Bound to something else, or handed to whoever may change it by del.
-        self.facts.changed |= self.is_it(node) and not isinstance(node.ctx, ast.Load)
+        self.changed |= self.is_it(node) and not isinstance(node.ctx, ast.Load)
 
     def visit_Subscript(self, node: ast.Subscript) -> None:
         if self.is_it(node.value):
             if isinstance(node.ctx, ast.Store):
                 known = self.values(node.slice)
-                self.facts.stored.update(known)
-                self.facts.changed |= not known
+                self.there.update(known)
+                self.changed |= not known
             else:
                 self.add(node.slice, needed=True)
         self.generic_visit(node)
@@ -139,14 +124,14 @@ class _Keys(_Walker):
         function = node.func
         if isinstance(function, ast.Attribute) and self.is_it(function.value):
             if function.attr in CHANGING:
-                self.facts.changed = True
+                self.changed = True
             elif function.attr in ("get", "pop") and len(node.args) == 1:
                 self.add(node.args[0], needed=function.attr == "pop")
         self.generic_visit(node)
 
     def visit_Compare(self, node: ast.Compare) -> None:
         if any(isinstance(operator, ast.In | ast.NotIn) for operator in node.ops) and self.is_it(node.comparators[-1]):
-            self.facts.asked.update(self.values(node.left))
+            self.there.update(self.values(node.left))
         self.generic_visit(node)
 
     def visit_Try(self, node: ast.Try) -> None:
@@ -167,19 +152,16 @@ class _Keys(_Walker):
     visit_Lambda = visit_FunctionDef  # noqa: N815
 
 
-def check_keys(source: Source, keys: tuple[Key, ...], around: Surroundings) -> Iterator[Finding]:
+def check_keys(source: Source, keys: Keys, around: Surroundings) -> Iterator[Finding]:
     """Keys that are not among the layers and files of the compute."""
     if around.layers is None or around.files is None:
         return
     there = [*(timestamp for _, timestamp in around.layers), *around.files]
-    told: set[object] = set()
-    for key in keys:
-        if key.value in there or key.value in told:
-            continue
-        told.add(key.value)
-        message = f"it asks for {key.value!r}, which params does not hold" + ("" if key.needed else ", and gets None")
-        hint = _hint(key.value, around.layers, there)
-        yield Finding("key", message, hint, *source.place(key.node), "error" if key.needed else "warning")
+    for key, (node, needed) in keys.items():
+        if key not in there:
+            message = f"it asks for {key!r}, which params does not hold" + ("" if needed else ", and gets None")
+            hint = _hint(key, around.layers, there)
+            yield Finding("key", message, hint, *source.place(node), "error" if needed else "warning")
 
 
 def _hint(key: object, layers: tuple[tuple[str, str], ...], there: list[str]) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import builtins
 import re
 import sys
+from collections.abc import Callable, Iterable
 from functools import lru_cache
 
 from packaging.utils import canonicalize_name
@@ -29,11 +30,7 @@ BUILTINS_CAME = {
 SERVICE_HAS = ("numpy", "geopandas", "rasterio", "shapely")
 """What the service must have whatever is asked for, because the values of `params` are made of it (our conclusion)."""
 NODES_OWN = {
-    "pyarrow": "pyarrow",
-    "cloudpickle": "cloudpickle",
-    "dill": "dill",
-    "multiprocessing_logging": "multiprocessing-logging",
-    "pebble": "pebble",
+    one.replace("-", "_"): one for one in ("pyarrow", "cloudpickle", "dill", "multiprocessing-logging", "pebble")
 }
 """Modules that the nodes here have for their own use, and their packages."""
 
@@ -156,23 +153,25 @@ def requirement_name(requirement: str) -> str:
     return canonicalize_name(match[1]) if match else ""
 
 
-@lru_cache(maxsize=64)
-def modules_of(requirements: tuple[str, ...]) -> frozenset[str]:
-    """The top-level modules that come with packages and with what they are known to bring."""
-    found: set[str] = set()
+def come_with(requirements: Iterable[str], needs: Callable[[str], Iterable[str]]) -> frozenset[str]:
+    """The canonical names of packages, and of all that they need."""
     pending, seen = [requirement_name(requirement) for requirement in requirements], set()
     while pending:
         name = pending.pop()
-        if not name or name in seen:
-            continue
-        seen.add(name)
-        own = MODULES.get(name, name.replace("-", "_")).split()
-        found.update(own)
-        if name not in MODULES:
-            # a common habit: python-x, py-x and x-python have the module x
-            found.add(re.sub(r"^(python|py)_|_(python|py)$", "", own[0]))
-        pending += BRINGS.get(name, "").split()
-    return frozenset(found)
+        if name and name not in seen:
+            seen.add(name)
+            pending += needs(name)
+    return frozenset(seen)
+
+
+@lru_cache(maxsize=64)
+def modules_of(requirements: tuple[str, ...]) -> frozenset[str]:
+    """The top-level modules that come with packages and with what they are known to bring."""
+    names = come_with(requirements, lambda name: BRINGS.get(name, "").split())
+    own = [module for name in names for module in MODULES.get(name, name.replace("-", "_")).split()]
+    # a common habit: python-x, py-x and x-python have the module x
+    habit = [re.sub(r"^(python|py)_|_(python|py)$", "", name.replace("-", "_")) for name in names - MODULES.keys()]
+    return frozenset(own + habit)
 
 
 def distribution_of(module: str) -> str:

@@ -6,6 +6,7 @@ Of the text, not the function's own code, which others (pytest) rewrite; by the 
 from __future__ import annotations
 
 import ast
+from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -14,7 +15,6 @@ from ellipsis_local.preflight.source import Function
 
 Part = Literal["body", "default", "annotation"]
 
-NAME_ERRORS = {"NameError"}
 DYNAMIC = {"exec", "globals"}
 
 
@@ -43,15 +43,13 @@ class Names:
     """Whether names may be defined in a way that the text does not show."""
 
 
+@dataclass(eq=False, slots=True)
 class _Scope:
-    __slots__ = ("above", "bound", "globals", "kind", "nonlocals")
-
-    def __init__(self, kind: str, above: _Scope | None, bound: Iterable[str] = ()) -> None:
-        self.kind = kind
-        self.above = above
-        self.bound = set(bound)
-        self.globals: set[str] = set()
-        self.nonlocals: set[str] = set()
+    kind: str
+    above: _Scope | None
+    bound: set[str] = field(default_factory=set)
+    globals: set[str] = field(default_factory=set)
+    nonlocals: set[str] = field(default_factory=set)
 
     def is_global(self, name: str) -> bool:
         """Whether a name that is read in this scope is none of this one and those around it."""
@@ -65,15 +63,15 @@ class _Scope:
         return True
 
 
+@dataclass
 class _Reader:
-    def __init__(self, annotations: bool) -> None:
-        self.annotations = annotations
-        self.found: list[tuple[_Scope, Use]] = []
-        self.made: set[str] = set()
-        self.names = Names()
-        self.part: Part = "body"
-        self.guarded = False
-        self.function: Function | None = None
+    function: Function
+    annotations: bool
+    found: list[tuple[_Scope, Use]] = field(default_factory=list)
+    made: set[str] = field(default_factory=set)
+    names: Names = field(default_factory=Names)
+    part: Part = "body"
+    guarded: bool = False
 
     def bind(self, scope: _Scope, name: str, node: ast.AST, *, makes: bool = True) -> None:
         if name in scope.globals:
@@ -138,8 +136,7 @@ class _Reader:
         # Those of the def itself are another rule's.
         self.each(() if own else node.decorator_list, scope)
         outer = self.generic(node, scope)
-        before = self.part
-        self.part = "default" if own else before
+        before, self.part = self.part, "default" if own else self.part
         self.each([*node.args.defaults, *node.args.kw_defaults], scope)
         self.part = before
         self.annotation([*(argument.annotation for argument in _arguments(node.args)), node.returns], outer)
@@ -152,19 +149,19 @@ class _Reader:
         self.visit(node.body, self.inner(node.args, scope))
 
     def inner(self, arguments: ast.arguments, scope: _Scope) -> _Scope:
-        return _Scope("function", scope, (argument.arg for argument in _arguments(arguments)))
+        return _Scope("function", scope, {argument.arg for argument in _arguments(arguments)})
 
     def generic(self, node: Any, scope: _Scope) -> _Scope:
         """The scope of type parameters, where there are any; their bounds are evaluated when somebody asks."""
         parameters = getattr(node, "type_params", ())
-        return _Scope("types", scope, (parameter.name for parameter in parameters)) if parameters else scope
+        return _Scope("types", scope, {parameter.name for parameter in parameters}) if parameters else scope
 
     def visit_classdef(self, node: Any, scope: _Scope) -> None:
         self.bind(scope, node.name, node)
         self.each(node.decorator_list, scope)
         outer = self.generic(node, scope)
         self.each([*node.bases, *node.keywords], outer)
-        self.each(node.body, _Scope("class", outer, ("__module__", "__qualname__")))
+        self.each(node.body, _Scope("class", outer, {"__module__", "__qualname__"}))
 
     def visit_listcomp(self, node: Any, scope: _Scope) -> None:
         inner = _Scope("comprehension", scope)
@@ -212,7 +209,7 @@ class _Reader:
 
     def visit_try(self, node: Any, scope: _Scope) -> None:
         before = self.guarded
-        self.guarded = before or any(catches(handler, NAME_ERRORS) for handler in node.handlers)
+        self.guarded |= any(catches(handler, {"NameError"}) for handler in node.handlers)
         self.each(node.body, scope)
         self.guarded = before
         self.each([*node.handlers, *node.orelse, *node.finalbody], scope)
@@ -253,6 +250,15 @@ def dotted(node: ast.expr) -> tuple[ast.expr, list[str]]:
     return node, names
 
 
+def imported_names(node: ast.AST) -> dict[str, str]:
+    """The names that an import statement binds, and what each is in full; nothing of any other node."""
+    if isinstance(node, ast.Import):
+        full = [alias.name if alias.asname else alias.name.partition(".")[0] for alias in node.names]
+        return {alias.asname or name: name for alias, name in zip(node.names, full, strict=True)}
+    aliases = node.names if isinstance(node, ast.ImportFrom) else ()
+    return {alias.asname or alias.name: f"{getattr(node, 'module', '')}.{alias.name}" for alias in aliases}
+
+
 def own_nodes(node: ast.AST, kinds: Any) -> Iterator[Any]:
     """The nodes of some kinds in a def, but for those of functions and classes inside it."""
     for child in ast.iter_child_nodes(node):
@@ -264,8 +270,7 @@ def own_nodes(node: ast.AST, kinds: Any) -> Iterator[Any]:
 
 def read_names(function: Function, *, annotations: bool) -> Names:
     """The names that a def reads and does not define; `annotations` are evaluated with the def up to Python 3.13."""
-    reader = _Reader(annotations)
-    reader.function = function
+    reader = _Reader(function, annotations)
     wrapper = _Scope("function", None)
     reader.visit(function, wrapper)
     # The wrapper's own two names are looked up as all that stands outside.
@@ -277,27 +282,24 @@ def read_names(function: Function, *, annotations: bool) -> Names:
 
 def bindings(body: Iterable[ast.stmt]) -> dict[str, list[ast.AST]]:
     """The names that statements bind in their own scope, each with what binds it, in the order of the text."""
-    found: dict[str, list[ast.AST]] = {}
-
-    def add(name: str, node: ast.AST) -> None:
-        found.setdefault(name, []).append(node)
+    found: dict[str, list[ast.AST]] = defaultdict(list)
 
     def walk(node: ast.AST, statement: ast.AST) -> None:
         if isinstance(node, Function | ast.ClassDef):
-            add(node.name, node)
+            found[node.name].append(node)
             return
         if isinstance(node, ast.Lambda | ast.ListComp | ast.SetComp | ast.DictComp | ast.GeneratorExp):
             return
         if isinstance(node, ast.Import | ast.ImportFrom):
             for alias in node.names:
-                add(alias.asname or (alias.name if alias.name == "*" else alias.name.partition(".")[0]), node)
+                found[alias.asname or alias.name.partition(".")[0]].append(node)
         elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
-            add(node.id, statement)
+            found[node.id].append(statement)
         elif isinstance(node, ast.ExceptHandler) and node.name:
-            add(node.name, node)
+            found[node.name].append(node)
         for child in ast.iter_child_nodes(node):
             walk(child, child if isinstance(child, ast.stmt | ast.NamedExpr | ast.withitem) else statement)
 
     for statement in body:
         walk(statement, statement)
-    return found
+    return dict(found)

@@ -6,7 +6,7 @@ import ast
 from collections.abc import Iterator
 
 from ellipsis_local.preflight.findings import Finding
-from ellipsis_local.preflight.names import arguments_of, bindings, dotted, own_nodes
+from ellipsis_local.preflight.names import arguments_of, bindings, dotted, imported_names, own_nodes
 from ellipsis_local.preflight.source import Function, Source
 
 LISTED = "`.tolist()`"
@@ -152,12 +152,4 @@ class _Kinds:
         made = self.own.get(first.id)
         if made is None:
             return "" if first.id in self.arguments else ".".join([first.id, *names])
-        return ".".join([_imported_as(made[0], first.id), *names]) if len(made) == 1 else ""
-
-
-def _imported_as(node: ast.AST, name: str) -> str:
-    if isinstance(node, ast.Import):
-        return next((alias.name for alias in node.names if alias.asname == name), name)
-    if isinstance(node, ast.ImportFrom):
-        return next(f"{node.module}.{alias.name}" for alias in node.names if name == (alias.asname or alias.name))
-    return ""
+        return ".".join([imported_names(made[0]).get(first.id, ""), *names]) if len(made) == 1 else ""

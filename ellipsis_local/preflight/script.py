@@ -7,6 +7,7 @@ import builtins
 import itertools
 import re
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
@@ -105,9 +106,11 @@ def check_script(
     targets = Targets(script)
     found: list[tuple[Found, Surroundings]] = []
     try:
-        for execution in _executions(script):
-            around = _computes_of(script, execution, python, installed)
-            found += [(target, around) for target in targets.of(execution.function, execution.chain)]
+        for call, chain in script.calls:
+            function = _given(call, EXECUTE)[0].get("f") if _is(script, call, "execute") else None
+            if function is not None:
+                around = _around(script, call, chain, python, installed)
+                found += [(target, around) for target in targets.of(function, chain)]
         for name in functions:
             found += [(target, Surroundings(python=python)) for target in targets.named(name)]
         return _report(file, found)
@@ -136,17 +139,6 @@ def _check(target: Target, around: Surroundings) -> list[Finding]:
     return [replace(finding, function=source.name, file=source.file) for finding in found]
 
 
-@dataclass(frozen=True)
-class Execution:
-    """One call of execute."""
-
-    chain: Chain
-    function: ast.expr
-    compute: ast.expr | None
-    target: bool | None
-    """Whether writeToLayer is given; None: not known."""
-
-
 def _given(call: ast.Call, names: tuple[str, ...]) -> tuple[dict[str, ast.expr], bool]:
     """The arguments of a call by their names, and whether these are all: some may be given by * or **."""
     listed = call.args[: len(names)]
@@ -164,28 +156,19 @@ def _is(text: Text, call: ast.Call, name: str) -> bool:
     return isinstance(call.func, ast.Attribute) and (name == "createCompute" or full.endswith(f"compute.{name}"))
 
 
-def _executions(text: Text) -> Iterator[Execution]:
-    """The calls of ellipsis.compute.execute, in whatever way it was imported."""
-    for call, chain in text.calls:
-        if not _is(text, call, "execute"):
-            continue
-        given, whole = _given(call, EXECUTE)
-        if "f" in given:
-            target = given.get("writeToLayer")
-            if target is None:
-                written = False if whole else None
-            else:
-                value = text.value(target, chain)
-                written = None if value is UNKNOWN and not isinstance(target, ast.Dict) else value is not None
-            yield Execution(chain, given["f"], given.get("computeId"), written)
-
-
-def _computes_of(text: Text, execution: Execution, python: tuple[int, ...], look: LookUp) -> Surroundings:
+def _around(text: Text, call: ast.Call, chain: Chain, python: tuple[int, ...], look: LookUp) -> Surroundings:
     """What is known of the compute that a call of execute is for; of several that it can be, what holds for all."""
-    found = list(_made_by(text, execution.compute, execution.chain, MOST_STEPS))
+    given, whole = _given(call, EXECUTE)
+    target = given.get("writeToLayer")
+    # Whether it is given; None: not known.
+    written: bool | None = False if whole else None
+    if target is not None:
+        value = text.value(target, chain)
+        written = None if value is UNKNOWN and not isinstance(target, ast.Dict) else value is not None
+    found = list(_made_by(text, given.get("computeId"), chain, MOST_STEPS))
     if not found:
-        return Surroundings(python=python, large=True if execution.target else None)
-    return _merged([_compute(text, call, chain, python) for call, chain in found], execution.target, look)
+        return Surroundings(python=python, large=True if written else None)
+    return _merged([_compute(text, *one, python) for one in found], written, look)
 
 
 def _creations(text: Text) -> list[tuple[ast.Call, Chain]]:
@@ -238,8 +221,7 @@ def _python(name: object) -> tuple[int, ...] | None:
 def _texts(value: object) -> tuple[str, ...] | None:
     if value is None:
         return ()
-    plain = isinstance(value, list) and all(isinstance(item, str) for item in value)
-    return tuple(value) if plain else None  # type: ignore[arg-type]
+    return tuple(value) if isinstance(value, list) and all(isinstance(item, str) for item in value) else None
 
 
 def _layers(value: object) -> tuple[tuple[str, str], ...] | None:
@@ -247,11 +229,11 @@ def _layers(value: object) -> tuple[tuple[str, str], ...] | None:
         return None
     found = []
     for layer in value:
-        ids = [layer.get(name) for name in ("pathId", "timestampId")] if isinstance(layer, dict) else []
-        if len(ids) != 2 or not isinstance(ids[1], str):
+        path, timestamp = map(layer.get, ("pathId", "timestampId")) if isinstance(layer, dict) else (None, None)
+        if not isinstance(timestamp, str):
             return None
         # Without the path's id, only a hint is missing.
-        found.append((ids[0] if isinstance(ids[0], str) else "", ids[1]))
+        found.append((path if isinstance(path, str) else "", timestamp))
     return tuple(found)
 
 
@@ -342,18 +324,15 @@ class Targets:
     def _argument(self, text: Text, node: ast.Name, chain: Chain, steps: int) -> Iterator[Found]:
         """A def that passes its own argument on: what its callers give."""
         function = chain[-1]
-        position = arguments_of(function).index(node.id)
-        given = False
-        for call, around in text.calls:
-            if not isinstance(call.func, ast.Name) or call.func.id != function.name:
-                continue
-            values = [keyword.value for keyword in call.keywords if keyword.arg == node.id]
-            before = call.args[: position + 1]
-            if position < len(call.args) and not any(isinstance(argument, ast.Starred) for argument in before):
-                values.append(call.args[position])
-            for value in values:
-                given = True
-                yield from self._resolve(text, value, around, steps)
+        given = [
+            (value, around)
+            for call, around in text.calls
+            if isinstance(call.func, ast.Name) and call.func.id == function.name
+            for name, value in _given(call, tuple(arguments_of(function)))[0].items()
+            if name == node.id
+        ]
+        for value, around in given:
+            yield from self._resolve(text, value, around, steps)
         if not given:
             yield _unseen(text, node, f"it is an argument of {function.name}")
 
@@ -367,7 +346,11 @@ class Targets:
                         yield Target(text, statement, binding.chain, method=True)
                         return
             if isinstance(binding.node, ast.Import | ast.ImportFrom):
-                other = self._module(text, binding.node, node, text.full_name(holder))
+                module, level = text.full_name(holder), 0
+                if isinstance(binding.node, ast.ImportFrom) and binding.node.level:
+                    module = ".".join(filter(None, [binding.node.module, getattr(holder, "id", "")]))
+                    level = binding.node.level
+                other = self._read(text, module, level)
                 if other is not None:
                     yield from self._of_module(other, node.attr, text, node, steps)
                     return
@@ -378,17 +361,19 @@ class Targets:
         if called(node) == "partial":
             yield _no_function(text, node, "a partial")
             return
-        made = False
-        for bound in text.find(node.func.id, chain) if isinstance(node.func, ast.Name) else ():
-            maker = bound.node
-            if isinstance(maker, Function) and maker not in bound.chain:
-                for statement in ast.walk(maker):
-                    if isinstance(statement, ast.Return) and isinstance(statement.value, ast.Name | ast.Lambda):
-                        inside = (*bound.chain, maker)
-                        name = getattr(statement.value, "id", None)
-                        if name is None or name in text.bindings(maker):
-                            made = True
-                            yield from self._resolve(text, statement.value, inside, steps)
+        made = [
+            (statement.value, (*bound.chain, bound.node))
+            for bound in (text.find(node.func.id, chain) if isinstance(node.func, ast.Name) else ())
+            if isinstance(bound.node, Function) and bound.node not in bound.chain
+            for statement in ast.walk(bound.node)
+            if isinstance(statement, ast.Return)
+            and (
+                isinstance(statement.value, ast.Lambda)
+                or (isinstance(statement.value, ast.Name) and statement.value.id in text.bindings(bound.node))
+            )
+        ]
+        for value, inside in made:
+            yield from self._resolve(text, value, inside, steps)
         if not made:
             yield _unseen(text, node, "it is what a call returns")
 
@@ -411,13 +396,6 @@ class Targets:
             return
         yield _unseen(text, node, f"{other.file} does not define it")
 
-    def _module(self, text: Text, statement: ast.stmt, node: ast.Attribute, full: str) -> Text | None:
-        """The file of the module that an attribute is looked up in."""
-        if isinstance(statement, ast.ImportFrom) and statement.level:
-            name = getattr(node.value, "id", "")
-            return self._read(text, ".".join(filter(None, [statement.module, name])), statement.level)
-        return self._read(text, full, 0)
-
     def _read(self, text: Text, module: str, level: int) -> Text | None:
         """A module whose file stands beside the script or below; None for any other."""
         if not text.file:
@@ -426,12 +404,10 @@ class Targets:
         path = above[min(max(level - 1, 0), len(above) - 1)].joinpath(*filter(None, module.split(".")))
         for file in (path.with_name(f"{path.name}.py"), path / "__init__.py"):
             if file not in self._texts:
-                try:
+                self._texts[file] = None
+                with suppress(OSError, ValueError, SyntaxError):
                     self._texts[file] = Text(file.read_text(encoding="utf-8-sig"), str(file))
-                except (OSError, ValueError, SyntaxError):
-                    self._texts[file] = None
-            found = self._texts[file]
-            if found is not None:
+            if found := self._texts[file]:
                 return found
         return None
 

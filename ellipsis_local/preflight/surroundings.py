@@ -13,7 +13,7 @@ from typing import Literal, NamedTuple
 
 from packaging.utils import canonicalize_name
 
-from ellipsis_local.preflight.modules import NODES_OWN, SERVICE_HAS, requirement_name
+from ellipsis_local.preflight.modules import NODES_OWN, SERVICE_HAS, come_with, requirement_name
 
 PLAIN_PTH = ("_virtualenv.pth", "distutils-precedence.pth")
 """Files that every environment may have and that add no modules of a package."""
@@ -48,13 +48,7 @@ class Installed:
 
     def come_with(self, requirements: Iterable[str]) -> frozenset[str]:
         """The canonical names of packages, and of all that they need, as their own metadata say."""
-        pending, seen = [requirement_name(requirement) for requirement in requirements], set()
-        while pending:
-            name = pending.pop()
-            if name and name not in seen:
-                seen.add(name)
-                pending += self._needs.get(name, ())
-        return frozenset(seen)
+        return come_with(requirements, lambda name: self._needs.get(name, ()))
 
     @cached_property
     def _needs(self) -> dict[str, tuple[str, ...]]:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
-from ellipsis_local.preflight.names import arguments_of, bindings, called, dotted
+from ellipsis_local.preflight.names import arguments_of, bindings, called, dotted, imported_names
 from ellipsis_local.preflight.source import Function, Source, parse
 
 Chain = tuple[Function, ...]
@@ -16,11 +16,8 @@ CHANGING = {"append", "extend", "insert", "remove", "pop", "clear", "update", "s
 MOST_STEPS = 12
 
 
-class _Unknown:
-    """What does not show in the text."""
-
-
-UNKNOWN = _Unknown()
+UNKNOWN = object()
+"""What does not show in the text."""
 
 
 @dataclass(frozen=True)
@@ -54,28 +51,18 @@ class Text:
         """What is imported anywhere: the name it has here, and its full one."""
         found: dict[str, str] = {}
         for node in self._nodes:
-            if isinstance(node, ast.Import):
-                for alias in node.names:
-                    name = alias.name if alias.asname else alias.name.partition(".")[0]
-                    found[alias.asname or name] = name
-            elif isinstance(node, ast.ImportFrom) and not node.level:
-                found.update({alias.asname or alias.name: f"{node.module}.{alias.name}" for alias in node.names})
+            if not getattr(node, "level", 0):
+                found |= imported_names(node)
         return found
 
     @cached_property
     def changed(self) -> set[str]:
         """Names of things that are changed in place somewhere."""
-        found = set()
-        for node in self._nodes:
-            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in CHANGING:
-                target: ast.expr = node.func.value
-            elif isinstance(node, ast.Subscript) and not isinstance(node.ctx, ast.Load):
-                target = node.value
-            else:
-                continue
-            if isinstance(target, ast.Name):
-                found.add(target.id)
-        return found
+        called = (call.func for call, _ in self.calls)
+        changed = [one.value for one in called if isinstance(one, ast.Attribute) and one.attr in CHANGING]
+        items = (node for node in self._nodes if isinstance(node, ast.Subscript))
+        changed += [node.value for node in items if not isinstance(node.ctx, ast.Load)]
+        return {node.id for node in changed if isinstance(node, ast.Name)}
 
     def bindings(self, scope: Function | None) -> dict[str, list[ast.AST]]:
         """What the names of the module, or of a def, are bound to."""
@@ -148,9 +135,14 @@ class Text:
         if isinstance(node, ast.List | ast.Tuple | ast.Set):
             return self._items(node.elts, chain, steps - 1)
         if isinstance(node, ast.Dict):
-            return self._pairs(node, chain, steps - 1)
+            keys = [self.value(key, chain, steps - 1) for key in node.keys]
+            values = (self.value(value, chain, steps - 1) for value in node.values)
+            plain = all(isinstance(key, str | int) for key in keys)
+            return dict(zip(keys, values, strict=True)) if plain else UNKNOWN
         if isinstance(node, ast.Name):
-            return self._named(node, chain, steps - 1)
+            bound = self.find(node.id, chain, node)
+            value = assigned(bound[0].node, node.id) if len(bound) == 1 and node.id not in self.changed else None
+            return self.value(value, bound[0].chain, steps - 1) if value is not None else UNKNOWN
         if isinstance(node, ast.Subscript):
             return _item(self.value(node.value, chain, steps - 1), self.value(node.slice, chain, steps - 1))
         if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add):
@@ -159,9 +151,7 @@ class Text:
                 return left + right
             if isinstance(left, list) and isinstance(right, list):
                 return left + right
-        if isinstance(node, ast.Call):
-            return self._made(node, chain, steps - 1)
-        return UNKNOWN
+        return self._made(node, chain, steps - 1) if isinstance(node, ast.Call) else UNKNOWN
 
     def _items(self, nodes: list[ast.expr], chain: Chain, steps: int) -> object:
         found: list[object] = []
@@ -174,22 +164,6 @@ class Text:
             else:
                 found.append(self.value(node, chain, steps))
         return found
-
-    def _pairs(self, node: ast.Dict, chain: Chain, steps: int) -> object:
-        found: dict[object, object] = {}
-        for key_node, value_node in zip(node.keys, node.values, strict=True):
-            key = self.value(key_node, chain, steps)
-            if not isinstance(key, str | int):
-                return UNKNOWN
-            found[key] = self.value(value_node, chain, steps)
-        return found
-
-    def _named(self, node: ast.Name, chain: Chain, steps: int) -> object:
-        bound = self.find(node.id, chain, node)
-        if len(bound) != 1 or node.id in self.changed:
-            return UNKNOWN
-        value = assigned(bound[0].node, node.id)
-        return UNKNOWN if value is None else self.value(value, bound[0].chain, steps)
 
     def _made(self, node: ast.Call, chain: Chain, steps: int) -> object:
         given = {keyword.arg: keyword.value for keyword in node.keywords if keyword.arg}
