@@ -6,7 +6,7 @@ import json
 import numbers
 import os
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -19,12 +19,8 @@ def invalid(name: str, value: Any, text: str) -> ArgumentError:
 
 
 def _fail(name: str, value: Any, text: str) -> ArgumentError:
-    return invalid(name, value, f"{text}, not {_short(value)}")
-
-
-def _short(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 80 else f"{text[:77]}…"
+    given = repr(value)
+    return invalid(name, value, f"{text}, not {given if len(given) <= 80 else f'{given[:77]}…'}")
 
 
 def string(name: str, value: Any) -> str:
@@ -49,7 +45,7 @@ def path_text(name: str, value: Any) -> str | None:
 def token(value: Any) -> str:
     text = string("token", value)
     if not text.strip():
-        raise ArgumentError("token must not be empty; log in with account.logIn", argument="token", value=value)
+        raise invalid("token", value, "must not be empty; log in with account.logIn")
     return text
 
 
@@ -70,35 +66,27 @@ def optional_uuid(name: str, value: Any) -> str | None:
     return None if value is None else uuid_text(name, value)
 
 
-def _listed(name: str, value: Any, kind: str) -> list[Any]:
-    if isinstance(value, str | bytes | Mapping):
-        raise _fail(name, value, f"must be a list of {kind}")
+def _listed(name: str, value: Any, called: str, fits: Callable[[Any], bool] = lambda _: True) -> list[Any]:
     try:
-        return list(value)
+        items = None if isinstance(value, str | bytes | Mapping) else list(value)
     except TypeError:
         raise _fail(name, value, "must be an iterable") from None
+    if items is None or not all(map(fits, items)):
+        raise _fail(name, value, f"must be a list of {called}")
+    return items
 
 
 def uuid_list(name: str, value: Any) -> list[str]:
-    if value is None:
-        return []
-    return [uuid_text(f"{name}[{i}]", item) for i, item in enumerate(_listed(name, value, "uuids"))]
+    given = () if value is None else value
+    return [uuid_text(f"{name}[{i}]", item) for i, item in enumerate(_listed(name, given, "uuids"))]
 
 
 def string_list(name: str, value: Any) -> list[str]:
-    if value is None:
-        return []
-    items = _listed(name, value, "strings")
-    if any(type(item) is not str for item in items):
-        raise _fail(name, value, "must be a list of strings")
-    return items
+    return [] if value is None else _listed(name, value, "strings", lambda item: type(item) is str)
 
 
 def dict_list(name: str, value: Any) -> list[dict[str, Any]]:
-    items = _listed(name, value, "dictionaries")
-    if any(not isinstance(item, dict) for item in items):
-        raise _fail(name, value, "must be a list of dictionaries")
-    return items
+    return _listed(name, value, "dictionaries", lambda item: isinstance(item, dict))
 
 
 def boolean(name: str, value: Any) -> bool:
@@ -107,20 +95,19 @@ def boolean(name: str, value: Any) -> bool:
     return bool(value)
 
 
+def _check_number(name: str, value: Any, kind: Any, called: str) -> None:
+    if value is not None and (isinstance(value, bool) or not isinstance(value, kind)):
+        raise _fail(name, value, f"must be of type {called}")
+
+
 def integer(name: str, value: Any) -> int | None:
-    if value is None:
-        return None
-    if isinstance(value, bool) or not isinstance(value, numbers.Integral):
-        raise _fail(name, value, "must be of type int")
-    return int(value)
+    _check_number(name, value, numbers.Integral, "int")
+    return None if value is None else int(value)
 
 
 def number(name: str, value: Any) -> float | None:
-    if value is None:
-        return None
-    if isinstance(value, bool) or not isinstance(value, numbers.Real):
-        raise _fail(name, value, "must be of type float")
-    return float(value)
+    _check_number(name, value, numbers.Real, "float")
+    return None if value is None else float(value)
 
 
 def json_value(name: str, value: Any) -> Any:

@@ -22,19 +22,14 @@ MERCATOR_LIMIT: Final = 20037508.342789244
 """Half the side of Web Mercator's square, in metres; it is where both limits above lie."""
 WORLD: Final = 2 * math.pi * 6378137.0
 """Width of Web Mercator in metres."""
-NO_CRS = "has no CRS; pass epsg=… to say which it is in"
 
 
 def crs_text(value: Any, source: str) -> str:
-    """A CRS as `AUTHORITY:CODE` where that says exactly the same, and as WKT2 otherwise.
-
-    `value` is whatever pyproj or rasterio takes. LayerError where it is missing, unknown, or tied to no place on earth
-    (a local or a geocentric CRS), because such a layer cannot be brought into the CRS of a call.
-    """
+    """A CRS as `AUTHORITY:CODE` where that says the same, else as WKT2; LayerError where it has no place on earth."""
     from pyproj.exceptions import CRSError
 
     if value is None or (isinstance(value, str) and not value.strip()):
-        raise LayerError.of(source, f"{NO_CRS}")
+        raise LayerError.of(source, "has no CRS; pass epsg=… to say which it is in")
     try:
         # rasterio's CRS speaks WKT, and pyproj's rule for objects would lose its name.
         given = value.to_wkt() if hasattr(value, "to_wkt") else value
@@ -74,13 +69,10 @@ def epsg_text(epsg: Any) -> str:
     if isinstance(epsg, bool) or not isinstance(epsg, int):
         raise ArgumentError("epsg must be of type int", argument="epsg", value=epsg)
     try:
-        crs = pyproj.CRS.from_epsg(int(epsg))
-    except CRSError as error:
-        raise ArgumentError(f"epsg: there is no EPSG code {epsg}", argument="epsg", value=epsg) from error
-    try:
-        return crs_text(crs, f"EPSG:{epsg}")
-    except LayerError as error:
-        raise ArgumentError(f"epsg: {error}", argument="epsg", value=epsg) from error
+        return crs_text(pyproj.CRS.from_epsg(int(epsg)), f"EPSG:{epsg}")
+    except (CRSError, LayerError) as error:
+        reason = error if isinstance(error, LayerError) else f"there is no EPSG code {epsg}"
+        raise ArgumentError(f"epsg: {reason}", argument="epsg", value=epsg) from error
 
 
 @lru_cache(maxsize=256)
@@ -125,10 +117,7 @@ def period(crs: str) -> float | None:
 
 @lru_cache(maxsize=256)
 def transformer(source: str, target: str) -> Any:
-    """pyproj's way from one CRS to another; what it cannot express becomes infinite. Safe to use from several threads.
-
-    LayerError where there is no way.
-    """
+    """pyproj's way from one CRS to another, for any thread, which makes infinite what it cannot express; LayerError."""
     from pyproj import Transformer
     from pyproj.exceptions import ProjError
 
@@ -139,10 +128,7 @@ def transformer(source: str, target: str) -> Any:
 
 
 def transform_extent(source: str, target: str, extent: Extent) -> Extent | None:
-    """The envelope of a rectangle's densified outline in another CRS; None where that has no room for it.
-
-    `x_min` is larger than `x_max` where it crosses the antimeridian of a geographic `target`.
-    """
+    """The envelope of a rectangle in another CRS, None where that has no room for it; x_min > x_max across ±180°."""
     from pyproj.exceptions import ProjError
 
     try:
@@ -153,10 +139,7 @@ def transform_extent(source: str, target: str, extent: Extent) -> Extent | None:
 
 
 def to_wgs84(crs: str, extent: tuple[float, float, float, float], source: str) -> Any:
-    """A rectangle (x_min, y_min, x_max, y_max) in `crs` as a shapely geometry in EPSG:4326, longitude first.
-
-    The envelope of its densified outline; two boxes where it crosses the antimeridian.
-    """
+    """The envelope of a rectangle as a shapely geometry in EPSG:4326; two boxes where it crosses the antimeridian."""
     import shapely
 
     found = transform_extent(crs, WGS84, Extent(*extent))

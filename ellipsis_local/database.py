@@ -1,8 +1,6 @@
-"""One SQLite file, used by several threads and processes at once.
+"""One SQLite file, used by several threads and processes at once; its schema is made of the tables that rooms declare.
 
-WAL lets readers go on while one process writes; a commit survives the death of any process. Rooms declare their own
-tables and hand them over as `Database(path, schema)`. A schema only grows: new tables and columns (ALTER TABLE …
-ADD COLUMN) that former releases do without, so that VERSION stays; a home of a former release gets them when opened.
+A schema only grows, by tables and columns that former releases do without, so that VERSION stays.
 """
 
 from __future__ import annotations
@@ -28,9 +26,11 @@ ADD_COLUMN = re.compile(r"ALTER TABLE (\w+) ADD COLUMN (\w+)")
 """A statement of a schema that brings a table of a former release to this one; skipped where the column is there."""
 
 
-def _has_column(connection: sqlite3.Connection, table: str, column: str) -> bool:
-    query = "SELECT 1 FROM pragma_table_info(?) WHERE name = ?"
-    return connection.execute(query, (table, column)).fetchone() is not None
+def connect(path: Path, *, check_same_thread: bool = True) -> sqlite3.Connection:
+    try:
+        return sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=check_same_thread)
+    except sqlite3.Error as error:
+        raise StoreError(f"{path} cannot be opened: {error}") from error
 
 
 DRAWN = "CREATE TABLE IF NOT EXISTS drawn_ids (seed TEXT PRIMARY KEY, count INTEGER NOT NULL) WITHOUT ROWID"
@@ -38,10 +38,7 @@ DRAWN = "CREATE TABLE IF NOT EXISTS drawn_ids (seed TEXT PRIMARY KEY, count INTE
 
 
 class Database:
-    """Connections to one file, lent for one operation each, so that threads that end leave none behind.
-
-    Rows get their ids and times here, by `identity`.
-    """
+    """Connections to one file, lent for one operation each, so that threads that end leave none behind."""
 
     def __init__(self, path: Path, schema: Sequence[str], identity: Identity = Identity()) -> None:  # noqa: B008
         self.path = path
@@ -53,27 +50,24 @@ class Database:
         self._prepare(schema)
 
     def _prepare(self, schema: Sequence[str]) -> None:
-        row = self.row("PRAGMA user_version")
-        version = row[0] if row is not None else 0
+        ((version,),) = self.rows("PRAGMA user_version")
         if version > VERSION:
             raise StoreError(
                 f"{self.path} was written by a newer ellipsis_local (format {version}, this one reads {VERSION}); "
                 "update ellipsis_local, or choose another home"
             )
         with self.transaction() as connection:
+            column = "SELECT 1 FROM pragma_table_info(?) WHERE name = ?"
             for statement in schema:
                 addition = ADD_COLUMN.match(statement)
-                if addition is None or not _has_column(connection, *addition.groups()):
+                if addition is None or not connection.execute(column, addition.groups()).fetchone():
                     connection.execute(statement)
             if self.identity.seed is not None:
                 connection.execute(DRAWN)
             connection.execute(f"PRAGMA user_version = {VERSION}")
 
     def _connect(self) -> sqlite3.Connection:
-        try:
-            connection = sqlite3.connect(self.path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
-        except sqlite3.Error as error:
-            raise StoreError(f"{self.path} cannot be opened: {error}") from error
+        connection = connect(self.path, check_same_thread=False)
         try:
             connection.row_factory = sqlite3.Row
             connection.execute("PRAGMA journal_mode = WAL")
@@ -100,34 +94,23 @@ class Database:
         except BaseException:
             connection.close()
             raise
+        if self._closed:
+            connection.close()
         else:
-            if self._closed:
-                connection.close()
-            else:
-                self._idle.append(connection)
+            self._idle.append(connection)
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
-        """A write transaction: committed when the block ends well, rolled back otherwise.
-
-        Errors of SQLite become StoreErrors, except IntegrityError, which the block's own room understands.
-        """
+        """A write transaction; SQLite's errors become ours, but for IntegrityError, which the block understands."""
         try:
             with self._lend() as connection:
                 connection.execute("BEGIN IMMEDIATE")
-                failure = None
                 self._open.connection = connection
                 try:
-                    yield connection
-                    connection.execute("COMMIT")
-                except BaseException as error:  # noqa: BLE001 - raised below, once the connection is back in order
-                    failure = error
-                    if connection.in_transaction:
-                        connection.execute("ROLLBACK")
+                    with connection:
+                        yield connection
                 finally:
                     self._open.connection = None
-            if failure is not None:
-                raise failure
         except sqlite3.IntegrityError:
             raise
         except sqlite3.Error as error:
@@ -157,9 +140,7 @@ class Database:
         if self.identity.seed is None:
             return self.identity.id(0)
         current: sqlite3.Connection | None = getattr(self._open, "connection", None)
-        if current is not None:
-            return self._draw(current)
-        with self.transaction() as connection:
+        with self.transaction() if current is None else contextlib.nullcontext(current) as connection:
             return self._draw(connection)
 
     def _draw(self, connection: sqlite3.Connection) -> str:

@@ -8,7 +8,6 @@ import os
 import sys
 from collections.abc import Callable
 from functools import cached_property
-from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from ellipsis_local import accounts, drive, faults, features, sharing, store, upstream
@@ -36,15 +35,8 @@ if TYPE_CHECKING:
     from ellipsis_local.features.features import Features
     from ellipsis_local.imagery import Imagery
 
-SCHEMA = (
-    *store.SCHEMA,
-    *accounts.SCHEMA,
-    *sharing.SCHEMA,
-    *drive.SCHEMA,
-    *features.SCHEMA,
-    *upstream.SCHEMA,
-    *computes_room.SCHEMA,
-)
+ROOMS = (store, accounts, sharing, drive, features, upstream, computes_room)
+SCHEMA = tuple(statement for room in ROOMS for statement in room.SCHEMA)
 """All tables of a home."""
 
 
@@ -71,40 +63,29 @@ class Emulator:
 
     def _open(self, settings: Settings) -> None:
         self.settings = settings
-        self.home = Home(self.settings.home, self.settings.environments)
-        self.home.prepare()
-        finish_import(self.home)
-        self.database = Database(self.home.database, SCHEMA, Identity(settings.seed, settings.clock))
+        home = self.home = Home(settings.home, settings.environments)
+        home.prepare()
+        finish_import(home)
+        self.database = Database(home.database, SCHEMA, Identity(settings.seed, settings.clock))
         self.accounts = Accounts(self.database, mocked=self._mocked)
-        self.store = LayerStore(self.home, self.database)
+        self.store = LayerStore(home, self.database)
         self.sharing = Sharing(self.database, self.store.catalogue, self.accounts)
-        self.path_metadata = PathMetadata(self.database)
+        metadata = self.path_metadata = PathMetadata(self.database)
         self.upstream = Upstream(
-            self.home,
-            self.store,
-            self.database,
-            name_bands=lambda path_id, names: self.path_metadata.update(path_id, "bands", names),
+            home, self.store, self.database, name_bands=lambda path_id, names: metadata.update(path_id, "bands", names)
         )
-        self.environments = Environments(self.home, offline=self.settings.offline)
+        self.environments = Environments(home, offline=settings.offline)
         engine = self._engine or (InlineEngine() if settings.inline else LocalEngine())
         # Engines of others need not have the attribute.
         in_process = bool(getattr(engine, "in_process", False))
         self.partitions = Partitions(
-            self.home,
-            cores=self.settings.cores,
-            cache_size=self.settings.cache_size,
-            here="all" if in_process else "rasters",
+            home, cores=settings.cores, cache_size=settings.cache_size, here="all" if in_process else "rasters"
         )
+        environments = OwnEnvironments(home, strict=settings.strict) if in_process else self.environments
+        fetch = None if settings.upstream is None else self._fetch
+        records = Records(self.database)
         self.computes = Computes(
-            self.home,
-            self.settings,
-            Records(self.database),
-            self.store,
-            OwnEnvironments(self.home, strict=settings.strict) if in_process else self.environments,
-            self.partitions,
-            engine,
-            self.report,
-            None if self.settings.upstream is None else self._fetch,
+            home, settings, records, self.store, environments, self.partitions, engine, self.report, fetch
         )
         self._pid = os.getpid()
 
@@ -153,17 +134,15 @@ class Emulator:
         self, path_id: str, timestamp_id: str | None, tell: Callable[[str, bool], None], check: Callable[[], None]
     ) -> None:
         """Pull what a compute asks for from the service that the setting `upstream` names."""
-        settings = self.settings
-        assert settings.upstream is not None  # noqa: S101
+        url, token = self.settings.upstream, self.settings.upstream_token
+        wanted = None if timestamp_id is None else [timestamp_id]
+        assert url is not None  # noqa: S101
+
+        def say(step: Any) -> None:
+            tell(str(step), step.passing)
+
         try:
-            self.upstream.pull(
-                path_id,
-                None if timestamp_id is None else [timestamp_id],
-                url=settings.upstream,
-                token=settings.upstream_token,
-                progress=lambda step: tell(str(step), step.passing),
-                check=check,
-            )
+            self.upstream.pull(path_id, wanted, url=url, token=token, progress=say, check=check)
         except RefusedError as error:
             if error.status != 404:
                 raise
@@ -217,9 +196,7 @@ class Emulator:
     def __enter__(self) -> Emulator:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.close()
 
 
@@ -280,20 +257,17 @@ def configure(**settings: Any) -> Settings:
     with scope.lock:
         new = read_settings(scope.given | settings, scope.environ)
         scope.given.update(settings)
-        _use(scope, None)
+        use(None, scope)
         return new
 
 
-def use(emulator: Emulator | None) -> None:
+def use(emulator: Emulator | None, scope: Scope | None = None) -> None:
     """Let the public functions work on this emulator; None: on a new one, by the settings."""
-    _use(current_scope(), emulator)
-
-
-def _use(scope: Scope, emulator: Emulator | None) -> None:
+    scope = scope or current_scope()
     with scope.lock:
         former, scope.emulator = scope.emulator, emulator
         if former is not None and former is not emulator:
             former.close()
 
 
-atexit.register(_use, BASE, None)
+atexit.register(use, None, BASE)

@@ -41,12 +41,10 @@ def chain(error: BaseException | None) -> Iterator[BaseException]:
 
 def is_full(error: BaseException) -> bool:
     """Whether a full disk, or a limit like one, is behind `error`."""
-    for one in chain(error):
-        if isinstance(one, OSError) and one.errno in FULL:
-            return True
-        if any(text in str(one).lower() for text in FULL_TEXTS):
-            return True
-    return False
+    return any(
+        (isinstance(one, OSError) and one.errno in FULL) or any(text in str(one).lower() for text in FULL_TEXTS)
+        for one in chain(error)
+    )
 
 
 def first_line(error: BaseException) -> str:
@@ -111,10 +109,7 @@ def shown_name(name: object) -> str:
 
 @contextlib.contextmanager
 def naming(source: str, folder: Path, *files: Path) -> Iterator[None]:
-    """Let messages call `source` what lies in our `folder`, at any depth, or is one of `files`.
-
-    The caller knows the file by the name that it was given; where it lies meanwhile is nobody's business.
-    """
+    """Let messages call `source`, the name that the caller gave, what lies in our `folder` or is one of `files`."""
     try:
         yield
     except EllipsisLocalError as error:

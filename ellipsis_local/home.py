@@ -1,8 +1,4 @@
-"""The home folder: its locks, and the way files come into view whole; its layout is drawn in docs/architecture.md.
-
-With the setting `environments`, environments/, their locks, interpreters.json and virtualenv/ lie in that folder, in
-the same places, and many homes use them.
-"""
+"""The home folder: its locks, and the way files come into view whole; its layout is drawn in docs/architecture.md."""
 
 from __future__ import annotations
 
@@ -40,33 +36,26 @@ class Home:
 
     def prepare(self) -> None:
         """Make the folders; StoreError where the home cannot be written."""
-        try:
-            for folder in (self.layers, self.computes, self.cuts, self.locks):
-                folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise StoreError(
-                f"the home {self.root} cannot be written ({error.strerror}); "
-                "set ELLIPSIS_LOCAL_HOME or configure(home=…) to a folder of yours"
-            ) from error
-        shared = self.building
-        try:
-            for folder in (self.environments, shared.locks):
-                folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise StoreError(
-                f"the environments' folder {shared.root} cannot be written ({error.strerror}); "
-                "set ELLIPSIS_LOCAL_ENVIRONMENTS or configure(environments=…) to a folder of yours"
-            ) from error
+        own, shared = (self.layers, self.computes, self.cuts, self.locks), (self.environments, self.building.locks)
+        for setting, called, folders in (
+            ("home", f"home {self.root}", own),
+            ("environments", f"environments' folder {self.building.root}", shared),
+        ):
+            try:
+                for folder in folders:
+                    folder.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise StoreError(
+                    f"the {called} cannot be written ({error.strerror}); "
+                    f"set ELLIPSIS_LOCAL_{setting.upper()} or configure({setting}=…) to a folder of yours"
+                ) from error
 
     def compute(self, compute_id: str) -> Path:
         return self.computes / compute_id
 
     @contextlib.contextmanager
     def lock(self, key: str, timeout: float = -1) -> Iterator[None]:
-        """Hold the lock named `key` across threads and processes; TimeoutError after `timeout` seconds.
-
-        The operating system releases it when its holder dies.
-        """
+        """Hold the lock named `key` until the block or the process ends; TimeoutError after `timeout` seconds."""
         # One object per use: a FileLock that is shared between threads would let them both in.
         try:
             with FileLock(self.locks / f"{key}.lock", timeout=timeout, thread_local=False):
@@ -92,10 +81,7 @@ class Home:
 
     @contextlib.contextmanager
     def publish(self, folder: Path) -> Iterator[Path]:
-        """A temporary folder that becomes `folder`, whole, when the block ends well, and vanishes otherwise.
-
-        Where `folder` is there already, made by another process meanwhile, that one stays.
-        """
+        """A temporary folder that becomes `folder`, whole, when the block ends well, unless that is there by then."""
         # Users may delete the cache at any time.
         folder.parent.mkdir(parents=True, exist_ok=True)
         draft = self.temporary(folder.parent)

@@ -1,8 +1,4 @@
-"""Ids and times of what a home stores: drawn anew and as late as it is, or, on request, the same in every run.
-
-All that is stored asks here, by way of its database. What measures (`seconds` of a node, waits, the age of files that
-a killed process left) goes by the real clock.
-"""
+"""Ids and times of what a home stores, which asks by way of its database; what measures goes by the real clock."""
 
 from __future__ import annotations
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from datetime import UTC, date, datetime
 from typing import Any
@@ -16,14 +17,10 @@ NAMESPACE = UUID("5e2b1f1c-93d4-5c0e-8f6a-0d1c7a4b9e35")
 
 def as_uuid(argument: str, value: Any) -> str:
     """The canonical lower-case form of an id; ArgumentError, in the client's wording, where it is none."""
-    try:
-        if isinstance(value, UUID):
-            return str(value)
-        if isinstance(value, str):
-            return str(UUID(value))
-    except ValueError:
-        pass
-    raise ArgumentError(f"{argument} must be of type string and be a uuid", argument=argument, value=value)
+    if isinstance(value, str | UUID):
+        with contextlib.suppress(ValueError):
+            return str(UUID(str(value)))
+    raise invalid(argument, value, "must be of type string and be a uuid")
 
 
 def optional_uuid(argument: str, value: Any) -> str | None:
@@ -41,16 +38,13 @@ def utc(argument: str, value: Any) -> datetime:
         try:
             return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
         except OverflowError:
-            text = f"{argument} {value} is outside the years 1 to 9999 in UTC"
-            raise ArgumentError(text, argument=argument, value=value) from None
+            raise invalid(argument, value, f"{value} is outside the years 1 to 9999 in UTC") from None
     if isinstance(value, date):
         return datetime(value.year, value.month, value.day, tzinfo=UTC)
     if isinstance(value, str):
-        try:
+        with contextlib.suppress(ValueError):
             return utc(argument, datetime.fromisoformat(value))
-        except ValueError:
-            pass
-    raise ArgumentError(f"{argument} must be of type datetime", argument=argument, value=value)
+    raise invalid(argument, value, "must be of type datetime")
 
 
 def date_range(value: Any, now: datetime) -> tuple[datetime, datetime]:

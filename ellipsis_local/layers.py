@@ -12,7 +12,6 @@ from typing import Any
 from ellipsis_local import arguments
 from ellipsis_local.answers import path_answer, pull_answer
 from ellipsis_local.emulator import current_emulator
-from ellipsis_local.errors import ArgumentError
 from ellipsis_local.settings import same_service
 
 __all__ = ["add", "export", "get", "list", "load", "pull", "remove"]
@@ -77,7 +76,7 @@ def add(
         Where features have no geometry: they are left out.
     """
     if type not in (None, "raster", "vector"):
-        raise ArgumentError(f"type must be 'raster' or 'vector', not {type!r}", argument="type", value=type)
+        raise arguments.invalid("type", type, f"must be 'raster' or 'vector', not {type!r}")
     path_id, timestamp_id = current_emulator().store.add(
         source,
         path_id=arguments.optional_uuid("pathId", pathId),
@@ -181,9 +180,7 @@ def pull(
     settings = emulator.settings
     url = arguments.optional_string("fromUrl", fromUrl) or settings.upstream
     if url is None:
-        raise ArgumentError(
-            "fromUrl (--from) is needed, as long as the setting upstream names no service", argument="fromUrl"
-        )
+        raise arguments.invalid("fromUrl", None, "(--from) is needed, as long as the setting upstream names no service")
     if token is None and (fromUrl is None or settings.upstream is None or same_service(url, settings.upstream)):
         token = settings.upstream_token
     done = emulator.upstream.pull(

@@ -31,10 +31,7 @@ def warn(text: str, category: type[Warning]) -> None:
 
 @contextlib.contextmanager
 def held_back() -> Iterator[list[Notice]]:
-    """Collect what this thread would warn of: in the background there is no caller's line to point at.
-
-    Unlike `warnings.catch_warnings`, which sets filters for all threads, this may be used by several at once.
-    """
+    """Collect what this thread alone would warn of: in the background there is no caller's line to point at."""
     notices: list[Notice] = []
     token = _held.set(notices)
     try:

@@ -1,8 +1,6 @@
 """Putting what was imported in the place of what a home held: all of it or nothing, whenever the process is killed.
 
-The import lays everything into a folder beside (.new-import-…, with former-… for what was there). The journal,
-import.json, is what decides: it is written in one step, and from then on the home is the new one. Whoever opens a home
-with a journal completes it first.
+The journal, import.json, decides: once it is written, the draft is the home, and whoever opens that completes it first.
 """
 
 from __future__ import annotations
@@ -17,14 +15,13 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
+from ellipsis_local.database import connect
 from ellipsis_local.errors import StoreError
 from ellipsis_local.home import Home
 
-LOCK = "state"
 PREFIX = ".new-import-"
 DRAFT = re.compile(re.escape(PREFIX) + r"[0-9a-f]{32}")
 CHANGED = ("layers", "computes", "settings.toml")
-BUSY_SECONDS = 30
 LOCK_SECONDS = 30
 
 
@@ -32,7 +29,7 @@ LOCK_SECONDS = 30
 def exclusive(home: Home) -> Iterator[None]:
     """Hold off other imports and resets of this home; StoreError where one is going on for long."""
     try:
-        with home.lock(LOCK, timeout=LOCK_SECONDS):
+        with home.lock("state", timeout=LOCK_SECONDS):
             yield
     except TimeoutError as error:
         raise StoreError(f"the home {home.root} is being imported or reset by another process; try again") from error
@@ -47,7 +44,7 @@ def new_draft(home: Home) -> Path:
 
 def begin_import(home: Home, draft: Path) -> None:
     """Decide for a draft that is whole, and complete it; the caller holds `exclusive`."""
-    with contextlib.closing(_connect(draft / home.database.name)) as connection, connection:
+    with contextlib.closing(connect(draft / home.database.name)) as connection, connection:
         connection.execute("CREATE TABLE imports (id TEXT PRIMARY KEY, at REAL NOT NULL)")
         connection.execute("INSERT INTO imports VALUES (?, ?)", (draft.name, time.time()))
     with home.publish_file(home.journal) as file:
@@ -55,20 +52,19 @@ def begin_import(home: Home, draft: Path) -> None:
     _complete(home)
 
 
-def finish_import(home: Home) -> bool:
-    """Complete an import whose process was killed; False where there is none."""
-    if not home.journal.exists():
-        return False
-    with exclusive(home):
-        return _complete(home)
+def finish_import(home: Home) -> None:
+    """Complete an import whose process was killed, where there is one."""
+    if home.journal.exists():
+        with exclusive(home):
+            _complete(home)
 
 
-def _complete(home: Home) -> bool:
+def _complete(home: Home) -> None:
     """Every step can be taken again: it finds out whether it was."""
     try:
         name = json.loads(home.journal.read_bytes())["draft"]
     except FileNotFoundError:  # another process was first
-        return False
+        return
     except (ValueError, KeyError, TypeError) as error:
         raise StoreError(f"{home.journal} is damaged ({error}); import the archive again after deleting it") from error
     if not isinstance(name, str) or not DRAFT.fullmatch(name):
@@ -83,15 +79,11 @@ def _complete(home: Home) -> bool:
                 (draft / part).rename(home.root / part)
     home.journal.unlink(missing_ok=True)
     shutil.rmtree(draft, ignore_errors=True)
-    return True
 
 
 def _replace_rows(live: Path, draft: Path) -> None:
-    """Let the home's database hold the rows of the draft's.
-
-    Rows and not the file: other processes have that open, and would go on writing to one that nobody finds any more.
-    """
-    with contextlib.closing(_connect(live)) as connection:
+    """Let the home's database hold the rows of the draft's; its file stays, which other processes have open."""
+    with contextlib.closing(connect(live)) as connection:
         try:
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("ATTACH ? AS source", (str(draft / live.name),))
@@ -112,10 +104,7 @@ def _replace_rows(live: Path, draft: Path) -> None:
 
 
 def copy_rows(connection: sqlite3.Connection) -> None:
-    """Let the tables of `main` hold the rows of those of the same name in `source`, and nothing else.
-
-    A column that only one of both has is left out, or takes its default: so rows come from an older schema.
-    """
+    """Let the tables of `main` hold the rows of those in `source`, which may have an older schema, and nothing else."""
     empty_tables(connection)
     theirs = set(_tables(connection, "source"))
     for table in _tables(connection, "main"):
@@ -151,10 +140,3 @@ def _has(connection: sqlite3.Connection, schema: str, table: str) -> bool:
 
 def _columns(connection: sqlite3.Connection, schema: str, table: str) -> list[str]:
     return [name for (name,) in connection.execute("SELECT name FROM pragma_table_info(?, ?)", (table, schema))]
-
-
-def _connect(path: Path) -> sqlite3.Connection:
-    try:
-        return sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None)
-    except sqlite3.Error as error:
-        raise StoreError(f"{path} cannot be opened: {error}") from error

@@ -1,8 +1,7 @@
 """Which emulator the public functions work on: the process's own, or that of the innermost scope.
 
-A scope is what `ellipsis_local.mock` enters: settings and an emulator of its own. A context (a thread, a task) that has
-entered scopes sees the innermost of them. Any other, such as a thread that was started within one, sees the scope that
-was entered last by anybody.
+A context (a thread, a task) that has entered scopes, as `ellipsis_local.mock` does, sees the innermost of them; any
+other, such as a thread that was started within one, the scope that was entered last by anybody.
 """
 
 from __future__ import annotations

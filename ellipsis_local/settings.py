@@ -6,6 +6,7 @@ Three places, the later wins: ``settings.toml`` in the home, ``ELLIPSIS_LOCAL_*`
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
 import os
 import re
@@ -102,11 +103,10 @@ def default_home() -> Path:
 
 
 def _boolean(value: Any) -> bool:
-    if isinstance(value, bool):
-        return value
-    if isinstance(value, str) and value.lower() in ("1", "true", "yes", "on"):
+    word = str(value).lower() if isinstance(value, bool | str) else ""
+    if word in ("1", "true", "yes", "on"):
         return True
-    if isinstance(value, str) and value.lower() in ("0", "false", "no", "off"):
+    if word in ("0", "false", "no", "off"):
         return False
     raise ValueError("must be true or false")
 
@@ -148,8 +148,7 @@ def _bytes(value: Any) -> int:
         if not match or match[2].lower() not in UNITS:
             raise ValueError("must be a number of bytes, or a text such as '500 MB' or '2 GiB'")
         value = int(float(match[1]) * UNITS[match[2].lower()])
-    number = _number(int, 0, exclusive=True)(value)
-    return int(number)
+    return int(_number(int, 0, exclusive=True)(value))
 
 
 def _folder(value: Any) -> Path:
@@ -165,10 +164,8 @@ def _instant(value: Any) -> datetime:
     """A point in time, in UTC."""
     moment = value
     if isinstance(value, str):
-        try:
+        with contextlib.suppress(ValueError):
             moment = datetime.fromisoformat(value.strip())
-        except ValueError:
-            moment = None
     if isinstance(moment, datetime) and moment.utcoffset() is not None:
         try:
             return moment.astimezone(UTC)
@@ -205,8 +202,7 @@ def service_url(value: Any, *, insecure: bool = False) -> str:
     One without a path gets the usual /v3. Plain http is for this machine only, unless `insecure` says otherwise:
     whoever carries it elsewhere could read the token and change the layers.
     """
-    if not isinstance(value, str):
-        raise ValueError("must be an address such as https://api.ellipsis-drive.com/v3")
+    value = value if isinstance(value, str) else ""
     try:
         parts = urlsplit(value.strip())
         host, _ = parts.hostname, parts.port
@@ -227,13 +223,11 @@ def service_url(value: Any, *, insecure: bool = False) -> str:
 def same_service(url: str, other: str) -> bool:
     """Whether two addresses are on one server, so that the token of one may be shown to the other."""
     try:
-        first, second = (urlsplit(service_url(one, insecure=True)) for one in (url, other))
+        parts = [urlsplit(service_url(one, insecure=True)) for one in (url, other)]
     except ValueError:
         return False
-    default = {"http": 80, "https": 443}
-    return (first.scheme, first.hostname, first.port or default[first.scheme]) == (
-        second.scheme, second.hostname, second.port or default[second.scheme],
-    )  # fmt: skip
+    ports = {"http": 80, "https": 443}
+    return len({(one.scheme, one.hostname, one.port or ports[one.scheme]) for one in parts}) == 1
 
 
 def service_token(value: Any) -> str:
@@ -269,11 +263,8 @@ PARSERS: dict[str, Callable[[Any], Any]] = {
     "clock": _instant,
     "environments": _folder,
 }
-OPTIONAL = {
-    "cores", "node_timeout", "node_memory", "offline", "progress", "upstream", "upstream_token", "seed", "clock",
-    "environments",
-}  # fmt: skip
-assert set(PARSERS) == {f.name for f in fields(Settings)}  # noqa: S101
+OPTIONAL = {setting.name for setting in fields(Settings) if setting.default is None}
+assert set(PARSERS) == {setting.name for setting in fields(Settings)}  # noqa: S101
 
 
 def _parse(name: str, value: Any, source: str) -> Any:
@@ -306,11 +297,8 @@ OTHER_VARIABLES = {f"{PREFIX}TEST_DATA", f"{PREFIX}BENCHMARK_DATA"}
 
 
 def _from_environ(environ: Mapping[str, str]) -> dict[str, Any]:
-    return {
-        name.removeprefix(PREFIX).lower(): _parse(name.removeprefix(PREFIX).lower(), value, name)
-        for name, value in environ.items()
-        if name.startswith(PREFIX) and name not in OTHER_VARIABLES
-    }
+    ours = {name: name.removeprefix(PREFIX).lower() for name in environ if name.startswith(PREFIX)}
+    return {one: _parse(one, environ[name], name) for name, one in ours.items() if name not in OTHER_VARIABLES}
 
 
 def read_settings(
