@@ -15,7 +15,7 @@ from typing import Any
 
 from ellipsis_local.accounts import passwords
 from ellipsis_local.accounts.tables import TokenRecord, User, UserRecord
-from ellipsis_local.accounts.tokens import LOG_IN, Tokens, checked_token, clean_token, digest_of, looks_hosted, utc
+from ellipsis_local.accounts.tokens import HOSTED, LOG_IN, Tokens, checked_token, clean_token, digest_of, utc
 from ellipsis_local.accounts.validation import (
     canonical,
     checked_access_list,
@@ -38,6 +38,11 @@ HASHES_AT_ONCE = 2
 """Each takes 19 MiB and a core."""
 
 
+def own_user(name: str) -> User:
+    """The user of a name, known or not."""
+    return User(str(uuid.uuid5(USERS, name)), name)
+
+
 class Accounts:
     """Users and tokens of one home; passwords and tokens are kept as hashes only.
 
@@ -52,23 +57,16 @@ class Accounts:
         self._hashing = threading.BoundedSemaphore(HASHES_AT_ONCE)
 
     def log_in(self, name: str, password: str, valid_for: int | None = None) -> str:
-        """A new token for the user, who is made at the first login; it expires after `valid_for` seconds, or never.
-
-        ArgumentError for a name, password or time that cannot be taken; AccountError for a password other than the
-        user's.
-        """
+        """A new token for the user, who is made at the first login; it expires after `valid_for` seconds, or never."""
         name, password, valid_for = checked_name(name), checked_password(password), checked_valid_for(valid_for)
-        row = self._row_of(name)
+        row, made = self._row_of(name), None
         if row is None:
             made = self._hash(password)
             with self._database.transaction() as connection:
-                self._insert_user(connection, name, made, "INSERT OR IGNORE", self._database.seconds())
-            row = self._row_of(name)
+                self._insert_user(connection, name, made)
             # Where another process was faster, the row holds that one's password.
-            right = row is not None and (row["password"] == made or self._matches(row, password))
-        else:
-            right = self._matches(row, password)
-        if row is None or not right:
+            row = self._row_of(name)
+        if row is None or not (row["password"] == made or self._matches(row, password)):
             raise AccountError(
                 f"this is not the password of user {name!r}: it is the one of the first login, unless "
                 "`ellipsis-local users password` has set another"
@@ -97,19 +95,16 @@ class Accounts:
         return right
 
     def add_user(self, name: str, password: str, *, token: str | None = None) -> User:
-        """Make a user, whose token the given text becomes as well.
-
-        ArgumentError for a name or password that cannot be taken, a name that is there, a token that is another user's.
-        """
+        """Make a user, whose token the given text becomes as well; ArgumentError where the name is there."""
         name, password = checked_name(name), checked_password(password)
         digest = None if token is None else digest_of(checked_token(token))
         if self._row_of(name) is not None:
             raise self._exists(name)
         made = self._hash(password)
         with self._database.transaction() as connection:
-            if self._insert_user(connection, name, made, "INSERT OR IGNORE", self._database.seconds()) == 0:
+            if self._insert_user(connection, name, made) == 0:
                 raise self._exists(name)
-            user = User(str(uuid.uuid5(USERS, name)), name)
+            user = own_user(name)
             if digest is not None:
                 self._tokens.register(connection, user, digest)
         return user
@@ -118,16 +113,15 @@ class Accounts:
     def _exists(name: str) -> ArgumentError:
         return ArgumentError(f"there is a user {name!r} in this home already", argument="username", value=name)
 
-    @staticmethod
-    def _insert_user(connection: sqlite3.Connection, name: str, made: bytes, insert: str, now: float) -> int:
+    def _insert_user(self, connection: sqlite3.Connection, name: str, made: bytes) -> int:
         if name.startswith(RESERVED):
-            raise invalid(
-                "username",
-                name,
-                f"must not begin with {RESERVED!r}: such names are those of unknown tokens; choose another",
-            )
-        values = (str(uuid.uuid5(USERS, name)), name, b"", made, now)
-        return connection.execute(f"{insert} INTO users VALUES (?, ?, ?, ?, ?)", values).rowcount
+            text = f"must not begin with {RESERVED!r}: such names are those of unknown tokens; choose another"
+            raise invalid("username", name, text)
+        return self._insert(connection, own_user(name), made)
+
+    def _insert(self, connection: sqlite3.Connection, user: User, made: bytes) -> int:
+        values = (user.id, user.name, b"", made, self._database.seconds())
+        return connection.execute("INSERT OR IGNORE INTO users VALUES (?, ?, ?, ?, ?)", values).rowcount
 
     def users(self) -> list[UserRecord]:
         """All users, in the order of their names."""
@@ -188,10 +182,9 @@ class Accounts:
             connection.execute("UPDATE users SET salt = x'', password = ? WHERE id = ?", (made, user.id))
 
     def remove_user(self, name: str) -> None:
-        """Remove a user with all tokens, memberships and invites; NotFoundError where there is no such user.
+        """Remove a user with all tokens, memberships and invites; paths and computes stay, theirs under the same name.
 
-        Paths and computes stay, with the user's id as their owner. The same name has the same id, so whoever is next
-        made or logs in under it owns them again (our choice: a user removed by mistake loses nothing).
+        Our choice: a user removed by mistake loses nothing.
         """
         user = self.named(name)
         with self._database.transaction() as connection:
@@ -199,41 +192,30 @@ class Accounts:
             connection.execute("DELETE FROM users WHERE id = ?", (user.id,))
 
     def user(self, token: str) -> User:
-        """Whose token it is; a token that is not known here stands for a user of its own.
-
-        AccountError for a token of this home that has expired or was revoked, and, where such are not taken, for one
-        that looks like a token of the hosted service.
-        """
+        """Whose token it is, a user of its own where it is not known here; AccountError where it is no longer valid."""
         token = clean_token(token)
         if not token:
             raise ArgumentError("token must not be empty; log in with account.logIn", argument="token", value=token)
         found = self._tokens.find(token)
-        if found is None:
-            if self._mocked and looks_hosted(token):
-                raise AccountError(
-                    "token looks like one of the hosted service, and ellipsis_local.mock takes none of these: "
-                    "use what account.logIn returns inside the mock, or any other text"
-                )
-            name = f"{RESERVED}{digest_of(token).hex()[:12]}"
-            return User(str(uuid.uuid5(USERS, name)), name)
-        return found
+        if found is None and self._mocked and HOSTED.fullmatch(token):
+            raise AccountError(
+                "token looks like one of the hosted service, and ellipsis_local.mock takes none of these: "
+                "use what account.logIn returns inside the mock, or any other text"
+            )
+        return found or own_user(f"{RESERVED}{digest_of(token).hex()[:12]}")
 
     def adopt(self, token: str) -> User:
         """Whose token it is, as `user`; from now on servers of this home know it as well, for that user."""
         user, text = self.user(token), clean_token(token)
         if self._tokens.find(text) is None:
-            values = (user.id, user.name, b"", b"", self._database.seconds())
             with self._database.transaction() as connection:
                 # No password is the one of an empty hash.
-                connection.execute("INSERT OR IGNORE INTO users VALUES (?, ?, ?, ?, ?)", values)
+                self._insert(connection, user, b"")
                 self._tokens.register(connection, user, digest_of(checked_token(text)))
         return user
 
     def known_user(self, token: str) -> User:
-        """Whose token it is; for servers, which let nobody else in.
-
-        AccountError for a token that is not known here, has expired or was revoked.
-        """
+        """Whose token it is; AccountError where it is not known here: for servers, which let nobody else in."""
         token = clean_token(token)
         found = self._tokens.find(token) if token else None
         if found is None:
@@ -248,12 +230,9 @@ class Accounts:
     def add_access_token(
         self, user_id: str, description: str, access_list: Any, valid_for: int | None = None, scope: str = "all"
     ) -> tuple[str, str]:
-        """A token that opens only the paths of a list, up to an access level each, and never more than its user has.
+        """Id and text of a token for the paths of a list alone, up to an access level each; see `checked_access_list`.
 
-        The list holds ``{'pathId': uuid, 'access': {'accessLevel': int}}`` per path (seen in scripts), or ``{'pathId':
-        uuid, 'accessLevel': int}`` (documented), at most 1000; a folder stands for what lies in it, and whether a path
-        exists is not asked. `scope` is 'all', which is what the client sends. Returns the token's id, and the token,
-        which is not kept as text. ArgumentError for what cannot be taken; NotFoundError for an unknown user.
+        Whether a path exists is not asked; a folder stands for what lies in it. `scope` is what the client sends.
         """
         description = checked_text("description", description)
         if scope != "all":
@@ -264,14 +243,7 @@ class Accounts:
             return self._tokens.give(connection, user.id, description, granted, seconds)
 
     def register_token(self, name: str, token: str) -> None:
-        """Let a text be a token of a user, for scripts that have it written in them; it does not expire.
-
-        Nothing happens where it is the user's token already. In one process it stood for a user of its own before,
-        whose paths and computes do not move along.
-
-        NotFoundError where there is no such user; ArgumentError for an empty text, and one that is a token of another
-        user or an access token.
-        """
+        """Let a text be a token of a user for ever; what it stood for before does not move along."""
         digest = digest_of(checked_token(token))
         user = self.named(name)
         with self._database.transaction() as connection:

@@ -40,13 +40,8 @@ def checked_token(token: Any) -> str:
 
 
 HOSTED = re.compile(r"eyJ[\w-]+\.\S+|epat_\S+")
-"""What tokens of the hosted service look like (our reading): a login's is a JSON web token, an access token has this
-prefix. None that is given out here does."""
-
-
-def looks_hosted(token: str) -> bool:
-    """Whether a text may be a token of the hosted service."""
-    return HOSTED.fullmatch(token) is not None
+"""What the hosted service's tokens look like (our reading), and none that is given out here: JSON web tokens of logins,
+access tokens with a prefix."""
 
 
 def utc(seconds: float) -> datetime:

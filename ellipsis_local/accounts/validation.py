@@ -78,22 +78,15 @@ def checked_valid_for(value: Any) -> int | None:
     """Seconds that a token lives; None: for ever."""
     seconds = arguments.integer("validFor", value)
     if seconds is not None and not 0 < seconds <= MOST_SECONDS:
-        raise invalid(
-            "validFor",
-            seconds,
-            f"must be a positive number of seconds, at most {MOST_SECONDS}, not {str(seconds)[:80]}; "
-            "leave it out for a token that does not expire",
-        )
+        text = f"must be a positive number of seconds, at most {MOST_SECONDS}, not {str(seconds)[:80]}"
+        raise invalid("validFor", seconds, f"{text}; leave it out for a token that does not expire")
     return seconds
 
 
 def checked_access(argument: str, value: Any, *, partial: bool = False) -> dict[str, Any]:
-    """An access object, as invites, members and access lists have it (its properties are documented).
+    """An access object (its properties are documented), with `accessTier` as `accessLevel`; `partial`: without any.
 
-    It has `accessLevel`, 0 to 1000, or `accessTier`, one of `TIERS`, which comes back as `accessLevel`; with `partial`
-    it may have neither. `processingUnits`, `monthlyFee` (numbers) and `canShare` are kept and have no effect (our
-    choice); what is None is left out. ArgumentError for another type, an unknown property or a value out of range;
-    NotEmulatedError for a `geoFence` that is not empty: to keep it without effect would give more than was meant.
+    `processingUnits`, `monthlyFee` and `canShare` are kept and have no effect (our choice).
     """
     if not isinstance(value, Mapping):
         raise invalid(argument, value, f"must be a dictionary with accessLevel, not {type(value).__name__}")
@@ -112,6 +105,7 @@ def checked_access(argument: str, value: Any, *, partial: bool = False) -> dict[
     if not isinstance(given.get("geoFence", {}), Mapping):
         raise ArgumentError(f"{argument}.geoFence must be a dictionary", argument=argument, value=value)
     if given.get("geoFence"):
+        # Kept without effect it would give more than was meant.
         raise NotEmulatedError(f"{argument}.geoFence is not emulated; give access without it")
     return found
 
@@ -125,45 +119,32 @@ def _amount(argument: str, value: Any) -> int | float:
 def _level(argument: str, given: Mapping[str, Any]) -> int | None:
     level = arguments.integer(f"{argument}.accessLevel", given.get("accessLevel"))
     if level is not None and not 0 <= level <= MOST_LEVEL:
-        raise ArgumentError(
-            f"{argument}.accessLevel must be 0 to {MOST_LEVEL}, not {str(level)[:80]}", argument=argument, value=level
-        )
+        text = f"{argument}.accessLevel must be 0 to {MOST_LEVEL}, not {str(level)[:80]}"
+        raise ArgumentError(text, argument=argument, value=level)
     if "accessTier" not in given:
         return level
     tier = arguments.string(f"{argument}.accessTier", given["accessTier"])
     if tier not in TIERS:
-        raise ArgumentError(
-            f"{argument}.accessTier must be one of {', '.join(TIERS)}, not {tier[:80]!r}", argument=argument, value=tier
-        )
+        text = f"{argument}.accessTier must be one of {', '.join(TIERS)}, not {tier[:80]!r}"
+        raise ArgumentError(text, argument=argument, value=tier)
     if level is not None and level != TIERS[tier]:
-        raise ArgumentError(
-            f"{argument} has accessLevel {level}, and accessTier {tier!r}, which is {TIERS[tier]}: give one of them",
-            argument=argument,
-            value=dict(given),
-        )
+        text = f"has accessLevel {level}, and accessTier {tier!r}, which is {TIERS[tier]}: give one of them"
+        raise invalid(argument, dict(given), text)
     return TIERS[tier]
 
 
 def checked_access_list(value: Any) -> list[dict[str, Any]]:
-    """The access list of an access token as ``{'pathId': uuid, 'access': {'accessLevel': int}}`` per path.
-
-    The properties of access may also stand beside pathId (documented).
-    """
+    """Per path ``{'pathId': uuid, 'access': {…}}`` (seen in scripts), or the same beside pathId (documented)."""
     entries = arguments.dict_list("accessList", value)
     if len(entries) > MOST_PATHS:
-        raise ArgumentError(
-            f"accessList must have at most {MOST_PATHS} entries, not {len(entries)}; give access to a folder",
-            argument="accessList",
-        )
+        text = f"accessList must have at most {MOST_PATHS} entries, not {len(entries)}; give access to a folder"
+        raise ArgumentError(text, argument="accessList")
     found: dict[str, dict[str, Any]] = {}
     for index, entry in enumerate(entries):
         name = f"accessList[{index}]"
         given = {key: item for key, item in entry.items() if key != "pathId"}
-        access = (
-            checked_access(f"{name}.access", given["access"])
-            if set(given) == {"access"}
-            else checked_access(name, given)
-        )
+        nested = set(given) == {"access"}
+        access = checked_access(f"{name}.access" if nested else name, given["access"] if nested else given)
         path_id = canonical(f"{name}.pathId", entry.get("pathId"))
         if path_id in found:
             raise ArgumentError(f"{name}: pathId {path_id} is there twice", argument="accessList", value=value)

@@ -8,11 +8,12 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Literal, NamedTuple
 
 from ellipsis_local import arguments
 from ellipsis_local.accounts import Accounts, User, checked_access
+from ellipsis_local.accounts.tokens import utc
 from ellipsis_local.accounts.validation import checked_name
 from ellipsis_local.arguments import invalid
 from ellipsis_local.database import Database
@@ -53,10 +54,6 @@ class Member(NamedTuple):
     """UTC."""
 
 
-def _utc(seconds: float) -> datetime:
-    return datetime.fromtimestamp(seconds, UTC)
-
-
 def _check_giver(rights: Rights, by: User, record: PathRecord, level: int) -> None:
     own = rights.level(by, record)
     if own < level:
@@ -81,9 +78,8 @@ class Members:
         """
         wanted = {"direct", "inherited"} if types is None else set(arguments.string_list("type", types))
         if unknown := wanted - {"direct", "inherited"}:
-            raise invalid(
-                "type", sorted(wanted), f"must be a list of 'inherited' and 'direct', not of {min(unknown)[:80]!r}"
-            )
+            text = f"must be a list of 'inherited' and 'direct', not of {min(unknown)[:80]!r}"
+            raise invalid("type", sorted(wanted), text)
         path = self._catalogue.get_path(path_id)
         query = """
             WITH RECURSIVE above (id) AS (
@@ -99,16 +95,12 @@ class Members:
             kind: MemberType = "direct" if row["path_id"] == path.id else "inherited"
             if kind in wanted:
                 user = User(row["id"], row["name"])
-                member = Member(user, kind, row["path_id"], json.loads(row["access"]), _utc(row["created"]))
+                member = Member(user, kind, row["path_id"], json.loads(row["access"]), utc(row["created"]))
                 found.setdefault((user.id, kind), member)
         return sorted(found.values(), key=lambda member: (member.created, member.user.name))
 
     def edit(self, path_id: str, by: User, user_id: str, access: Mapping[str, Any]) -> None:
-        """Change those properties of a direct member's access that are given.
-
-        NotFoundError where the user is no direct member; AccessError for more access than `by` has, and for a member
-        who has more than `by`.
-        """
+        """Change those properties of a direct member's access that are given; the member has no more than `by`."""
         changes = checked_access("access", access, partial=True)
         with self._catalogue.transaction() as connection:
             path, row = self._direct(connection, path_id, user_id)
@@ -121,10 +113,7 @@ class Members:
             )
 
     def delete(self, path_id: str, by: User, user_id: str) -> None:
-        """End a direct membership; members may end their own.
-
-        NotFoundError where the user is no direct member; AccessError for a member who has more than `by`.
-        """
+        """End a direct membership, of a member who has no more than `by`; members may end their own."""
         with self._catalogue.transaction() as connection:
             path, row = self._direct(connection, path_id, user_id)
             _check_giver(self._rights, by, path, row["level"])
@@ -154,12 +143,7 @@ class Invites:
     def send(
         self, path_id: str, by: User, access: Mapping[str, Any], *, user_id: str | None = None, email: str | None = None
     ) -> str:
-        """Invite a user to a path, by id or by `email`, which is the user's name: the invite's id.
-
-        At least one is needed (documented). A second invite of the same user to the same path takes the place of the
-        first. NotFoundError for an unknown path or user id; ArgumentError where nobody is named so, for the path's
-        owner, and for bad access (see `checked_access`); AccessError for more access than `by` has.
-        """
+        """Invite a user by id or name (one is needed, documented), in the place of a former invite: the invite's id."""
         given = checked_access("access", access)
         path = self._catalogue.get_path(path_id)
         user = self._invited(user_id, email)
@@ -204,11 +188,7 @@ class Invites:
             connection.execute("DELETE FROM invites WHERE id = ?", (row["id"],))
 
     def accept(self, path_id: str, invite_id: str, user: User) -> None:
-        """Become a member; who is one with more access already stays that.
-
-        NotFoundError where the user has no such invite; AccessError where the sender has lost the access that the
-        invite gives.
-        """
+        """Become a member, or stay one with more access; AccessError where the sender has lost that access."""
         with self._catalogue.transaction() as connection:
             row = self._find(connection, path_id, invite_id, user)
             access = json.loads(row["access"])
@@ -262,7 +242,7 @@ class Invites:
                 User(row["user"], row["name"]),
                 User(row["sender"], row["sender_name"]),
                 json.loads(row["access"]),
-                _utc(row["created"]),
+                utc(row["created"]),
             )
             for row in rows
         ]

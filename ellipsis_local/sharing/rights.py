@@ -38,17 +38,6 @@ class Node(NamedTuple):
     """Its public access level; None where none was set."""
 
 
-class Sum(NamedTuple):
-    """What a path and all folders above it say about one user's access."""
-
-    owned: bool = False
-    """By anybody."""
-    mine: bool = False
-    member: int = NONE
-    public: int | None = None
-    granted: int = NONE
-
-
 def public_level(access: Mapping[str, Any]) -> int | None:
     """The level that public access gives, None where it says none (or what is no level)."""
     level = access.get("accessLevel")
@@ -61,11 +50,7 @@ def public_level(access: Mapping[str, Any]) -> int | None:
 
 def tier_of(level: int) -> str:
     """The highest access tier that a level reaches, as the service's documentation spells it."""
-    found = "none"
-    for name, least in TIERS.items():
-        if "+" not in name and least <= level:
-            found = name
-    return found
+    return [name for name, least in TIERS.items() if "+" not in name and least <= max(level, NONE)][-1]
 
 
 class Rights:
@@ -89,15 +74,12 @@ class Rights:
         nodes = {r.id: Node(r.parent_id, r.owner, public_level(r.public_access)) for r in records}
         self._add_folders(nodes)
         members = {} if user is None else self._memberships(user.id, nodes)
-        grants: dict[str, int] = {}
-        for path_id, granted in () if user is None or user.grants is None else user.grants:
-            grants[path_id] = max(granted, grants.get(path_id, NONE))
-        sums: dict[str, Sum] = {}
         levels = {}
+        grants = None if user is None or user.grants is None else dict(sorted(user.grants, key=lambda grant: grant[1]))
         for record in records:
-            found = _sum(record.id, nodes, None if user is None else user.id, members, grants, sums)
-            level = _level(user is not None, found)
-            levels[record.id] = level if user is None or user.grants is None else min(level, found.granted)
+            chain = _chain(record.id, nodes)
+            level = _level(user, chain, members)
+            levels[record.id] = level if grants is None else min(level, _highest(grants, chain))
         return levels
 
     def _add_folders(self, nodes: dict[str, Node]) -> None:
@@ -127,43 +109,32 @@ class Rights:
         return {row["path_id"]: row["level"] for row in rows}
 
 
-def _sum(
-    path_id: str,
-    nodes: Mapping[str, Node],
-    user_id: str | None,
-    members: Mapping[str, int],
-    grants: Mapping[str, int],
-    sums: dict[str, Sum],
-) -> Sum:
-    """What the path and the folders above it say; kept in `sums` for the next path that asks."""
-    chain: dict[str, None] = {}
+def _chain(path_id: str, nodes: Mapping[str, Node]) -> dict[str, Node]:
+    """A path and the folders above it."""
+    chain: dict[str, Node] = {}
     current: str | None = path_id
-    while current is not None and current in nodes and current not in sums and current not in chain:
-        chain[current] = None
+    while current is not None and current in nodes and current not in chain:
+        chain[current] = nodes[current]
         current = nodes[current].parent
-    found = sums.get(current or "", Sum())
-    for folder_id in reversed(chain):
-        node = nodes[folder_id]
-        public = found.public if node.public is None else max(node.public, found.public or NONE)
-        found = sums[folder_id] = Sum(
-            owned=found.owned or node.owner is not None,
-            mine=found.mine or (user_id is not None and node.owner == user_id),
-            member=max(found.member, members.get(folder_id, NONE)),
-            public=public,
-            granted=max(found.granted, grants.get(folder_id, NONE)),
-        )
-    return found
+    return chain
 
 
-def _level(known: bool, found: Sum) -> int:
+def _level(user: User | None, chain: Mapping[str, Node], members: Mapping[str, int]) -> int:
     """The rules (our choice).
 
     Owners of a path or of a folder above it may all. What nobody owns was added to the home itself: every user who
     logs in is its owner, and it counts as published with DOWNLOAD unless its public access says otherwise. Everything
-    else is the highest of memberships and public access, of the path and of the folders above it.
+    else is the highest of memberships and public access, of the path and of the folders above it. An access token gives
+    no more than its list grants there.
     """
-    if found.mine or (known and not found.owned):
+    owners = {node.owner for node in chain.values() if node.owner is not None}
+    public = [node.public for node in chain.values() if node.public is not None]
+    if user is not None and (not owners or user.id in owners):
         return OWNER
-    if not found.owned and found.public is None:
+    if not owners and not public:
         return DOWNLOAD
-    return max(found.member, found.public or NONE)
+    return max(_highest(members, chain), *public, NONE)
+
+
+def _highest(levels: Mapping[str, int], chain: Iterable[str]) -> int:
+    return max((levels[path_id] for path_id in chain if path_id in levels), default=NONE)

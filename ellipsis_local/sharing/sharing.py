@@ -57,13 +57,7 @@ class Sharing:
             self.usage.write()
 
     def level(self, user: User | None, record: PathRecord) -> int:
-        """The access level of a user on a path; `user` is None for whoever has no token.
-
-        Owners of the path or of a folder above it have OWNER. What nobody owns was added to the home itself: every user
-        has OWNER on it, and everybody else DOWNLOAD, unless public access says otherwise. Else it is the highest of
-        memberships and public access, of the path or of a folder above it. An access token gives no more than its
-        list grants on the path or on a folder above it (all our choice).
-        """
+        """The access level on a path of a user, or of whoever has no token; see `rights`."""
         return self._rights.level(user, record)
 
     def levels(self, user: User | None, records: Iterable[PathRecord]) -> dict[str, int]:

@@ -42,10 +42,7 @@ class Usage:
         self._written = time.monotonic()
 
     def record(self, user: User | None, path_id: str, units: float = 1) -> None:
-        """Add units to what a user, or whoever has no token, spent on a path today.
-
-        A path that is deleted before the count is written takes it along.
-        """
+        """Add units to what a user, or whoever has no token, spent on a path today."""
         if isinstance(units, bool) or not isinstance(units, int | float) or not 0 <= units < math.inf:
             raise ArgumentError(f"units must be a number from 0, not {units!r:.80}", argument="units", value=units)
         key = (path_id, NOBODY if user is None else user.id, self._database.now().date().isoformat())
