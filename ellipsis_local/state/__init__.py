@@ -105,24 +105,16 @@ def import_home(file: str | os.PathLike[str], *, replace: bool = False, home: An
         A folder that is no home of ours; a home in use: nodes of a compute run or wait in some process; a full disk.
     """
     from ellipsis_local.restore import begin_import, exclusive
-    from ellipsis_local.state.homes import check_home, check_unused, is_empty
     from ellipsis_local.state.importing import laid_out, opened_archive
 
     source = _file("file", file)
     replace = arguments.boolean("replace", replace)
     place, emulator = _home(home)
     with opened_archive(source) as archive:
-        there = check_home(place)
-        if there and not replace and not is_empty(place):
-            raise _holds_something(place)
-        if there:
-            check_unused(place, own_pools=False)
+        _check_free(place, replace=replace, own_pools=False)
         with _made(place), laid_out(archive, place) as draft, _closed(emulator), exclusive(place):
             # Looked at again: now nobody can come between.
-            if check_home(place):
-                check_unused(place, own_pools=True)
-                if not replace and not is_empty(place):
-                    raise _holds_something(place)
+            _check_free(place, replace=replace, own_pools=True)
             begin_import(place, draft)
         return _told(source, archive.manifest)
 
@@ -178,27 +170,29 @@ def _empty(home: Home) -> None:
                 path.unlink(missing_ok=True)
 
 
-def _holds_something(home: Home) -> ArgumentError:
-    return ArgumentError(
-        f"the home {home.root} holds something already; replace=True (--replace) puts the archive in its place",
-        argument="replace", value=False,
-    )  # fmt: skip
+def _check_free(home: Home, *, replace: bool, own_pools: bool) -> None:
+    """Whether an archive may come into the home: it holds nothing, or may be replaced, and nobody uses it."""
+    from ellipsis_local.state.homes import check_home, check_unused, is_empty
+
+    if check_home(home):
+        if not replace and not is_empty(home):
+            text = f"the home {home.root} holds something already"
+            way_out = "replace=True (--replace) puts the archive in its place"
+            raise ArgumentError(f"{text}; {way_out}", argument="replace", value=False)
+        check_unused(home, own_pools=own_pools)
 
 
 def _file(name: str, value: Any) -> Path:
     text = arguments.path_text(name, value)
     if not text:
-        raise ArgumentError(f"{name} must be the path of a file, not {value!r}", argument=name, value=value)
+        raise arguments.invalid(name, value, f"must be the path of a file, not {value!r}")
     return Path(text).expanduser().absolute()
 
 
 def _home(home: Any) -> tuple[Home, Emulator | None]:
     """The home that is meant, and this process's emulator where it works on that one."""
     emulator = opened_emulator()
-    if home is not None:
-        root = _file("home", home)
-    else:
-        root = emulator.settings.home if emulator is not None else current_settings().home
+    root = _file("home", home) if home is not None else (emulator.settings if emulator else current_settings()).home
     if emulator is not None and emulator.home.root.resolve() == root.resolve():
         return emulator.home, emulator
     return Home(root), None
@@ -225,8 +219,7 @@ def _made(home: Home) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _closed(emulator: Emulator | None) -> Iterator[None]:
-    """Close this process's emulator while the home changes under it; its nodes end. Then it opens again, where it had
-    the settings of `configure` by those of then."""
+    """Close this process's emulator, and its nodes, while the home changes; then open it, by `configure` of then."""
     configured = emulator is not None and emulator.settings == current_settings()
     if emulator is not None:
         emulator.close(tidy=False)

@@ -15,10 +15,11 @@ import stat
 import unicodedata
 import zipfile
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from ellipsis_local.arguments import invalid
 from ellipsis_local.errors import ArgumentError
 
 FORMAT = 1
@@ -62,30 +63,18 @@ class Manifest:
         return sum(entry.size for entry in self.entries)
 
     def to_json(self) -> str:
-        return json.dumps(
-            {
-                "kind": KIND,
-                "format": self.format,
-                "ellipsis_local": self.version,
-                "database": self.database,
-                "created": self.created,
-                "files": [{"name": e.name, "size": e.size, "sha256": e.sha256} for e in self.entries],
-            },
-            indent=1,
-        )
+        known = {"kind": KIND, "format": self.format, "ellipsis_local": self.version, "database": self.database}
+        files = [asdict(entry) for entry in self.entries]
+        return json.dumps({**known, "created": self.created, "files": files}, indent=1)
 
 
 def refused(path: Path, why: str) -> ArgumentError:
     """The error for an archive that cannot be taken; nothing was changed."""
-    return ArgumentError(f"file {path} cannot be imported: {why}", argument="file", value=str(path))
+    return invalid("file", str(path), f"{path} cannot be imported: {why}")
 
 
 def read_manifest(path: Path, archive: zipfile.ZipFile) -> Manifest:
-    """The manifest, held against the archive's table of contents.
-
-    ArgumentError for an archive of another kind or of a newer format, and for one whose entries are not those that it
-    lists, or have names, types or packing that no archive of ours has.
-    """
+    """The manifest, held against the archive's table of contents; ArgumentError where no archive of ours is so."""
     entries = {info.filename: info for info in archive.infolist()}
     if MANIFEST not in entries:
         raise refused(path, f"it is a zip without {MANIFEST}, no archive of a home; `state export` makes one")
@@ -119,11 +108,8 @@ def _parse(path: Path, archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Manif
         raise refused(path, f"its {MANIFEST} is not one of ours")
     # Asked before anything else: what a newer format has besides is not known here.
     if version > FORMAT:
-        raise refused(
-            path,
-            f"it was written by a newer ellipsis_local ({str(data.get('ellipsis_local'))[:40]}, format {version}; this "
-            f"one reads up to {FORMAT}); update ellipsis_local",
-        )
+        newer = f"{str(data.get('ellipsis_local'))[:40]}, format {version}; this one reads up to {FORMAT}"
+        raise refused(path, f"it was written by a newer ellipsis_local ({newer}); update ellipsis_local")
     try:
         entries = tuple(Entry(str(e["name"]), _count(e["size"]), str(e["sha256"])) for e in data["files"])
         manifest = Manifest(version, str(data["ellipsis_local"]), _count(data["database"]), data["created"], entries)

@@ -29,6 +29,7 @@ from ellipsis_local.state.homes import RUNNING, read_only, relative
 PLACE = re.compile(r"^[ \t]*environments[ \t]*=.*\n?", re.MULTILINE)
 LEFT_OUT = ("scratch", "kept")
 """Of a compute's folder: what is made again. A failed node's inputs are cut from the layers when they are asked for."""
+THERE = "is there already; choose another name, or overwrite=True (--overwrite)"
 ATTEMPTS = 5
 SAMPLE = 128 * 1024
 WORTH_PACKING = 0.9
@@ -39,17 +40,15 @@ MOMENT = (1980, 1, 1, 0, 0, 0)
 def write_archive(home: Home, target: Path, *, overwrite: bool, created: datetime) -> Manifest:
     """Write the archive, whole or not at all; see `ellipsis_local.state.export_home`."""
     if target.is_dir():
-        raise ArgumentError(f"file {target} is a folder; give the name of a file", argument="file", value=str(target))
+        raise _refused(target, "is a folder; give the name of a file")
     if home.root.resolve() in target.resolve().parents:
-        raise invalid(
-            "file", str(target), f"{target} lies in the home that is exported; choose a place outside of {home.root}"
-        )
+        raise _refused(target, f"lies in the home that is exported; choose a place outside of {home.root}")
     if target.exists() and not overwrite:
-        raise _there(target)
+        raise _refused(target, THERE)
     try:
         draft = Home.temporary(target.parent)
     except OSError as error:
-        raise invalid("file", str(target), f"{target} cannot be written: {error.strerror}") from error
+        raise _refused(target, f"cannot be written: {error.strerror}") from error
     try:
         for attempt in range(1, ATTEMPTS + 1):
             try:
@@ -70,10 +69,8 @@ def write_archive(home: Home, target: Path, *, overwrite: bool, created: datetim
     return manifest
 
 
-def _there(target: Path) -> ArgumentError:
-    return invalid(
-        "file", str(target), f"{target} is there already; choose another name, or overwrite=True (--overwrite)"
-    )
+def _refused(target: Path, why: str) -> ArgumentError:
+    return invalid("file", str(target), f"{target} {why}")
 
 
 def _publish(draft: Path, target: Path, *, overwrite: bool) -> None:
@@ -82,10 +79,10 @@ def _publish(draft: Path, target: Path, *, overwrite: bool) -> None:
             os.link(draft, target)  # fails where another process was first
             return
         except FileExistsError as error:
-            raise _there(target) from error
+            raise _refused(target, THERE) from error
         except OSError:  # a file system without links
             if target.exists():
-                raise _there(target) from None
+                raise _refused(target, THERE) from None
     draft.replace(target)
 
 
@@ -167,6 +164,7 @@ def _add(archive: zipfile.ZipFile, name: str, path: Path) -> Entry:
         size = os.fstat(file.fileno()).st_size
         if path.suffix == ".jsonl":
             size = _whole_lines(file, size)
+            file.seek(0)
         packed = zlib.compress(file.read(min(SAMPLE, size)), 1)
         worth = len(packed) < WORTH_PACKING * min(SAMPLE, size)
         file.seek(0)
@@ -197,8 +195,6 @@ def _whole_lines(file: BinaryIO, size: int) -> int:
         file.seek(start)
         found = file.read(end - start).rfind(b"\n")
         if found >= 0:
-            end = start + found + 1
-            break
+            return start + found + 1
         end = start
-    file.seek(0)
-    return end
+    return 0

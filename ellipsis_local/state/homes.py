@@ -36,40 +36,33 @@ def read_only(path: Path, *, immutable: bool = False) -> Iterator[sqlite3.Connec
 
 
 def check_home(home: Home) -> bool:
-    """Whether the folder holds a home; False for one that is not there yet, or is as good as empty.
-
-    StoreError for a folder with other things in it: it is not ours to export, replace or empty.
-    """
-    root = home.root
+    """Whether the folder holds a home, or (False) nothing yet; StoreError where it is not ours."""
+    root, database = home.root, home.database
     try:
         names = sorted(path.name for path in root.iterdir())
     except FileNotFoundError:
         return False
     except OSError as error:
         raise StoreError(f"the home {root} cannot be read: {error.strerror}") from error
-    foreign = [name for name in names if not OURS.fullmatch(name)]
-    if foreign:
-        raise StoreError(f"{root} is no home of ellipsis_local: it holds {foreign[0]!r}; choose another folder")
-    if not home.database.exists():
+    no_home = f"{root} is no home of ellipsis_local"
+    if foreign := [name for name in names if not OURS.fullmatch(name)]:
+        raise StoreError(f"{no_home}: it holds {foreign[0]!r}; choose another folder")
+    if not database.exists():
         for folder in (home.layers, home.computes):
             if folder.is_dir() and any(folder.iterdir()):
-                raise StoreError(f"{root} is no home of ellipsis_local: it holds {folder.name}, and no database")
+                raise StoreError(f"{no_home}: it holds {folder.name}, and no database")
         return False
     try:
-        with read_only(home.database) as connection:
+        with read_only(database) as connection:
             found = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
             version = connection.execute("PRAGMA user_version").fetchone()[0]
     except sqlite3.Error as error:
-        raise StoreError(
-            f"{root} is no home of ellipsis_local: {home.database.name} cannot be read ({error})"
-        ) from error
+        raise StoreError(f"{no_home}: {database.name} cannot be read ({error})") from error
     if not found >= TABLES:
-        raise StoreError(f"{root} is no home of ellipsis_local: {home.database.name} is another database")
+        raise StoreError(f"{no_home}: {database.name} is another database")
     if version > VERSION:
-        raise StoreError(
-            f"{home.database} was written by a newer ellipsis_local (format {version}, this one reads {VERSION}); "
-            "update ellipsis_local"
-        )
+        newer = f"format {version}, this one reads {VERSION}"
+        raise StoreError(f"{database} was written by a newer ellipsis_local ({newer}); update ellipsis_local")
     return True
 
 
@@ -88,16 +81,13 @@ def check_unused(home: Home, *, own_pools: bool) -> None:
         marks = ",".join("?" * len(RUNNING))
         busy = connection.execute(f"SELECT id, pid, started FROM computes WHERE status IN ({marks})", RUNNING)  # noqa: S608
         pools = connection.execute("SELECT compute, pid, started FROM compute_pools")
-        users = [(row, "is at work") for row in busy.fetchall()]
-        users += [
-            (row, "has nodes waiting")
-            for row in pools.fetchall()
-            if own_pools or ProcessMark(row[1], row[2]) != own_mark()
-        ]
-    for (compute, pid, started), doing in users:
-        if ProcessMark(pid, started).alive:
+        users = [(compute, ProcessMark(*mark), "is at work") for compute, *mark in busy]
+        waiting = [(compute, ProcessMark(*mark), "has nodes waiting") for compute, *mark in pools]
+    users += [user for user in waiting if own_pools or user[1] != own_mark()]
+    for compute, mark, doing in users:
+        if mark.alive:
             raise StoreError(
-                f"the home {home.root} is in use: compute {compute} {doing} in process {pid}; terminate it "
+                f"the home {home.root} is in use: compute {compute} {doing} in process {mark.pid}; terminate it "
                 "(`ellipsis-local computes terminate --all`), or end that process"
             )
 

@@ -33,20 +33,12 @@ class Archive:
         self._file = file
         self.manifest: Manifest = read_manifest(path, file)
         if self.manifest.database > VERSION:
-            raise refused(
-                path,
-                f"its database is of format {self.manifest.database}, and this ellipsis_local reads up to {VERSION}; "
-                "update ellipsis_local",
-            )
+            newer = f"format {self.manifest.database}, and this ellipsis_local reads up to {VERSION}"
+            raise refused(path, f"its database is of {newer}; update ellipsis_local")
 
-    def unpack(self, folder: Path) -> None:
-        """Write every file below `folder`, its hash verified; the database as `ARCHIVED`."""
-        for entry in self.manifest.entries:
-            target = folder / (ARCHIVED if entry.name == DATABASE else entry.name)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            self._unpack(entry, target)
-
-    def _unpack(self, entry: Entry, target: Path) -> None:
+    def unpack(self, entry: Entry, target: Path) -> None:
+        """Write one file, its hash verified."""
+        target.parent.mkdir(parents=True, exist_ok=True)
         digest, size = hashlib.sha256(), 0
         with self._file.open(entry.name) as source, target.open("xb") as out:
             while data := source.read(CHUNK):
@@ -65,28 +57,21 @@ def opened_archive(path: Path) -> Iterator[Archive]:
     try:
         with zipfile.ZipFile(path) as file:
             yield Archive(path, file)
-    except FileNotFoundError as error:
+    except (FileNotFoundError, PermissionError) as error:
         # In the block other files may be missing; that is not this one.
         if error.filename != str(path):
             raise
-        raise refused(path, "there is no such file") from error
+        missing = isinstance(error, FileNotFoundError)
+        raise refused(path, "there is no such file" if missing else "it may not be read") from error
     except IsADirectoryError as error:
         raise refused(path, "it is a folder") from error
-    except PermissionError as error:
-        if error.filename != str(path):
-            raise
-        raise refused(path, "it may not be read") from error
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, UnicodeError) as error:
         raise refused(path, f"it is no whole archive of `state export` ({error})") from error
 
 
 @contextlib.contextmanager
 def laid_out(archive: Archive, home: Home) -> Iterator[Path]:
-    """A draft in the home with all that the archive holds, verified; it vanishes with the block unless taken over.
-
-    ArgumentError for an archive that is damaged or not as ours are; StoreError where the home cannot be written or the
-    disk is too small.
-    """
+    """A draft in the home with all that the archive holds, verified; it vanishes with the block unless taken over."""
     size = archive.manifest.size + next(e.size for e in archive.manifest.entries if e.name == DATABASE)
     try:
         free = shutil.disk_usage(home.root).free
@@ -99,7 +84,8 @@ def laid_out(archive: Archive, home: Home) -> Iterator[Path]:
         try:
             for name in ("layers", "computes"):
                 (draft / name).mkdir()
-            archive.unpack(draft)
+            for entry in archive.manifest.entries:
+                archive.unpack(entry, draft / (ARCHIVED if entry.name == DATABASE else entry.name))
             _check_settings(archive, draft, home)
             _build_database(archive, draft, home)
         except OSError as error:
