@@ -276,10 +276,14 @@ def replay(
 
     Exit code 0 where the node completes, 1 where it fails. The record of the compute does not change.
     """
+    from ellipsis_local.computes.replay_inputs import left_behind
     from ellipsis_local.replay import partition_of, run_inside, value_of
 
     with session_of(ctx).emulator() as emulator:
         record = find_compute(emulator.computes.records, compute)
+        left = left_behind(emulator.home.compute(record.id), node)
+        if left is not None:
+            errors().print(f"what the node left in its working directory: {left}", markup=False, soft_wrap=True)
         outcome, large = run_inside(emulator, partition_of(emulator, record.id, node), pdb=pdb)
     after = "" if outcome.seconds is None else f"after {outcome.seconds:.2f} s "
     if outcome.state == "failed":

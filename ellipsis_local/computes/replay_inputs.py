@@ -1,7 +1,7 @@
 """What an execution was given: of the last one the function, and of its failed nodes all that they received.
 
 kept/NODE/ of the compute holds hard links to the files of the cut and of the layers, else copies; `inputs.json` names
-them. The next execution removes what the former one kept.
+them; `left` is the node's working directory. The next execution removes what the former one kept.
 """
 
 from __future__ import annotations
@@ -90,6 +90,7 @@ class Keeper:
 
     def __init__(self, folder: Path, find: Callable[[], tuple[Parts, Files] | None]) -> None:
         self._folder = folder
+        self._execution = -1
         self._kept = folder / "kept"
         self._find = find
         self._lock = threading.Lock()
@@ -99,6 +100,7 @@ class Keeper:
 
     def begin(self, given: ExecutionInputs) -> None:
         """Remember a new execution in the place of the former one."""
+        self._execution = given.execution
         with contextlib.suppress(OSError):
             if self._kept.exists():
                 grave = Home.temporary(self._folder)
@@ -106,6 +108,8 @@ class Keeper:
                     self._kept.rename(grave)
                 finally:
                     shutil.rmtree(grave, ignore_errors=True)
+            for left in (self._folder / "scratch").glob("*[0-9]-[0-9]*"):
+                shutil.rmtree(left, ignore_errors=True)
             self._folder.mkdir(parents=True, exist_ok=True)
             with Home.publish_file(self._folder / "execution.json") as draft:
                 draft.write_text(json.dumps(given.to_json()), encoding="utf-8")
@@ -130,6 +134,8 @@ class Keeper:
             own = NodeInputs(parts[outcome.node] if parts else (), files, outcome.kind, outcome.text)
             kept = own.moved(lambda path: self._bring(Path(path), draft, next(numbers)))
             (draft / "inputs.json").write_text(json.dumps(kept.to_json()), encoding="utf-8")
+            with contextlib.suppress(OSError):
+                (self._folder / "scratch" / f"{self._execution}-{outcome.node}").rename(draft / "left")
             draft.rename(target)
         finally:
             shutil.rmtree(draft, ignore_errors=True)
@@ -170,6 +176,12 @@ def read_node_inputs(folder: Path, node: int) -> NodeInputs | None:
     place = folder / "kept" / str(node)
     found = _read(place / "inputs.json")
     return None if found is None else NodeInputs.from_json(found).moved(lambda name: str(place / name))
+
+
+def left_behind(folder: Path, node: int) -> Path | None:
+    """The working directory of a failed node of the last execution, as it left it; None where nothing is in it."""
+    left = folder / "kept" / str(node) / "left"
+    return left if left.is_dir() and any(left.iterdir()) else None
 
 
 def _read(path: Path) -> dict[str, Any] | None:

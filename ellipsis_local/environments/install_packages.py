@@ -96,7 +96,7 @@ def _attempt(
     options: tuple[str, ...],
 ) -> Outcome:
     shutil.rmtree(folder, ignore_errors=True)
-    make_virtualenv(folder, request.interpreter, data, environ, with_pip=uv is None)
+    make_virtualenv(folder, request.interpreter, data, environ)
     file = folder / "requirements.txt"
     # addresses may hold a password
     file.touch(mode=0o600)

@@ -61,16 +61,13 @@ def find_uv(environ: Mapping[str, str]) -> str | None:
         return shutil.which("uv", path=environ.get("PATH", ""))
 
 
-def make_virtualenv(
-    folder: Path, interpreter: Interpreter, data: Path, environ: Mapping[str, str], *, with_pip: bool
-) -> None:
-    """An environment with nothing in it, or pip alone; no network, no user configuration."""
+def make_virtualenv(folder: Path, interpreter: Interpreter, data: Path, environ: Mapping[str, str]) -> None:
+    """An environment with pip alone, as a function may call it; no network, no user configuration."""
     # virtualenv takes a quarter of a second to import, and is needed for a first build only
     from virtualenv import cli_run
 
     command = [str(folder), "--python", str(interpreter.executable), "--app-data", str(data)]
-    command += ["--no-periodic-update", "--no-download", "--activators", ""]
-    command += [] if with_pip else ["--no-seed"]
+    command += ["--no-periodic-update", "--no-download", "--activators", "", "--no-setuptools"]
     # called in this process: half a second faster than a command, and it logs nothing unless asked to
     own = {**child_environ(environ), "VIRTUALENV_CONFIG_FILE": os.devnull}
     try:

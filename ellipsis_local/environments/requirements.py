@@ -27,7 +27,6 @@ WORKER_REQUIREMENTS = (
     "cloudpickle",
     "dill",
     "multiprocessing-logging",
-    "pebble",
 )
 """What the program inside the environment imports; unpinned, so that every pin of the user wins."""
 

@@ -50,9 +50,19 @@ class Pool(Protocol):
     """The running nodes of one compute."""
 
     def execute(
-        self, execution: int, function: NodeFunction, *, large: bool, on_outcome: Callable[[NodeOutcome], None]
+        self,
+        execution: int,
+        function: NodeFunction,
+        *,
+        large: bool,
+        on_outcome: Callable[[NodeOutcome], None],
+        on_start: Callable[[int], None] = lambda _: None,
     ) -> None:
-        """Run the function once per node, hand over every outcome, in any order; EngineError where the pool ended."""
+        """Run the function once per node; EngineError where the pool ended.
+
+        `on_start` is told every node that has begun and is not over at once, `on_outcome` how it ended, in any order; a
+        large result is a file in the compute's `results` by then.
+        """
 
     def close(self) -> None:
         """End every process of the pool, at once; may be called from any thread, and again."""

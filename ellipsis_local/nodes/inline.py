@@ -23,12 +23,13 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from ellipsis_local.errors import EngineError
-from ellipsis_local.node_program.ellipsis_node import functions
-from ellipsis_local.node_program.ellipsis_node.output import END_MARK, Recorder, Source
+from ellipsis_local.node_program.ellipsis_node.output import Recorder, Source
 from ellipsis_local.node_program.ellipsis_node.params import answer_vector
+from ellipsis_local.node_program.ellipsis_node.process_state import numpy_random, restored
 from ellipsis_local.node_program.ellipsis_node.records import Command, NodeFunction, NodeOutcome
 from ellipsis_local.node_program.ellipsis_node.run_node import NODE_MARK, run_function
 from ellipsis_local.nodes.engine import Parts, Program
+from ellipsis_local.nodes.local import own_programs
 
 running = threading.RLock()
 """Held while a function runs in this process."""
@@ -58,7 +59,13 @@ class InlinePool:
         self._config.make_folders()
 
     def execute(
-        self, execution: int, function: NodeFunction, *, large: bool, on_outcome: Callable[[NodeOutcome], None]
+        self,
+        execution: int,
+        function: NodeFunction,
+        *,
+        large: bool,
+        on_outcome: Callable[[NodeOutcome], None],
+        on_start: Callable[[int], None] = lambda _: None,
     ) -> None:
         """See `Pool.execute`; outcomes come in the order of the nodes. An interruption (Ctrl-C) closes the pool."""
         log, command = Path(self._config.log), Command(execution, function, large)
@@ -69,6 +76,7 @@ class InlinePool:
                 for node in range(self._config.nodes):
                     if self._closed.is_set():
                         raise EngineError("the nodes were ended")
+                    on_start(node)
                     on_outcome(self._run(command, node, recorder, source))
         except BaseException:
             self.close()
@@ -85,7 +93,7 @@ class InlinePool:
 
         with as_node(take, interrupted, vectors=self._vectors):
             outcome = run_function(self._config, command, node, frames=self._frames, interrupted=interrupted.is_set)
-        recorder.take(source, END_MARK)
+        recorder.end(source)
         if interrupted.is_set():
             # The function took it for its own.
             raise KeyboardInterrupt
@@ -127,16 +135,18 @@ def as_node(take: Callable[[bytes], None], interrupted: threading.Event, *, vect
     # sys._current_frames would know threads of C libraries as well, and waits for itself where the garbage is collected
     # meanwhile (seen on Python 3.11).
     others = {thread.ident for thread in threading.enumerate() if thread.ident} - {threading.get_ident()}
-    with _watching(interrupted), left_as_it_was(vectors=vectors), warnings.catch_warnings():
+    with _watching(interrupted), left_as_it_was(vectors=vectors):
         warnings.simplefilter("ignore")
-        with _streams(take, others), _logging(others):
+        with _streams(take, others):
+            _log_to_stderr(others)
             yield
 
 
 @contextlib.contextmanager
 def left_as_it_was(*, vectors: bool) -> Iterator[None]:
-    """Give the process's place and chance back at the end; with `vectors`, frames answer ``['vector']`` meanwhile."""
-    with _place(), _chance(), contextlib.ExitStack() as stack:
+    """`restored`, and chance; with this interpreter first on the PATH, and `vectors`: frames answer ``['vector']``."""
+    with restored(), _chance(), contextlib.ExitStack() as stack:
+        os.environ.update(own_programs(Path(sys.executable), os.environ))
         if vectors:
             stack.callback(answer_vector())
         yield
@@ -144,52 +154,27 @@ def left_as_it_was(*, vectors: bool) -> Iterator[None]:
 
 @contextlib.contextmanager
 def given_function(function: NodeFunction) -> Iterator[None]:
-    """Have the function made anew for the block; nothing of it stays, nor of the lines that tracebacks were to show."""
-    # The lines of the user's file are known to this process, and `inspect` reads them.
+    """For the block, tracebacks may show the function's lines where its file is another by now."""
     file = function.filename or ""
     former = linecache.cache.get(file)
-    functions.forget()
     try:
         yield
     finally:
-        functions.forget()
-        linecache.cache.pop(file, None)
-        if former is not None:
-            linecache.cache[file] = former
-
-
-@contextlib.contextmanager
-def _place() -> Iterator[None]:
-    """Working directory, environment variables and places of modules."""
-    folder, environ, path = os.open(".", os.O_RDONLY), dict(os.environ), list(sys.path)
-    try:
-        yield
-    finally:
-        os.fchdir(folder)
-        os.close(folder)
-        sys.path[:] = path
-        for name in os.environ.keys() - environ.keys():
-            del os.environ[name]
-        os.environ.update({name: value for name, value in environ.items() if os.environ.get(name) != value})
+        if linecache.cache.get(file) is not former:
+            linecache.cache.pop(file, None)
+            if former is not None:
+                linecache.cache[file] = former
 
 
 @contextlib.contextmanager
 def _chance() -> Iterator[None]:
-    """Numbers drawn at random are not those that the caller would have drawn next."""
-    own = random.getstate()
-    numpy_random: Any = sys.modules.get("numpy.random")
-    numpys = None if numpy_random is None else numpy_random.get_state()
-    random.seed()
-    if numpy_random is not None:
-        numpy_random.seed()
+    """Numbers drawn at random afterwards are those that the caller would have drawn next."""
+    own, numpys = random.getstate(), numpy_random().get_state()
     try:
         yield
     finally:
         random.setstate(own)
-        if numpy_random is not None:
-            numpy_random.set_state(numpys)
-        elif "numpy.random" in sys.modules:
-            sys.modules["numpy.random"].seed()
+        numpy_random().set_state(numpys)
 
 
 class _Taken(io.RawIOBase):
@@ -262,16 +247,9 @@ class _Handler(logging.StreamHandler[TextIO]):
                     handler.handle(record)
 
 
-@contextlib.contextmanager
-def _logging(others: set[int]) -> Iterator[None]:
+def _log_to_stderr(others: set[int]) -> None:
+    """Until the loggers are given back, as a worker has them."""
     root = logging.getLogger()
-    handlers, level, disabled = list(root.handlers), root.level, root.manager.disable
-    root.handlers[:] = [_Handler(handlers, level, others)]
+    root.handlers[:] = [_Handler(list(root.handlers), root.level, others)]
     root.setLevel(logging.INFO)
     logging.disable(logging.NOTSET)
-    try:
-        yield
-    finally:
-        root.handlers[:] = handlers
-        root.setLevel(level)
-        logging.disable(disabled)

@@ -20,6 +20,8 @@ from ellipsis_local.nodes.engine import Parts, Program
 
 HOST = Path(__file__).parent.parent / "node_program" / "ellipsis_node"
 START_SECONDS = 300
+END_SECONDS = 8
+"""The host needs milliseconds, or some seconds where what a function started has to tidy up."""
 KEPT_VARIABLES = ("HOME", "USER", "LOGNAME", "PATH", "SHELL", "TMPDIR", "TEMP", "TMP", "TZ", "LANG", "LANGUAGE")
 KEPT_PREFIXES = ("LC_", "LD_", "DYLD_", "SSL_CERT", "NIX_SSL", "REQUESTS_CA", "CURL_CA", "OPENBLAS_", "MKL_", "NVIDIA_")
 KEPT_SUFFIXES = ("_PROXY",)
@@ -35,7 +37,14 @@ class LocalEngine:
         return LocalPool(program, parts, self._environ)
 
 
-def node_environ(environ: Mapping[str, str], threads: int, seed: int | None) -> dict[str, str]:
+def own_programs(python: Path, environ: Mapping[str, str]) -> dict[str, str]:
+    """The variables by which `python`, `pip` and other programs are those that lie beside an interpreter."""
+    folder = python.parent
+    found = {"PATH": os.pathsep.join([str(folder), environ.get("PATH") or os.defpath])}
+    return found | ({"VIRTUAL_ENV": str(folder.parent)} if (folder.parent / "pyvenv.cfg").exists() else {})
+
+
+def node_environ(python: Path, environ: Mapping[str, str], threads: int, seed: int | None) -> dict[str, str]:
     """The environment variables of a node that computes with so many threads."""
     # A function does not see those of the machine that sent it (our reading of the service); GDAL_DATA, PROJ_DATA or
     # PYTHONPATH of the caller would break the environment's own libraries.
@@ -44,6 +53,7 @@ def node_environ(environ: Mapping[str, str], threads: int, seed: int | None) -> 
         for name, value in environ.items()
         if name in KEPT_VARIABLES or name.startswith(KEPT_PREFIXES) or name.upper().endswith(KEPT_SUFFIXES)
     }
+    kept |= own_programs(python, kept)
     # Nodes run side by side; threads of theirs beyond the machine's cores would only slow each other down.
     kept |= {name: str(threads) for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")}
     # Without it macOS ends processes that fork after its frameworks were loaded.
@@ -79,7 +89,7 @@ class LocalPool:
                     stdin=subprocess.PIPE,
                     stdout=subprocess.PIPE,
                     stderr=stderr,
-                    env=node_environ(environ, threads, config.seed),
+                    env=node_environ(program.python, environ, threads, config.seed),
                     cwd=config.scratch,
                     # Ctrl-C in a terminal goes to the caller alone, and the pool can be ended as one group.
                     start_new_session=True,
@@ -108,16 +118,26 @@ class LocalPool:
         self.workers: tuple[int, ...] = tuple(ready["pids"])
 
     def execute(
-        self, execution: int, function: NodeFunction, *, large: bool, on_outcome: Callable[[NodeOutcome], None]
+        self,
+        execution: int,
+        function: NodeFunction,
+        *,
+        large: bool,
+        on_outcome: Callable[[NodeOutcome], None],
+        on_start: Callable[[int], None] = lambda _: None,
     ) -> None:
         """See `Pool.execute`; an interruption (Ctrl-C) closes the pool."""
         try:
             self._send(Command(execution, function, large, self._program.timeout).to_json())
             while True:
                 header, payload = self._receive()
-                if header.pop("event") == "done":
+                event = header.pop("event")
+                if event == "done":
                     return
-                on_outcome(NodeOutcome.from_json(header, payload))
+                if event == "started":
+                    on_start(header["node"])
+                else:
+                    on_outcome(NodeOutcome.from_json(header, payload))
         except BaseException:
             self.close()
             raise
@@ -151,12 +171,16 @@ class LocalPool:
         return not self._closed.is_set() and self._process.poll() is None
 
     def close(self) -> None:
-        """End the host, its workers and whatever these started in the same group."""
+        """Have the host end all processes below it, and itself."""
         self._closed.set()
         if self._process.poll() is None:
+            self._process.terminate()
+        try:
+            self._process.wait(END_SECONDS)
+        except subprocess.TimeoutExpired:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(self._process.pid, signal.SIGKILL)
-        self._process.wait()
+            self._process.wait()
         for stream in (self._process.stdin, self._process.stdout):
             if stream is not None:
                 with contextlib.suppress(OSError, ValueError):

@@ -29,9 +29,7 @@ BUILTINS_CAME = {
 
 SERVICE_HAS = ("numpy", "geopandas", "rasterio", "shapely")
 """What the service must have whatever is asked for, because the values of `params` are made of it (our conclusion)."""
-NODES_OWN = {
-    one.replace("-", "_"): one for one in ("pyarrow", "cloudpickle", "dill", "multiprocessing-logging", "pebble")
-}
+NODES_OWN = {one.replace("-", "_"): one for one in ("pyarrow", "cloudpickle", "dill", "multiprocessing-logging")}
 """Modules that the nodes here have for their own use, and their packages."""
 
 MODULES = {

@@ -150,7 +150,7 @@ def run_inside(
         plan = ReplayPlan(config, Command(record.executions, function, given.large, timeout), partition.node, pdb)
         path = Path(config.folder) / "plan.json"
         path.write_text(json.dumps(plan.to_json()), encoding="utf-8")
-        environ = node_environ(os.environ, settings.cores or available_cores(), given.seed)
+        environ = node_environ(python, os.environ, settings.cores or available_cores(), given.seed)
         environ |= {name: os.environ[name] for name in TERMINAL if name in os.environ}
         if given.executable == sys.executable:
             # The node had this process's own packages, wherever they come from.

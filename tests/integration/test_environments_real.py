@@ -98,7 +98,7 @@ print(json.dumps([list(sys.version_info[:3]), sys.prefix, sys.base_prefix, numpy
     assert tuple(version) == interpreter.version
     assert (Path(prefix), Path(base)) == (environment.folder, interpreter.prefix)
     assert numpy == environment.packages["numpy"]
-    assert "pip" not in environment.packages
+    assert "pip" in environment.packages
     inside = [entry for entry in path if "site-packages" in entry]
     assert all(Path(entry).is_relative_to(environment.folder) for entry in inside), (
         "nothing of the system shows through"

@@ -138,7 +138,7 @@ def waits(params):
     import time
     from pathlib import Path
 
-    while not Path("go").exists():
+    while not Path("../go").exists():
         time.sleep(0.005)
     return "waited"
 

@@ -142,16 +142,32 @@ def leaves_a_handler(params):
     return child.exitcode
 
 
-def test_what_the_function_leaves_behind_writes_where_the_caller_does(run, tmp_path, capsys):
+def test_a_handler_that_the_function_leaves_is_gone(run, tmp_path, capsys):
     logger = logging.getLogger("ellipsis_test.left")
-    try:
-        assert decode(run(leaves_a_handler)[0].payload) == 0
-        logger.warning("after it")
-    finally:
-        logger.handlers.clear()
-        logger.propagate = True
+    assert decode(run(leaves_a_handler)[0].payload) == 0
+    assert (logger.handlers, logger.propagate) == ([], True)
     log = [json.loads(line)["text"] for line in (tmp_path / "compute" / "log.jsonl").read_text().splitlines()]
     assert log == ["while it runs", "of a child"]
+
+
+def keeps_its_stream(params):
+    import sys
+
+    import ellipsis_test_kept
+
+    ellipsis_test_kept.stream = sys.stderr
+    print("while it runs", file=sys.stderr)
+
+
+def test_a_stream_that_is_kept_writes_where_the_caller_does(run, tmp_path, capsys):
+    sys.modules["ellipsis_test_kept"] = kept = type(sys)("ellipsis_test_kept")
+    try:
+        assert run(keeps_its_stream)[0].state == "completed"
+    finally:
+        del sys.modules["ellipsis_test_kept"]
+    print("after it", file=kept.stream)
+    log = [json.loads(line)["text"] for line in (tmp_path / "compute" / "log.jsonl").read_text().splitlines()]
+    assert log == ["while it runs"]
     assert capsys.readouterr() == ("", "after it\n")
 
 
@@ -314,8 +330,10 @@ def test_two_threads_do_not_mix(tmp_path):
     for thread in threads:
         thread.join()
     for number in range(4):
-        folder = str(tmp_path / str(number) / "compute" / "scratch")
-        assert results[number] == [folder] * 20
+        scratch = tmp_path / str(number) / "compute" / "scratch"
+        folder = str(scratch / str(number))
+        assert results[number] == [f"{folder}-{node}" for node in range(20)]
+        assert [one.name for one in scratch.iterdir()] == ["spare-0"]
         log = (tmp_path / str(number) / "compute" / "log.jsonl").read_text().splitlines()
         assert len(log) == 20
         assert all(folder in line for line in log)

@@ -48,7 +48,7 @@ SPEAKS_TO_NODES = {"nodes", "computes", "replay", "mocking", "partitions"}
 they make, computes and replay for what they hand to nodes and the values that come back, and mocking for what keeps a
 process from the service."""
 
-AT_IMPORT = {"numpy", "affine", "pebble"}
+AT_IMPORT = {"numpy", "affine"}
 """What `node_program` may import besides the standard library when it is imported."""
 IN_FUNCTIONS = AT_IMPORT | {
     "cloudpickle", "dill", "geopandas", "multiprocessing_logging", "pandas", "pyarrow", "pyproj", "rasterio", "shapely",

@@ -40,7 +40,6 @@ SOURCE = textwrap.dedent(
 
 def node(description: NodeFunction) -> object:
     """The function as a node has it."""
-    functions._functions.clear()
     return functions.load_function(description)
 
 

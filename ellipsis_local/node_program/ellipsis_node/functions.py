@@ -7,11 +7,13 @@ import base64
 import linecache
 import sys
 import traceback
+import types
 from typing import Any, Callable
 
 from .records import NodeFunction
 
-_functions: dict[str, Callable[[Any], Any]] = {}
+_compiled: dict[str, types.CodeType] = {}
+"""By the key of the function."""
 
 
 class FunctionError(Exception):
@@ -30,27 +32,18 @@ def user_traceback(skip: int) -> str:
 
 
 def load_function(function: NodeFunction) -> Callable[[Any], Any]:
-    """The function itself, made once. FunctionError where that fails."""
-    key = function.key
-    if key not in _functions:
-        _functions.clear()
-        if function.kind == "pickle":
-            import cloudpickle
+    """The function itself, made anew, so that no node sees what another left in it. FunctionError where that fails."""
+    if function.kind == "dill":
+        return _unpickle(function.pickle)
+    if function.kind == "source":
+        return _define(function)
+    import cloudpickle
 
-            try:
-                _functions[key] = cloudpickle.loads(base64.b64decode(function.pickle))
-            except BaseException:  # noqa: BLE001 - told to the caller
-                raise FunctionError(user_traceback(1)) from None
-        elif function.kind == "dill":
-            _functions[key] = _unpickle(function.pickle)
-        else:
-            _functions[key] = _compile(function)
-    return _functions[key]
-
-
-def forget() -> None:
-    """Make the next function anew, though it is the same one."""
-    _functions.clear()
+    try:
+        made: Callable[[Any], Any] = cloudpickle.loads(base64.b64decode(function.pickle))
+    except BaseException:  # noqa: BLE001 - told to the caller
+        raise FunctionError(user_traceback(1)) from None
+    return made
 
 
 def _unpickle(text: str) -> Callable[[Any], Any]:
@@ -70,16 +63,11 @@ def _unpickle(text: str) -> Callable[[Any], Any]:
         raise FunctionError(f"{user_traceback(1)}\n{HINT}") from None
 
 
-def _compile(sent: NodeFunction) -> Callable[[Any], Any]:
-    """The text that the service gets, compiled so that tracebacks point into the file it was written in."""
-    text, file, first, own = sent.text, sent.filename or "<function>", sent.line, sent.source.split("\n")
+def _define(sent: NodeFunction) -> Callable[[Any], Any]:
+    """The function that the text defines."""
     scope: dict[str, Any] = {"__name__": "userFunction", "__builtins__": __builtins__}
     try:
-        tree = _parse(text, file, first - 2)
-        _place(tree, text.split("\n"), own, first)
-        lines = [""] * (first - 1) + [line + "\n" for line in own]
-        linecache.cache[file] = (len(sent.source), None, lines, file)
-        exec(compile(tree, file, "exec", dont_inherit=True), scope)  # noqa: S102 - what a node is for
+        exec(_compile(sent), scope)  # noqa: S102 - what a node is for
     except SyntaxError as error:
         raise FunctionError("".join(traceback.format_exception_only(type(error), error)).strip()) from None
     except BaseException:  # noqa: BLE001 - told to the caller
@@ -88,6 +76,22 @@ def _compile(sent: NodeFunction) -> Callable[[Any], Any]:
     if function is None:
         raise FunctionError("the text that was sent does not define userFunction")
     return function
+
+
+def _compile(sent: NodeFunction) -> types.CodeType:
+    """The text that the service gets, compiled so that tracebacks point into the file it was written in; once."""
+    file, first, own = sent.filename or "<function>", sent.line, sent.source.split("\n")
+    if sent.key not in _compiled:
+        tree = _parse(sent.text, file, first - 2)
+        _place(tree, sent.text.split("\n"), own, first)
+        _compiled.clear()
+        _compiled[sent.key] = compile(tree, file, "exec", dont_inherit=True)
+    # The calling process knows its own files, and its other threads read them.
+    known = "".join(linecache.getlines(file)[first - 1 : first - 1 + len(own)])
+    if not known.startswith(sent.source):
+        lines = [""] * (first - 1) + [line + "\n" for line in own]
+        linecache.cache[file] = (len(sent.source), None, lines, file)
+    return _compiled[sent.key]
 
 
 def _place(tree: ast.Module, sent: list[str], own: list[str], first: int) -> None:

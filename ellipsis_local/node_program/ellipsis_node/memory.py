@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import mmap
 import os
 import signal
@@ -92,6 +93,11 @@ def _set_back() -> bool:
             file.write(b"5")
     except OSError:
         return False
+    return _has_mark()
+
+
+@functools.lru_cache(maxsize=None)
+def _has_mark() -> bool:
     return _mark() is not None
 
 

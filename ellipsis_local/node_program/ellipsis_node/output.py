@@ -4,36 +4,63 @@ from __future__ import annotations
 
 import json
 import os
-import selectors
-import threading
 import time
-from typing import BinaryIO
+from typing import BinaryIO, List
 
 from .run_node import NODE_MARK
 
 KEPT_BYTES = 1024 * 1024
 """Kept of one node in one execution; a node that prints more is told so in its log."""
 LONGEST_LINE = 64 * 1024
+PIPE_BYTES = 1 << 20
+"""More than a pipe holds."""
 END_MARK = NODE_MARK + b"end\n"
 
 
 class Source:
-    """The stream of one worker, and which node its bytes belong to; a pipe, unless the descriptor is -1."""
+    """The stream of one worker, and which node its bytes belong to."""
 
-    def __init__(self, descriptor: int = -1) -> None:
-        self.descriptor = descriptor
+    def __init__(self) -> None:
         self.rest = b""
         self.execution = self.node = -1
         self.kept = self.dropped = 0
-        self.ended = threading.Event()
+
+
+class Pipe(Source):
+    """The stream of a worker in a process of its own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.reading, self.writing = os.pipe()
+        os.set_blocking(self.reading, False)
 
 
 class Recorder:
-    """Writes what nodes print into `log`, each line with its node, and with `clock` where time stands still."""
+    """Writes what nodes print into `log`, which has no buffer, each line with its node.
+
+    With `clock`, time stands still.
+    """
 
     def __init__(self, log: BinaryIO, clock: float | None = None) -> None:
         self._log = log
         self._clock = clock
+        self._lines: List[bytes] = []
+
+    def drain(self, pipe: Pipe) -> None:
+        """Take what is in a pipe."""
+        taken = 0
+        try:
+            # The worker may write on without end.
+            while taken < PIPE_BYTES:
+                data = os.read(pipe.reading, 1 << 18)
+                self.take(pipe, data)
+                taken += len(data)
+        except BlockingIOError:
+            pass
+
+    def end(self, source: Source) -> None:
+        """The node's output is over: a line without an end is one, too."""
+        self.take(source, END_MARK)
 
     def take(self, source: Source, data: bytes) -> None:
         """More bytes of a stream: output, and the marks that tell whose it is."""
@@ -48,26 +75,26 @@ class Recorder:
         for line in lines:
             before, mark, rest = line.partition(NODE_MARK)
             if before or not mark:
-                self._write(source, before)
+                self._keep(source, before)
             if mark:
                 self._switch(source, rest)
         if len(source.rest) > LONGEST_LINE:
-            self._write(source, source.rest)
+            self._keep(source, source.rest)
             source.rest = b""
+        if self._lines:
+            # At once, for whoever watches, and for what may end this process.
+            self._log.write(b"".join(self._lines))
+            self._lines.clear()
 
     def _switch(self, source: Source, mark: bytes) -> None:
         if source.dropped:
             self._record(source, f"… {source.dropped:,} more bytes of this node's output were not kept")
         source.kept = source.dropped = 0
-        self._log.flush()
-        if mark == END_MARK[len(NODE_MARK) : -1]:
-            source.ended.set()
-            return
         parts = mark.split()
         if len(parts) == 2 and parts[0].isdigit() and parts[1].isdigit():
             source.execution, source.node = int(parts[0]), int(parts[1])
 
-    def _write(self, source: Source, line: bytes) -> None:
+    def _keep(self, source: Source, line: bytes) -> None:
         if source.kept >= KEPT_BYTES:
             source.dropped += len(line) + 1
             return
@@ -75,39 +102,6 @@ class Recorder:
         self._record(source, line.decode("utf-8", "backslashreplace"))
 
     def _record(self, source: Source, text: str) -> None:
-        record = {"time": self._now(), "execution": source.execution, "node": source.node, "text": text}
-        self._log.write(json.dumps(record, ensure_ascii=False).encode() + b"\n")
-
-    def _now(self) -> float:
-        return round(time.time() if self._clock is None else self._clock, 3)
-
-
-class Collector:
-    """A thread that drains the workers' pipes, so that no node ever waits for its output to be read."""
-
-    def __init__(self, recorder: Recorder, workers: int) -> None:
-        self._take = recorder.take
-        self._selector = selectors.DefaultSelector()
-        self._sources: list[Source] = []
-        self.pipes: list[int] = []
-        for _ in range(workers):
-            read, write = os.pipe()
-            source = Source(read)
-            self._selector.register(read, selectors.EVENT_READ, source)
-            self._sources.append(source)
-            self.pipes.append(write)
-        threading.Thread(target=self._drain, daemon=True).start()
-
-    def settle(self) -> None:
-        """Wait until all that the workers have written is in the file."""
-        for source, pipe in zip(self._sources, self.pipes):  # noqa: B905 - strict= is not in 3.9
-            source.ended.clear()
-            os.write(pipe, END_MARK)
-        for source in self._sources:
-            source.ended.wait(10)
-
-    def _drain(self) -> None:
-        while True:
-            for key, _ in self._selector.select():
-                source: Source = key.data
-                self._take(source, os.read(source.descriptor, 1 << 18))
+        now = round(time.time() if self._clock is None else self._clock, 3)
+        record = {"time": now, "execution": source.execution, "node": source.node, "text": text}
+        self._lines.append(json.dumps(record, ensure_ascii=False).encode() + b"\n")

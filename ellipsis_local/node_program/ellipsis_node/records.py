@@ -10,7 +10,7 @@ import json
 import os
 import struct
 from dataclasses import dataclass, field, replace
-from typing import Any, BinaryIO, Callable, Dict, List, Literal, Mapping, Tuple, Union
+from typing import Any, BinaryIO, Callable, Dict, Iterator, List, Literal, Mapping, Tuple, Union
 
 SMALL_RESULT_BYTES = 2_000_000
 """What one node may return without largeResult: "2mb" in the documentation, of our encoding (our choice)."""
@@ -141,6 +141,14 @@ class NodeConfig:
     def log(self) -> str:
         return os.path.join(self.folder, "log.jsonl")
 
+    def node_folder(self, execution: int, node: int) -> str:
+        """Where a node works in one execution; there while it runs, and after it has failed."""
+        return os.path.join(self.scratch, f"{execution}-{node}")
+
+    def spare_folder(self, node: int) -> str:
+        """An empty folder that a worker keeps between its nodes."""
+        return os.path.join(self.scratch, f"spare-{node % self.workers}")
+
     def make_folders(self) -> None:
         for folder in (self.results, self.scratch):
             os.makedirs(folder, exist_ok=True)
@@ -270,10 +278,15 @@ class NodeOutcome:
 LENGTHS = struct.Struct("<II")
 
 
-def write_message(stream: BinaryIO, header: dict[str, Any], payload: bytes = b"") -> None:
-    """Write one message, a JSON header and a binary payload, and flush it."""
+def message(header: dict[str, Any], payload: bytes = b"") -> bytes:
+    """One message: a JSON header and a binary payload."""
     text = json.dumps(header, separators=(",", ":")).encode()
-    stream.write(LENGTHS.pack(len(text), len(payload)) + text + payload)
+    return LENGTHS.pack(len(text), len(payload)) + text + payload
+
+
+def write_message(stream: BinaryIO, header: dict[str, Any], payload: bytes = b"") -> None:
+    """Write one message, and flush it."""
+    stream.write(message(header, payload))
     stream.flush()
 
 
@@ -289,3 +302,26 @@ def read_message(stream: BinaryIO) -> tuple[dict[str, Any], bytes]:
     text, payload = LENGTHS.unpack(_exactly(stream, LENGTHS.size))
     header: dict[str, Any] = json.loads(_exactly(stream, text))
     return header, _exactly(stream, payload) if payload else b""
+
+
+class Inbox:
+    """Messages that come in pieces, as `receive` gets them."""
+
+    def __init__(self, receive: Callable[[], bytes]) -> None:
+        self._receive = receive
+        self._data = bytearray()
+
+    def read(self) -> Iterator[tuple[dict[str, Any], bytes]]:
+        """Receive once, then give the messages that are whole; EOFError where the other end is gone."""
+        received = self._receive()
+        if not received:
+            raise EOFError("the other end is gone")
+        self._data += received
+        while len(self._data) >= LENGTHS.size:
+            text, payload = LENGTHS.unpack_from(self._data)
+            middle, end = LENGTHS.size + text, LENGTHS.size + text + payload
+            if len(self._data) < end:
+                return
+            header, body = json.loads(self._data[LENGTHS.size : middle]), bytes(self._data[middle:end])
+            del self._data[:end]
+            yield header, body

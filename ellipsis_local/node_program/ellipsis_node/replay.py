@@ -6,7 +6,6 @@ It is told by a JSON file what to run (`ReplayPlan`), and leaves the outcome in 
 
 from __future__ import annotations
 
-import ctypes
 import faulthandler
 import json
 import logging
@@ -19,6 +18,7 @@ from types import FrameType, TracebackType
 
 from .block_hosts import close_hosts
 from .params import answer_vector
+from .processes import end_with_parent
 from .records import NodeFunction, ReplayPlan, write_message
 from .run_node import run_function
 
@@ -30,9 +30,8 @@ INTERRUPTED = 130
 
 def main(path: str) -> None:
     """Run what the file at `path` describes."""
-    if sys.platform == "linux":
-        # Whoever waits for the outcome may be killed.
-        ctypes.CDLL(None).prctl(1, signal.SIGKILL, 0, 0, 0)
+    # Whoever waits for the outcome may be killed.
+    end_with_parent()
     # Whoever started this leaves Ctrl-C to it, and a child inherits what its parent ignores.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     with open(path, encoding="utf-8") as file:

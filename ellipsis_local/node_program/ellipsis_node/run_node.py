@@ -17,6 +17,7 @@ from .functions import FunctionError, load_function, user_traceback
 from .memory import memory_limit
 from .params import make_params
 from .pickles import HINT
+from .process_state import draw_anew, numpy_random, working_folder
 from .records import SMALL_RESULT_BYTES, Command, NodeConfig, NodeOutcome
 from .values import NotCarriableError, encode
 
@@ -47,8 +48,11 @@ def run_function(
     """
     started, failed = time.perf_counter(), NodeOutcome(node, "failed", None)
     try:
-        with memory_limit(config.memory):
+        folders = config.node_folder(command.execution, node), config.spare_folder(node)
+        with memory_limit(config.memory), working_folder(*folders) as remove:
             outcome = _run(config, command, node, frames, interrupted, around or _NOTHING)
+            # That of a node that failed is kept, for whoever looks for the reason.
+            remove()
     except MemoryError:
         outcome = replace(failed, kind="memory", text=user_traceback(3))
     except NodeEndedError as error:
@@ -70,12 +74,13 @@ def _run(
     interrupted: Callable[[], bool],
     around: ContextManager[Any],
 ) -> NodeOutcome:
-    if config.seed is not None:
+    if config.seed is None:
+        draw_anew()
+    else:
         seed_node(config.seed, node)
     function, limit = command.function, None if command.large else SMALL_RESULT_BYTES
     call = faulty(load_function(function), function, node, limit, not config.inline)
     params = make_params(config.parts[node] if config.parts else (), config.files, frames)
-    os.chdir(config.scratch)
     try:
         with around:
             value = call(params)
@@ -112,11 +117,9 @@ def _derived(*parts: Any) -> bytes:
 
 def seed_node(seed: int, node: int) -> None:
     """Let `random` and `numpy.random` begin where they do for this node, whichever worker it runs on."""
-    import numpy.random
-
     derived = _derived("node", seed, node)
     random.seed(derived)
-    numpy.random.seed(list(derived))
+    numpy_random().seed(list(derived))
 
 
 def _memory_file(value: Any) -> Any:

@@ -6,50 +6,67 @@ import contextlib
 import ctypes
 import logging
 import os
-import random
 import signal
+import socket
 import sys
 import threading
 from dataclasses import replace
 
 from .block_hosts import close_hosts
 from .memory import watch_peak
-from .records import Command, NodeConfig, NodeOutcome
+from .process_state import restored
+from .processes import end_with_parent
+from .records import Command, NodeConfig, NodeOutcome, read_message, write_message
 from .run_node import NODE_MARK, run_function
 
-_config: NodeConfig
 _handler: _Stderr
+_libc = ctypes.CDLL(None)
 
 
-def begin(config: NodeConfig, slot: int, output: int, close: list[int]) -> None:
-    """Make a freshly forked process a worker: its own standard streams, GPU, seed, and an end with its host's."""
-    global _config
-    _config = config
-    if sys.platform == "linux":
-        # A host that is killed takes its workers along, whatever they are doing.
-        ctypes.CDLL(None).prctl(1, signal.SIGKILL, 0, 0, 0)
-    # The pool's own handler runs between two steps of Python; a process of the function that waits for a lock in C when
-    # the signal comes would wait for ever, and the function for it.
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+def work(config: NodeConfig, slot: int, channel: socket.socket, output: int, close: list[int]) -> None:
+    """Be a worker, in a freshly forked process: run the nodes that `channel` names until the host is gone."""
+    _begin(config, slot, output, close)
+    commands, answers, own = channel.makefile("rb"), channel.makefile("wb"), os.getpid()
+    while True:
+        try:
+            header, _ = read_message(commands)
+        except EOFError:
+            return
+        command = Command.from_json(header["command"])
+        for node in header["nodes"]:
+            outcome = _run_node(config, command, node, output)
+            if os.getpid() != own:
+                # A process that the function forked came back from it; the outcome is the other one's.
+                return
+            write_message(answers, outcome.to_json(), outcome.payload)
+
+
+def _begin(config: NodeConfig, slot: int, output: int, close: list[int]) -> None:
+    """Its own standard streams, signals and GPU, and an end with its host's."""
+    # A host that is killed takes its workers along, whatever they are doing.
+    end_with_parent()
+    signal.set_wakeup_fd(-1)
+    for number in (signal.SIGTERM, signal.SIGCHLD):
+        signal.signal(number, signal.SIG_DFL)
+    # What the function starts would inherit that it is ignored.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM, signal.SIGCHLD})
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, 0)
-    os.dup2(output, 1)
-    os.dup2(output, 2)
-    for descriptor in [nothing, output, *close]:
+    for descriptor in [nothing, *close]:
         os.close(descriptor)
+    _own_output(output)
     sys.stdin = open(0, encoding="utf-8", closefd=False)  # noqa: SIM115
     sys.stdout = open(1, "w", encoding="utf-8", errors="backslashreplace", buffering=1, closefd=False)  # noqa: SIM115
     sys.stderr = open(2, "w", encoding="utf-8", errors="backslashreplace", buffering=1, closefd=False)  # noqa: SIM115
     _log_to_stderr()
-    random.seed()
-    if "numpy.random" in sys.modules:
-        sys.modules["numpy.random"].seed()  # forked workers would all draw the same numbers
     close_hosts(config.closed)
     os.environ["CUDA_VISIBLE_DEVICES"] = config.gpus[slot % len(config.gpus)] if config.gpus else ""
-    import multiprocessing
 
-    # Pool workers are daemonic, which would forbid the function to start processes of its own.
-    multiprocessing.current_process()._config["daemon"] = False  # type: ignore[attr-defined]
+
+def _own_output(output: int) -> None:
+    for descriptor in (1, 2):
+        os.dup2(output, descriptor)
 
 
 class _Stderr(logging.StreamHandler):  # type: ignore[type-arg]
@@ -87,17 +104,15 @@ def _log_to_stderr() -> None:
     os.register_at_fork(before=before_fork)
 
 
-def hello() -> int:
-    """Answered by a worker that is ready: its process id."""
-    return os.getpid()
-
-
-def run_node(command: Command, node: int) -> NodeOutcome:
+def _run_node(config: NodeConfig, command: Command, node: int, output: int) -> NodeOutcome:
     """Run the function on one partition; the outcome as `run_function` tells it, with the peak of memory."""
     os.write(1, NODE_MARK + f"{command.execution} {node}\n".encode())
-    peak = watch_peak()
-    outcome = replace(run_function(_config, command, node), peak_memory=peak())
-    _end_output()
+    with restored():
+        peak = watch_peak()
+        outcome = replace(run_function(config, command, node), peak_memory=peak())
+        _end_output()
+    # A function may have led them elsewhere.
+    _own_output(output)
     return outcome
 
 
@@ -106,6 +121,8 @@ def _end_output() -> None:
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(Exception):
             stream.flush()
+    # What C libraries printed.
+    _libc.fflush(None)
     for handler in logging.getLogger().handlers:
         if type(handler).__name__ == "MultiProcessingHandler":
             _handler.settled.clear()
