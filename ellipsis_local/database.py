@@ -1,29 +1,43 @@
-"""One SQLite file, used by several threads and processes at once; its schema is made of the tables that rooms declare.
+"""One SQLite file, used by several threads and processes at once.
 
-A schema only grows, by tables and columns that former releases do without, so that VERSION stays.
+Its schema is made of the tables that rooms declare, as they are today; MIGRATIONS bring an older file there.
 """
 
 from __future__ import annotations
 
 import contextlib
+import json
 import os
-import re
 import sqlite3
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from ellipsis_local.errors import StoreError
 from ellipsis_local.identity import Identity
+from ellipsis_local.settings import package_version
 
 BUSY_SECONDS = 30
-VERSION = 1
 
 
-ADD_COLUMN = re.compile(r"ALTER TABLE (\w+) ADD COLUMN (\w+)")
-"""A statement of a schema that brings a table of a former release to this one; skipped where the column is there."""
+def _to_format_2(connection: sqlite3.Connection) -> None:
+    """From all that 0.1.0 wrote, which grew under one number: its first homes lack a column, and words of computes."""
+    columns = {row[1] for row in connection.execute("PRAGMA table_info(compute_nodes)")}
+    if "peak_memory" not in columns:
+        connection.execute("ALTER TABLE compute_nodes ADD COLUMN peak_memory INTEGER")
+    first = """SELECT id, spec FROM computes WHERE instr(spec, '"sent"') = 0"""
+    for compute_id, text in connection.execute(first).fetchall():
+        spec = {"sent": "source"} | json.loads(text)
+        spec["cut"] = spec["cut"] and {"cut": "balanced", "seed": 0} | spec["cut"]
+        connection.execute("UPDATE computes SET spec = ? WHERE id = ?", (json.dumps(spec), compute_id))
+
+
+MIGRATIONS: Mapping[int, Callable[[sqlite3.Connection], None]] = {2: _to_format_2}
+"""By number what leads to that format from the one before, inside a transaction. A step stays as it was released."""
+VERSION = max(MIGRATIONS)
+"""The format that this release reads and writes; SQLite keeps it as the file's user_version."""
 
 
 def connect(path: Path, *, check_same_thread: bool = True) -> sqlite3.Connection:
@@ -31,6 +45,39 @@ def connect(path: Path, *, check_same_thread: bool = True) -> sqlite3.Connection
         return sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=check_same_thread)
     except sqlite3.Error as error:
         raise StoreError(f"{path} cannot be opened: {error}") from error
+
+
+def check_format(path: Path) -> None:
+    """StoreError where a newer release wrote the database, or it is none; nothing is changed."""
+    if path.exists():
+        with contextlib.closing(connect(path)) as connection:
+            try:
+                _format(connection, path)
+            except sqlite3.Error as error:
+                raise StoreError(f"{path} cannot be opened: {error}") from error
+
+
+def _format(connection: sqlite3.Connection, path: Path) -> int:
+    """The format of a database, one that this release can bring to its own; 0 for an empty file."""
+    version: int = connection.execute("PRAGMA user_version").fetchone()[0]
+    if version > VERSION:
+        way = "choose another home (ELLIPSIS_LOCAL_HOME, configure(home=…))"
+        raise StoreError(f"{newer(f'the home {path.parent}', version)}, or {way}")
+    return version
+
+
+def newer(what: str, version: int) -> str:
+    """What is said of what a newer release wrote."""
+    ours = f"this is ellipsis_local {package_version()}, which reads up to format {VERSION}"
+    return f"{what} was written by a newer ellipsis_local, in format {version}, and {ours}; update ellipsis_local"
+
+
+def migrate(connection: sqlite3.Connection, path: Path) -> None:
+    """Bring the tables that are there to today's format, inside a transaction of the caller's; again is nothing."""
+    version = _format(connection, path)
+    for number in range(version + 1, VERSION + 1) if version else ():
+        MIGRATIONS[number](connection)
+    connection.execute(f"PRAGMA user_version = {VERSION}")
 
 
 DRAWN = "CREATE TABLE IF NOT EXISTS drawn_ids (seed TEXT PRIMARY KEY, count INTEGER NOT NULL) WITHOUT ROWID"
@@ -51,20 +98,12 @@ class Database:
 
     def _prepare(self, schema: Sequence[str]) -> None:
         ((version,),) = self.rows("PRAGMA user_version")
-        if version > VERSION:
-            raise StoreError(
-                f"{self.path} was written by a newer ellipsis_local (format {version}, this one reads {VERSION}); "
-                "update ellipsis_local, or choose another home"
-            )
-        with self.transaction() as connection:
-            column = "SELECT 1 FROM pragma_table_info(?) WHERE name = ?"
-            for statement in schema:
-                addition = ADD_COLUMN.match(statement)
-                if addition is None or not connection.execute(column, addition.groups()).fetchone():
+        if version != VERSION:
+            # Whoever comes second waits, and finds it done. All or nothing, whenever the process is killed.
+            with self.transaction() as connection:
+                migrate(connection, self.path)
+                for statement in (*schema, DRAWN):
                     connection.execute(statement)
-            if self.identity.seed is not None:
-                connection.execute(DRAWN)
-            connection.execute(f"PRAGMA user_version = {VERSION}")
 
     def _connect(self) -> sqlite3.Connection:
         connection = connect(self.path, check_same_thread=False)

@@ -16,7 +16,7 @@ from ellipsis_local.accounts import Accounts, User
 from ellipsis_local.computes import Computes, Records
 from ellipsis_local.computes.execution import WriteTarget
 from ellipsis_local.computes.specification import ComputeRequest
-from ellipsis_local.database import Database
+from ellipsis_local.database import Database, check_format
 from ellipsis_local.drive import Drive, PathMetadata
 from ellipsis_local.environments import Environments, OwnEnvironments
 from ellipsis_local.errors import EllipsisLocalError, MockError, NotFoundError
@@ -64,9 +64,12 @@ class Emulator:
     def _open(self, settings: Settings) -> None:
         self.settings = settings
         home = self.home = Home(settings.home, settings.environments)
+        check_format(home.database)
         home.prepare()
-        finish_import(home)
-        self.database = Database(home.database, SCHEMA, Identity(settings.seed, settings.clock))
+        finish_import(home, SCHEMA)
+        # One brings an older home up to date; others wait, however long that takes.
+        with home.lock("database"):
+            self.database = Database(home.database, SCHEMA, Identity(settings.seed, settings.clock))
         self.accounts = Accounts(self.database, mocked=self._mocked)
         self.store = LayerStore(home, self.database)
         self.sharing = Sharing(self.database, self.store.catalogue, self.accounts)

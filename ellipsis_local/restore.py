@@ -12,10 +12,10 @@ import shutil
 import sqlite3
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from ellipsis_local.database import connect
+from ellipsis_local.database import Database, connect
 from ellipsis_local.errors import StoreError
 from ellipsis_local.home import Home
 
@@ -23,6 +23,8 @@ PREFIX = ".new-import-"
 DRAFT = re.compile(re.escape(PREFIX) + r"[0-9a-f]{32}")
 CHANGED = ("layers", "computes", "settings.toml")
 LOCK_SECONDS = 30
+IMPORTS = "CREATE TABLE IF NOT EXISTS imports (id TEXT PRIMARY KEY, at REAL NOT NULL)"
+"""Which imports are in the rows."""
 
 
 @contextlib.contextmanager
@@ -42,24 +44,24 @@ def new_draft(home: Home) -> Path:
     return draft
 
 
-def begin_import(home: Home, draft: Path) -> None:
-    """Decide for a draft that is whole, and complete it; the caller holds `exclusive`."""
+def begin_import(home: Home, draft: Path, schema: Sequence[str]) -> None:
+    """Decide for a draft that is whole, and complete it; the caller holds `exclusive`. `schema`: all of a home."""
     with contextlib.closing(connect(draft / home.database.name)) as connection, connection:
-        connection.execute("CREATE TABLE imports (id TEXT PRIMARY KEY, at REAL NOT NULL)")
+        connection.execute(IMPORTS)
         connection.execute("INSERT INTO imports VALUES (?, ?)", (draft.name, time.time()))
     with home.publish_file(home.journal) as file:
         file.write_text(json.dumps({"draft": draft.name}), encoding="utf-8")
-    _complete(home)
+    _complete(home, schema)
 
 
-def finish_import(home: Home) -> None:
+def finish_import(home: Home, schema: Sequence[str]) -> None:
     """Complete an import whose process was killed, where there is one."""
     if home.journal.exists():
         with exclusive(home):
-            _complete(home)
+            _complete(home, schema)
 
 
-def _complete(home: Home) -> None:
+def _complete(home: Home, schema: Sequence[str]) -> None:
     """Every step can be taken again: it finds out whether it was."""
     try:
         name = json.loads(home.journal.read_bytes())["draft"]
@@ -71,7 +73,7 @@ def _complete(home: Home) -> None:
         raise StoreError(f"{home.journal} is not of our making; delete it")
     draft = home.root / name
     if draft.is_dir():
-        _replace_rows(home.database, draft)
+        _replace_rows(home.database, draft, schema)
         for part in CHANGED:
             if (draft / part).exists():
                 if (home.root / part).exists():
@@ -81,36 +83,33 @@ def _complete(home: Home) -> None:
     shutil.rmtree(draft, ignore_errors=True)
 
 
-def _replace_rows(live: Path, draft: Path) -> None:
+def _replace_rows(live: Path, draft: Path, schema: Sequence[str]) -> None:
     """Let the home's database hold the rows of the draft's; its file stays, which other processes have open."""
+    source = draft / live.name
+    # An older release may have begun the import, or written the home.
+    for path in (source, live):
+        Database(path, schema).close()
     with contextlib.closing(connect(live)) as connection:
         try:
-            connection.execute("PRAGMA journal_mode = WAL")
-            connection.execute("ATTACH ? AS source", (str(draft / live.name),))
+            connection.execute("ATTACH ? AS source", (str(source),))
             connection.execute("BEGIN IMMEDIATE")
             with connection:
-                for (statement,) in connection.execute(
-                    "SELECT sql FROM source.sqlite_master s WHERE sql IS NOT NULL AND name NOT LIKE 'sqlite_%' AND NOT "
-                    "EXISTS (SELECT 1 FROM main.sqlite_master m WHERE m.name = s.name) ORDER BY type DESC"
-                ).fetchall():
-                    connection.execute(statement)
+                connection.execute(IMPORTS)
                 # Was it done before the kill? Others may have written to the home since.
                 if connection.execute("SELECT 1 FROM main.imports WHERE id = ?", (draft.name,)).fetchone() is None:
                     copy_rows(connection)
-                    version = connection.execute("PRAGMA source.user_version").fetchone()[0]
-                    connection.execute(f"PRAGMA main.user_version = {int(version)}")
         except sqlite3.Error as error:
             raise StoreError(f"{live} cannot be written: {error}") from error
 
 
 def copy_rows(connection: sqlite3.Connection) -> None:
-    """Let the tables of `main` hold the rows of those in `source`, which may have an older schema, and nothing else."""
+    """Let the tables of `main` hold the rows of those in `source`, which is of the same format, and nothing else."""
     empty_tables(connection)
     theirs = set(_tables(connection, "source"))
     for table in _tables(connection, "main"):
         if table in theirs:
-            there = set(_columns(connection, "source", table))
-            names = ", ".join(f'"{name}"' for name in _columns(connection, "main", table) if name in there)
+            # By name: a table that was changed has its columns in another order.
+            names = ", ".join(f'"{name}"' for name in _columns(connection, "main", table))
             connection.execute(f'INSERT INTO main."{table}" ({names}) SELECT {names} FROM source."{table}"')  # noqa: S608
     if _has(connection, "main", "sqlite_sequence") and _has(connection, "source", "sqlite_sequence"):
         connection.execute("DELETE FROM main.sqlite_sequence")

@@ -34,7 +34,6 @@ SCHEMA = (
         compute TEXT NOT NULL REFERENCES computes (id) ON DELETE CASCADE, node INTEGER NOT NULL, state TEXT NOT NULL,
         extent TEXT, seconds REAL, size INTEGER NOT NULL DEFAULT 0, kind TEXT, text TEXT NOT NULL DEFAULT '',
         payload BLOB, file TEXT, upload TEXT, peak_memory INTEGER, PRIMARY KEY (compute, node)) WITHOUT ROWID""",
-    "ALTER TABLE compute_nodes ADD COLUMN peak_memory INTEGER",
     """CREATE TABLE IF NOT EXISTS compute_pools (
         compute TEXT NOT NULL REFERENCES computes (id) ON DELETE CASCADE, pid INTEGER NOT NULL, started REAL NOT NULL,
         PRIMARY KEY (compute, pid, started))""",

@@ -118,7 +118,7 @@ class Specification:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Specification:
-        """What `to_json` wrote, in this release or an earlier one."""
+        """What `to_json` wrote."""
         return cls(
             request=ComputeRequest.from_json(data),
             nodes=data["nodes"],
@@ -127,7 +127,7 @@ class Specification:
             environment=data["environment"],
             cut=None if data["cut"] is None else CutRequest.from_json(data["cut"]),
             gpus=None if data["gpus"] is None else tuple(data["gpus"]),
-            sent=data.get("sent", "source"),
+            sent=data["sent"],
         )
 
 

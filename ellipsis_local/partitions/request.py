@@ -180,8 +180,7 @@ class CutRequest:
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> CutRequest:
         layers = tuple(layer_from_json(layer) for layer in data["layers"])
-        # Records of before know no cut and no seed.
-        known = {field.name: data[field.name] for field in fields(cls) if field.name in data}
+        known = {field.name: data[field.name] for field in fields(cls)}
         return cls(**known | {"layers": layers, "tree": tree_from_json(data["tree"])})
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from ellipsis_local import arguments
-from ellipsis_local.emulator import Emulator, current_settings, opened_emulator
+from ellipsis_local.emulator import SCHEMA, Emulator, current_settings, opened_emulator
 from ellipsis_local.errors import ArgumentError, StoreError
 from ellipsis_local.home import Home
 from ellipsis_local.identity import Identity
@@ -73,7 +73,7 @@ def export_home(file: str | os.PathLike[str], *, overwrite: bool = False, home: 
     place, emulator = _home(home)
     if not check_home(place):
         raise StoreError(f"there is no home in {place.root}; nothing to export")
-    finish_import(place)
+    finish_import(place, SCHEMA)
     if emulator is not None:
         emulator.sharing.usage.write()
     now = Identity(clock=(current_settings() if emulator is None else emulator.settings).clock).now()
@@ -115,7 +115,7 @@ def import_home(file: str | os.PathLike[str], *, replace: bool = False, home: An
         with _made(place), laid_out(archive, place) as draft, _closed(emulator), exclusive(place):
             # Looked at again: now nobody can come between.
             _check_free(place, replace=replace, own_pools=True)
-            begin_import(place, draft)
+            begin_import(place, draft, SCHEMA)
         return _told(source, archive.manifest)
 
 
@@ -142,7 +142,7 @@ def reset_home(*, force: bool = False, home: Any = None) -> None:
     if not check_home(place):
         return
     place.locks.mkdir(exist_ok=True)
-    finish_import(place)
+    finish_import(place, SCHEMA)
     if not force:
         check_unused(place, own_pools=False)
     with _closed(emulator), exclusive(place):

@@ -18,8 +18,9 @@ from pathlib import Path
 from typing import BinaryIO
 
 from ellipsis_local.arguments import invalid
-from ellipsis_local.computes import SCHEMA, Records
+from ellipsis_local.computes import Records
 from ellipsis_local.database import VERSION, Database
+from ellipsis_local.emulator import SCHEMA
 from ellipsis_local.errors import ArgumentError, StoreError
 from ellipsis_local.home import Home
 from ellipsis_local.settings import package_version
@@ -107,16 +108,16 @@ def _snapshot(home: Home, copy: Path) -> None:
         with read_only(home.database) as connection:
             # Leaves out what was deleted, too, which a copy of the pages would carry along.
             connection.execute("VACUUM INTO ?", (str(copy),))
-        with contextlib.closing(sqlite3.connect(copy)) as connection, connection:
-            connection.execute("DELETE FROM compute_pools")
-            # No process has this id: whoever opens the copy sees these as what a killed process left.
-            marks = ",".join("?" * len(RUNNING))
-            connection.execute(f"UPDATE computes SET pid = 0, started = 0 WHERE status IN ({marks})", RUNNING)  # noqa: S608
-            specs = connection.execute("SELECT id, spec FROM computes").fetchall()
-            connection.executemany(
-                "UPDATE computes SET spec = ? WHERE id = ?", [(relative(spec, home), key) for key, spec in specs]
-            )
         with contextlib.closing(Database(copy, SCHEMA)) as database:
+            with database.transaction() as connection:
+                connection.execute("DELETE FROM compute_pools")
+                # No process has this id: whoever opens the copy sees these as what a killed process left.
+                marks = ",".join("?" * len(RUNNING))
+                connection.execute(f"UPDATE computes SET pid = 0, started = 0 WHERE status IN ({marks})", RUNNING)  # noqa: S608
+                specs = connection.execute("SELECT id, spec FROM computes").fetchall()
+                connection.executemany(
+                    "UPDATE computes SET spec = ? WHERE id = ?", [(relative(spec, home), key) for key, spec in specs]
+                )
             records = Records(database)
             for row in database.rows(f"SELECT id FROM computes WHERE status IN ({marks})", RUNNING):  # noqa: S608
                 records.get(row["id"])

@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from ellipsis_local.computes.specification import Specification
-from ellipsis_local.database import VERSION
+from ellipsis_local.database import check_format
 from ellipsis_local.errors import StoreError
 from ellipsis_local.home import Home
 from ellipsis_local.processes import ProcessMark, own_mark
@@ -55,14 +55,11 @@ def check_home(home: Home) -> bool:
     try:
         with read_only(database) as connection:
             found = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
-            version = connection.execute("PRAGMA user_version").fetchone()[0]
     except sqlite3.Error as error:
         raise StoreError(f"{no_home}: {database.name} cannot be read ({error})") from error
     if not found >= TABLES:
         raise StoreError(f"{no_home}: {database.name} is another database")
-    if version > VERSION:
-        newer = f"format {version}, this one reads {VERSION}"
-        raise StoreError(f"{database} was written by a newer ellipsis_local ({newer}); update ellipsis_local")
+    check_format(database)
     return True
 
 

@@ -12,7 +12,7 @@ import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from ellipsis_local.database import DRAWN, VERSION, Database
+from ellipsis_local.database import VERSION, Database, connect, migrate, newer
 from ellipsis_local.emulator import SCHEMA
 from ellipsis_local.errors import SettingsError, StoreError
 from ellipsis_local.home import Home
@@ -33,8 +33,7 @@ class Archive:
         self._file = file
         self.manifest: Manifest = read_manifest(path, file)
         if self.manifest.database > VERSION:
-            newer = f"format {self.manifest.database}, and this ellipsis_local reads up to {VERSION}"
-            raise refused(path, f"its database is of {newer}; update ellipsis_local")
+            raise refused(path, newer("its home", self.manifest.database))
 
     def unpack(self, entry: Entry, target: Path) -> None:
         """Write one file, its hash verified."""
@@ -112,7 +111,12 @@ def _build_database(archive: Archive, draft: Path, home: Home) -> None:
     source = draft / ARCHIVED
     try:
         _check_database(archive, source)
-        Database(draft / DATABASE, (*SCHEMA, DRAWN)).close()
+        with contextlib.closing(connect(source)) as connection:
+            connection.execute("PRAGMA trusted_schema = OFF")
+            connection.execute("BEGIN")
+            with connection:
+                migrate(connection, source)
+        Database(draft / DATABASE, SCHEMA).close()
         with contextlib.closing(sqlite3.connect(draft / DATABASE, isolation_level=None, uri=True)) as connection:
             connection.execute("PRAGMA trusted_schema = OFF")
             connection.execute("ATTACH ? AS source", (f"{source.absolute().as_uri()}?mode=ro&immutable=1",))

@@ -664,14 +664,3 @@ def test_rows_go_with_their_path(database, catalogue, sharing, tree, join, ada, 
     catalogue.delete_path(tree[0])
     assert counts() == [0] * 6
     assert sharing.shared_with(bob) == sharing.favourites(ada) == []
-
-
-def test_a_home_without_these_tables_gets_them(tmp_path):
-    Database(tmp_path / "old.sqlite", (*store.SCHEMA, *accounts_room.SCHEMA)).close()
-    database = Database(tmp_path / "old.sqlite", SCHEMA)
-    catalogue = Catalogue(database, tmp_path)
-    sharing = Sharing(database, catalogue, Accounts(database))
-    path_id = catalogue.add_path("folder", "f")
-    assert sharing.level(None, catalogue.get_path(path_id)) == DOWNLOAD
-    assert sharing.members.get(path_id) == []
-    database.close()

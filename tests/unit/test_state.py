@@ -25,10 +25,9 @@ import ellipsis_local
 from ellipsis_local.cli.app import app
 from ellipsis_local.computes import Records
 from ellipsis_local.computes.specification import ComputeRequest, Specification
-from ellipsis_local.database import Database
+from ellipsis_local.database import VERSION, Database
 from ellipsis_local.emulator import SCHEMA, Emulator
 from ellipsis_local.errors import ArgumentError, EllipsisLocalError, StoreError
-from ellipsis_local.nodes import NodeOutcome
 from ellipsis_local.processes import ProcessMark, _mark
 from ellipsis_local.restore import PREFIX
 from ellipsis_local.settings import Settings
@@ -79,8 +78,8 @@ def test_a_home_comes_back_as_it_was(filled, archive, tmp_path, home):
     filled.layers.add(raster(2), name="later")
     filled.state.import_home(archive, replace=True)
     after = tree(home)
-    # What the import itself leaves: its mark, and room for how many ids were drawn.
-    rows = [row for row in after.pop("rows") if "imports" not in row and "drawn_ids" not in row]
+    # What the import itself leaves: its mark.
+    rows = [row for row in after.pop("rows") if "imports" not in row]
     assert rows == before.pop("rows")
     assert after == before
     assert names(filled) == ["ones", "points"]
@@ -131,7 +130,7 @@ def test_what_an_archive_holds(filled, home, tmp_path):
         for name, entry in listed.items():
             data = archive.read(name)
             assert (entry["size"], entry["sha256"]) == (len(data), hashlib.sha256(data).hexdigest())
-    assert (manifest["format"], manifest["database"]) == (1, 1)
+    assert (manifest["format"], manifest["database"]) == (1, VERSION)
     assert list(tmp_path.glob(".new-*")) == []
 
 
@@ -249,23 +248,6 @@ def test_an_archive_of_format_1(el, tmp_path):
     assert values == [b"first", b"first"]
 
 
-def test_a_home_of_a_former_release_gets_the_new_column(tmp_path):
-    with zipfile.ZipFile(OLD) as archive:
-        archive.extract("ellipsis.sqlite", tmp_path)
-    with contextlib.closing(sqlite3.connect(tmp_path / "ellipsis.sqlite")) as connection:
-        columns = [row[1] for row in connection.execute("PRAGMA table_info(compute_nodes)")]
-        assert "peak_memory" not in columns
-        [compute_id] = connection.execute("SELECT id FROM computes WHERE status = 'completed'").fetchone()
-    for _ in range(2):  # the second time it is there
-        with contextlib.closing(Database(tmp_path / "ellipsis.sqlite", SCHEMA)) as database:
-            records = Records(database)
-            assert [node.outcome.peak_memory for node in records.nodes(compute_id)][1] is None
-            records.progress(compute_id, [NodeOutcome(0, "completed", 0.5, size=3, payload=b"abc", peak_memory=12345)])
-            assert records.nodes(compute_id)[0].outcome.peak_memory == 12345
-            assert records.begin(compute_id) is not None
-            records.finish(compute_id, [NodeOutcome(n, "completed", 0.1) for n in range(2)])
-
-
 def test_seeded_ids_go_on_where_they_were(el, tmp_path):
     el.configure(seed=7)
     first = [el.layers.add(raster(n))["pathId"] for n in range(2)]
@@ -343,7 +325,7 @@ def no_database(entries, manifest):
 ID = "00000000-0000-4000-8000-000000000000"
 HOSTILE = {
     "newer": (lambda _, manifest: manifest.update(format=2, files="?"), "newer ellipsis_local.*update"),
-    "newer database": (lambda _, manifest: manifest.update(database=2), "update ellipsis_local"),
+    "newer database": (lambda _, manifest: manifest.update(database=VERSION + 1), "newer ellipsis_local.*update"),
     "of another kind": (lambda _, manifest: manifest.update(kind="a shop"), "not one of ours"),
     "format is text": (lambda _, manifest: manifest.update(format="1"), "not one of ours"),
     "size is negative": (lambda _, manifest: manifest["files"][0].update(size=-1), "damaged"),

@@ -246,15 +246,6 @@ def test_an_exception_with_half_a_surrogate_pair_arrives(records: Records) -> No
     found["result"][0][0]["value"].encode()
 
 
-def test_a_record_of_before_has_a_function_of_text(records: Records, database: Database) -> None:
-    compute_id = executed(records, outcome(0))
-    text = {name: value for name, value in replace(SPEC, nodes=1).to_json().items() if name != "sent"}
-    with database.transaction() as connection:
-        connection.execute("UPDATE computes SET spec = ?", (json.dumps(text),))
-    assert records.get(compute_id).spec.sent == "source"
-    assert read_by_new(answer(records, compute_id)["result"]) == [{"type": "object", "value": 1}]
-
-
 # --- old clients ----------------------------------------------------------------------------------------------------
 
 
