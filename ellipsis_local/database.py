@@ -32,6 +32,11 @@ def _to_format_2(connection: sqlite3.Connection) -> None:
         spec = {"sent": "source"} | json.loads(text)
         spec["cut"] = spec["cut"] and {"cut": "balanced", "seed": 0} | spec["cut"]
         connection.execute("UPDATE computes SET spec = ? WHERE id = ?", (json.dumps(spec), compute_id))
+    connection.execute("ALTER TABLE compute_nodes ADD COLUMN began REAL")
+    connection.execute("""CREATE TABLE compute_executions (
+        compute TEXT NOT NULL REFERENCES computes (id) ON DELETE CASCADE, number INTEGER NOT NULL, function TEXT,
+        hash TEXT NOT NULL, started REAL NOT NULL, seconds REAL, outcome TEXT, failed INTEGER NOT NULL DEFAULT 0,
+        PRIMARY KEY (compute, number)) WITHOUT ROWID""")
 
 
 MIGRATIONS: Mapping[int, Callable[[sqlite3.Connection], None]] = {2: _to_format_2}

@@ -39,21 +39,32 @@ app = typer.Typer(
     no_args_is_help=True,
 )
 POLL_SECONDS = 0.2
+SHOWN_RUNS = 20
+"""The last executions that are shown; --json tells all."""
 LONGEST = 2000
 """Characters of a replayed node's result that are shown."""
 COLOURS = ("cyan", "magenta", "green", "yellow", "blue", "red")
-STYLES = {"available": "green", "completed": "green", "executing": "cyan", "errored": "red", "stopped": "dim"}
+STYLES = {
+    "available": "green",
+    "completed": "green",
+    "executing": "cyan",
+    "errored": "red",
+    "stopped": "dim",
+    "terminated": "dim",
+}
 Compute = Annotated[
     str, typer.Argument(help="The compute's id, or so much of its beginning that only one fits.", show_default=False)
 ]
 
 
 def answer_of(emulator: Emulator, record: Record, *, nodes: bool) -> dict[str, Any]:
-    """As getComputeInfo answers, and the owner; without the nodes' results only how many nodes there are."""
-    from ellipsis_local.computes.compute_json import describe
+    """As getComputeInfo answers, with more; without `nodes`, their number instead of them and of what was executed."""
+    from ellipsis_local.computes.compute_json import describe, history
 
-    answer = describe(record, emulator.computes.records.nodes(record.id) if nodes else [])
-    return answer | {"owner": record.owner} | ({} if nodes else {"nodes": record.spec.nodes})
+    records = emulator.computes.records
+    answer = describe(record, records.nodes(record.id) if nodes else [])
+    answer |= {"owner": record.owner, "failedNodes": records.failed([record.id]).get(record.id, 0)}
+    return answer | ({"history": history(records.history(record.id))} if nodes else {"nodes": record.spec.nodes})
 
 
 @app.command("list")
@@ -68,7 +79,7 @@ def list_(
         found = (record for record in every_compute(emulator.computes.records) if status in (None, record.status))
         answers = [answer_of(emulator, record, nodes=False) for record in islice(found, limit)]
     rows = [
-        (a["id"], styled(a["status"]), a["nodes"], a["executions"], moment(a["createdAt"]), first_line(a["message"]))
+        (a["id"], shown_status(a), a["nodes"], a["executions"], moment(a["createdAt"]), first_line(a["message"]))
         for a in answers
     ]
     columns = ("id", "status", "nodes", "runs", "created", "message")
@@ -77,8 +88,17 @@ def list_(
     )
 
 
-def styled(status: str) -> str:
+def shown_status(answer: dict[str, Any]) -> str:
+    """The state, which is `completed` also where nodes failed; then with how many."""
+    status, failed = answer["status"], answer["failedNodes"]
+    nodes = answer["nodes"] if isinstance(answer["nodes"], int) else len(answer["nodes"])
+    if status == "completed" and failed:
+        return f"[{failed_style(failed, nodes)}]{status}, {failed} of {counted(nodes, 'node')} failed[/]"
     return f"[{STYLES.get(status, 'yellow')}]{status}[/]"
+
+
+def failed_style(failed: int, nodes: int) -> str:
+    return "red" if failed == nodes else "yellow"
 
 
 def first_line(text: str) -> str:
@@ -95,8 +115,8 @@ def show(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Show one compute: its arguments, what each node took, held and returned in the last execution, and what would
-    fit."""
+    """Show one compute: its arguments, what each node took, held and returned in the last execution, what was executed
+    before, and what would fit."""
     from ellipsis_local.reports import report_of
 
     with session_of(ctx).emulator() as emulator:
@@ -110,7 +130,7 @@ def show(
         print_json(answer)
         return
     out = console()
-    out.print(f"[bold]{answer['id']}[/]  {styled(answer['status'])}  {first_line(answer['message'])}")
+    out.print(f"[bold]{answer['id']}[/]  {shown_status(answer)}  {first_line(answer['message'])}")
     python = ".".join(map(str, record.spec.python))
     facts = [
         ("created", moment(answer["createdAt"])),
@@ -129,6 +149,10 @@ def show(
     out.print(table("node", "state", "x", "y", "seconds", "memory", "size", "result", rows=list(node_rows(answer)),
                     right=("node", "seconds", "memory", "size"), fold=("result",)))  # fmt: skip
     out.print()
+    if answer["history"]:
+        out.print(table("run", "function", "hash", "started", "seconds", "outcome", right=("run", "seconds"),
+                        rows=history_rows(answer)))  # fmt: skip
+        out.print()
     for line in report.lines():
         out.print(line, markup=False, soft_wrap=True)
     if page is not None:
@@ -141,6 +165,18 @@ def node_rows(answer: dict[str, Any]) -> Iterator[tuple[Any, ...]]:
         seconds = None if node["seconds"] is None else f"{node['seconds']:.2f}"
         told = seconds, size(node["peakMemory"]), size(node["resultSize"]), result_text(results.get(node["node"]))
         yield node["node"], node["state"], *axes_text(node["extent"]), *told
+
+
+def history_rows(answer: dict[str, Any]) -> Iterator[tuple[Any, ...]]:
+    nodes = len(answer["nodes"])
+    for run in answer["history"][-SHOWN_RUNS:]:
+        seconds = None if run["seconds"] is None else f"{run['seconds']:.2f}"
+        outcome, failed = run["outcome"] or "executing", run["failedNodes"]
+        style = STYLES.get(outcome) or failed_style(failed, nodes)
+        if failed:
+            outcome += f", {failed} of {counted(nodes, 'node')} failed"
+        name = escape(run["function"] or "a pickle")
+        yield run["execution"], name, run["hash"][:12], moment(run["startedAt"]), seconds, f"[{style}]{outcome}[/]"
 
 
 def axes_text(extent: dict[str, float] | None) -> tuple[str, str]:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from ellipsis_local.computes.records import NodeRecord, Record, Records
+from ellipsis_local.computes.records import ExecutionRecord, NodeRecord, Record, Records
 from ellipsis_local.errors import NotFoundError
 from ellipsis_local.node_program.ellipsis_node.values import decode, open_value
 from ellipsis_local.nodes import node_error
@@ -45,14 +45,35 @@ def describe(record: Record, nodes: list[NodeRecord]) -> dict[str, Any]:
 
 def outline(record: Record) -> dict[str, Any]:
     """A compute without its nodes."""
-    created = datetime.fromtimestamp(record.created, UTC).isoformat()
+    created = _moment(record.created)
     answer = {"id": record.id, "status": record.status, "message": record.message, "createdAt": created}
     return answer | {"executions": record.executions, **record.spec.request.to_json()}
 
 
+def history(executions: Sequence[ExecutionRecord]) -> list[dict[str, Any]]:
+    """What was executed on a compute, from the first on; not in its answer, which clients ask for every second."""
+    return [
+        {
+            "execution": one.number,
+            "function": one.function,
+            "hash": one.hash,
+            "startedAt": _moment(one.started),
+            "seconds": one.seconds,
+            "outcome": one.outcome,
+            "failedNodes": one.failed,
+        }
+        for one in executions
+    ]
+
+
+def _moment(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat()
+
+
 def _node(node: NodeRecord) -> dict[str, Any]:
     found = {"seconds": "seconds", "resultSize": "size", "peakMemory": "peak_memory"}
-    answer = {"node": node.node, "state": node.state, "extent": node.extent}
+    answer: dict[str, Any] = {"node": node.node, "state": node.state, "extent": node.extent}
+    answer["startedAt"] = None if node.began is None else _moment(node.began)
     return answer | {name: getattr(node.outcome, attribute, None) for name, attribute in found.items()}
 
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
+import re
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -45,6 +48,13 @@ class WriteTarget:
             raise ArgumentError(text, argument="writeToLayer", value=self.path_id)
 
 
+def name_and_hash(f: Any, function: NodeFunction) -> tuple[str | None, str]:
+    """What the history calls a function: the name of its def, None for a pickle that a client sent; and its hash."""
+    found = re.search(r"^[ \t]*def[ \t]+(\w+)", function.source, re.MULTILINE)
+    name = getattr(f, "__name__", found and found[1])
+    return name, hashlib.sha256((function.text or function.pickle).encode()).hexdigest()
+
+
 @dataclass
 class Execution:
     """The run of one function on the nodes of one compute."""
@@ -61,7 +71,13 @@ class Execution:
     terminate: Callable[[], None]
     strict: bool
     outcomes: dict[int, NodeOutcome] = field(default_factory=dict)
-    stored: set[int] = field(default_factory=set)
+    began: dict[int, float] = field(default_factory=dict)
+    """When nodes began to run."""
+    stored: set[tuple[int, bool]] = field(default_factory=set)
+    """Nodes of which others know that they began, or (True) how they ended."""
+    storing: threading.Lock = field(default_factory=threading.Lock)
+    over: bool = False
+    first: float = field(default_factory=time.monotonic)
     last: float = field(default_factory=time.monotonic)
 
     @property
@@ -74,7 +90,7 @@ class Execution:
         try:
             with use_pool() as pool:
                 self._break_off()
-                pool.execute(self.number, function, large=self.large, on_outcome=self._collect)
+                pool.execute(self.number, function, large=self.large, on_outcome=self._collect, on_start=self._started)
             uploads = self._upload()
         except BaseException as error:
             self._interrupted(error)
@@ -82,17 +98,30 @@ class Execution:
         self._finish(uploads=uploads)
         return self._values(uploads)
 
+    def _started(self, node: int) -> None:
+        """Note that a node has begun to run; in any thread."""
+        self.began[node] = self.records.seconds()
+
     def _collect(self, outcome: NodeOutcome) -> None:
-        """Keep an outcome; store those so far now and then, so that others can follow."""
+        """Keep an outcome, and say now and then how many there are."""
         self.outcomes[outcome.node] = outcome
         self.keeper.keep(outcome)
         self._break_off()
         if time.monotonic() - self.last > PROGRESS_SECONDS:
-            waiting = [o for node, o in self.outcomes.items() if node not in self.stored]
-            self.records.progress(self.record.id, waiting)
-            self.stored.update(o.node for o in waiting)
             self.last = time.monotonic()
             self.report(f"{len(self.outcomes)} of {self.record.spec.nodes} nodes are done")
+
+    def progress(self) -> None:
+        """Store what is new, so that others can follow; whoever watches the pools calls it from time to time."""
+        with self.storing:
+            # Copied at once: other threads add to them.
+            outcomes, began = dict(self.outcomes), dict(self.began)
+            ended = [o for node, o in outcomes.items() if (node, True) not in self.stored]
+            begun = {node: when for node, when in began.items() if (node, False) not in self.stored}
+            if not self.over and (ended or begun):
+                self.records.progress(self.record.id, ended, begun)
+                self.stored.update((o.node, True) for o in ended)
+                self.stored.update((node, False) for node in begun)
 
     def _break_off(self) -> None:
         """Terminate the compute where a test asks for that at this point."""
@@ -134,7 +163,10 @@ class Execution:
         failed = [o.node for o in self.done if o.state == "failed"]
         if failed and not message:
             message = f"{len(failed)} of {len(self.done)} nodes failed: {', '.join(map(str, failed))}"
-        if not self.records.finish(self.record.id, self.done, message, uploads or ()):
+        with self.storing:
+            self.over = True
+        seconds = time.monotonic() - self.first
+        if not self.records.finish(self.record.id, self.done, message, uploads or (), self.began, seconds):
             raise self._terminated()
 
     def _terminated(self) -> ComputeStateError:

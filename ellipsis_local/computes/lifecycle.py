@@ -14,7 +14,7 @@ from dataclasses import replace
 from typing import Any, TypeVar
 
 from ellipsis_local import faults
-from ellipsis_local.computes.execution import Execution, WriteTarget
+from ellipsis_local.computes.execution import Execution, WriteTarget, name_and_hash
 from ellipsis_local.computes.fetch_missing import Fetch, Follower, lacking
 from ellipsis_local.computes.inputs import found_inputs, node_environment, node_files, node_parts
 from ellipsis_local.computes.pools import Pools
@@ -234,7 +234,7 @@ class Computes:
             around = surroundings(record.spec, self._environments, large=large)
             function = describe_function(f, python, strict=self._settings.strict, around=around)
         # The former results are gone from here on: the client polls at once.
-        number = self.records.begin(compute_id, function.kind)
+        number = self.records.begin(compute_id, function.kind, *name_and_hash(f, function))
         if number is None:
             self._check_ready(self.records.get(compute_id, owner))
             text = f"compute {compute_id} changed its state at this very moment; try again"
@@ -250,7 +250,9 @@ class Computes:
         )  # fmt: skip
 
         def run() -> list[Any]:
-            return execution.run(lambda: self._pools.use(compute_id, lambda: self._restart(record)), function)
+            return execution.run(
+                lambda: self._pools.use(compute_id, lambda: self._restart(record), execution.progress), function
+            )
 
         if not wait:
             self._in_background(run)

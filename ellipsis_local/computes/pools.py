@@ -22,15 +22,21 @@ class Pools:
     def __init__(self, records: Records) -> None:
         self._records = records
         self._pools: OrderedDict[str, Pool] = OrderedDict()
-        self._busy: set[str] = set()
+        self._busy: dict[str, Callable[[], None]] = {}
+        """Of computes that are in use what stores how far they are."""
         self._lock = threading.Lock()
         self._starting: dict[str, threading.Lock] = {}
         self._end = threading.Event()
         self._watcher: threading.Thread | None = None
 
     @contextlib.contextmanager
-    def use(self, compute_id: str, start: Callable[[], Pool]) -> Iterator[Pool]:
-        """The compute's pool, started where this process has none; it is not closed for room while in use."""
+    def use(
+        self, compute_id: str, start: Callable[[], Pool], progress: Callable[[], None] = lambda: None
+    ) -> Iterator[Pool]:
+        """The compute's pool, started where this process has none; it is not closed for room while in use.
+
+        Meanwhile `progress` is called every WATCH_SECONDS, in a thread that serves all pools.
+        """
         with self._lock:
             starting = self._starting.setdefault(compute_id, threading.Lock())
         with starting:
@@ -38,12 +44,12 @@ class Pools:
             if pool is None:
                 pool = self._start(compute_id, start)
             with self._lock:
-                self._busy.add(compute_id)
+                self._busy[compute_id] = progress
         try:
             yield pool
         finally:
             with self._lock:
-                self._busy.discard(compute_id)
+                self._busy.pop(compute_id, None)
 
     def _living(self, compute_id: str) -> Pool | None:
         with self._lock:
@@ -88,10 +94,14 @@ class Pools:
             self._records.remove_pool(compute_id)
 
     def _watch(self) -> None:
-        """End the workers of computes that another process terminates."""
+        """Store how far executions are, and end the workers of computes that another process terminates."""
         while not self._end.wait(WATCH_SECONDS):
             with self._lock:
-                held = list(self._pools)
+                held, busy = list(self._pools), list(self._busy.values())
+            for progress in busy:
+                # Where nothing can be stored, the end of the execution says so.
+                with contextlib.suppress(EllipsisLocalError):
+                    progress()
             if not held:
                 continue
             # The home may be deleted under a process that is about to end; its next call will say so.

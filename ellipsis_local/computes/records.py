@@ -2,15 +2,18 @@
 
 queued → starting → available → executing → completed (→ executing …) → stopping → stopped
 errored, from queued and starting, with the message
+
+A node: queued → ready → waiting → executing → completed or failed (→ waiting …); stopped where it runs no more.
 """
 
 from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Collection, Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
+from types import MappingProxyType
 from typing import Any
 
 from ellipsis_local.computes.specification import Specification
@@ -33,7 +36,12 @@ SCHEMA = (
     """CREATE TABLE IF NOT EXISTS compute_nodes (
         compute TEXT NOT NULL REFERENCES computes (id) ON DELETE CASCADE, node INTEGER NOT NULL, state TEXT NOT NULL,
         extent TEXT, seconds REAL, size INTEGER NOT NULL DEFAULT 0, kind TEXT, text TEXT NOT NULL DEFAULT '',
-        payload BLOB, file TEXT, upload TEXT, peak_memory INTEGER, PRIMARY KEY (compute, node)) WITHOUT ROWID""",
+        payload BLOB, file TEXT, upload TEXT, peak_memory INTEGER, began REAL,
+        PRIMARY KEY (compute, node)) WITHOUT ROWID""",
+    """CREATE TABLE IF NOT EXISTS compute_executions (
+        compute TEXT NOT NULL REFERENCES computes (id) ON DELETE CASCADE, number INTEGER NOT NULL, function TEXT,
+        hash TEXT NOT NULL, started REAL NOT NULL, seconds REAL, outcome TEXT, failed INTEGER NOT NULL DEFAULT 0,
+        PRIMARY KEY (compute, number)) WITHOUT ROWID""",
     """CREATE TABLE IF NOT EXISTS compute_pools (
         compute TEXT NOT NULL REFERENCES computes (id) ON DELETE CASCADE, pid INTEGER NOT NULL, started REAL NOT NULL,
         PRIMARY KEY (compute, pid, started))""",
@@ -43,6 +51,9 @@ CHANGED = f"max(?, changed + {STEP})"
 OUTCOME = ("state", "seconds", "size", "kind", "text", "payload", "file", "peak_memory")
 """The columns of a node that are fields of its outcome."""
 UNFINISHED = ("queued", "starting", "executing")
+NODES_THEN = {"available": "ready", "stopped": "stopped", "errored": "stopped"}
+"""What nodes without an outcome are once their compute is in a state."""
+NOTHING: Mapping[int, float] = MappingProxyType({})
 LOST = "the process that {doing} it ended before it was done"
 
 
@@ -82,6 +93,8 @@ class NodeRecord:
     extent: dict[str, float] | None
     outcome: NodeOutcome | None
     upload: str | None
+    began: float | None = None
+    """When it began to run."""
 
     @classmethod
     def of(cls, row: sqlite3.Row) -> NodeRecord:
@@ -90,7 +103,24 @@ class NodeRecord:
             values = {name: row[name] for name in OUTCOME} | {"payload": row["payload"] or b""}
             outcome = NodeOutcome(row["node"], **values)
         extent = json.loads(row["extent"]) if row["extent"] else None
-        return cls(row["node"], row["state"], extent, outcome, row["upload"])
+        return cls(row["node"], row["state"], extent, outcome, row["upload"], row["began"])
+
+
+@dataclass(frozen=True)
+class ExecutionRecord:
+    """One execution of a compute, whose results may be gone."""
+
+    number: int
+    function: str | None
+    """Its name; None where it came as a pickle."""
+    hash: str
+    """SHA-256 of what was sent of the function: equal where its text is."""
+    started: float
+    seconds: float | None
+    outcome: str | None
+    """completed, failed (some node did), interrupted (not all nodes ran to their end) or terminated; None as yet."""
+    failed: int
+    """How many nodes failed."""
 
 
 class Records:
@@ -158,12 +188,25 @@ class Records:
 
     def change(self, compute_id: str, before: Collection[str], after: str, message: str = "") -> bool:
         """Go to a state from one of others, and become the process that answers for it; False where it is in none."""
-        marks = ",".join("?" * len(before))
-        statement = (
-            f"UPDATE computes SET status = ?, message = ?, changed = {CHANGED}, pid = ?, started = ? "  # noqa: S608
-            f"WHERE id = ? AND status IN ({marks})"
-        )
-        return self._do(statement, after, message, self._database.seconds(), *own_mark(), compute_id, *before) == 1
+        marks, now = ",".join("?" * len(before)), self._database.seconds()
+        with self._database.transaction() as connection:
+            changed = connection.execute(
+                f"UPDATE computes SET status = ?, message = ?, changed = {CHANGED}, pid = ?, started = ? "  # noqa: S608
+                f"WHERE id = ? AND status IN ({marks})",
+                (after, message, now, *own_mark(), compute_id, *before),
+            ).rowcount
+            if changed and after == "stopping":
+                connection.execute(
+                    "UPDATE compute_executions SET outcome = 'terminated', seconds = max(0, ? - started) "
+                    "WHERE compute = ? AND outcome IS NULL",
+                    (now, compute_id),
+                )
+            if changed and after in NODES_THEN:
+                connection.execute(
+                    "UPDATE compute_nodes SET state = ? WHERE compute = ? AND state NOT IN ('completed', 'failed')",
+                    (NODES_THEN[after], compute_id),
+                )
+        return changed == 1
 
     def _do(self, statement: str, *values: Any) -> int:
         """Change rows, in a transaction of its own; how many."""
@@ -182,64 +225,123 @@ class Records:
                 [(json.dumps(extent), compute_id, node) for node, extent in enumerate(extents)],
             )
 
-    def begin(self, compute_id: str, sent: str = "source") -> int | None:
-        """Start an execution, and drop the former results: its number; None where the compute is in no state for it."""
+    def begin(self, compute_id: str, sent: str = "source", name: str | None = None, digest: str = "") -> int | None:
+        """Start the execution of a function, and drop the former results: its number; None where it cannot start now.
+
+        The function was `sent` as source, pickle or dill; `name` and `digest` are for the history.
+        """
+        now = self._database.seconds()
         with self._database.transaction() as connection:
             row = connection.execute(
                 f"UPDATE computes SET status = 'executing', message = '', changed = {CHANGED}, "  # noqa: S608
                 "executions = executions + 1, pid = ?, started = ? "
                 "WHERE id = ? AND status IN ('available', 'completed') RETURNING executions, spec",
-                (self._database.seconds(), *own_mark(), compute_id),
+                (now, *own_mark(), compute_id),
             ).fetchone()
             if row is None:
                 return None
+            connection.execute(
+                "INSERT INTO compute_executions (compute, number, function, hash, started) VALUES (?, ?, ?, ?, ?)",
+                (compute_id, row["executions"], name, digest, now),
+            )
             spec = Specification.from_json(json.loads(row["spec"]))
             if spec.sent != sent:
                 text = json.dumps(replace(spec, sent=sent).to_json())
                 connection.execute("UPDATE computes SET spec = ? WHERE id = ?", (text, compute_id))
             connection.execute(
-                "UPDATE compute_nodes SET state = 'executing', seconds = NULL, size = 0, kind = NULL, text = '', "
-                "payload = NULL, file = NULL, upload = NULL, peak_memory = NULL WHERE compute = ?",
+                "UPDATE compute_nodes SET state = 'waiting', seconds = NULL, size = 0, kind = NULL, text = '', "
+                "payload = NULL, file = NULL, upload = NULL, peak_memory = NULL, began = NULL WHERE compute = ?",
                 (compute_id,),
             )
             return int(row["executions"])
 
-    def _store(self, connection: sqlite3.Connection, compute_id: str, outcomes: Iterable[NodeOutcome]) -> None:
+    def _store(
+        self,
+        connection: sqlite3.Connection,
+        compute_id: str,
+        outcomes: Iterable[NodeOutcome],
+        began: Mapping[int, float],
+    ) -> None:
         connection.executemany(
-            f"UPDATE compute_nodes SET {', '.join(f'{name} = ?' for name in OUTCOME)} WHERE compute = ? AND node = ?",  # noqa: S608
-            [(*(getattr(outcome, name) for name in OUTCOME), compute_id, outcome.node) for outcome in outcomes],
+            f"UPDATE compute_nodes SET {', '.join(f'{name} = ?' for name in OUTCOME)}, began = coalesce(?, began) "  # noqa: S608
+            "WHERE compute = ? AND node = ?",
+            [(*(getattr(o, name) for name in OUTCOME), began.get(o.node), compute_id, o.node) for o in outcomes],
         )
         connection.execute(
             f"UPDATE computes SET changed = {CHANGED} WHERE id = ?",  # noqa: S608 - own text only
             (self._database.seconds(), compute_id),
         )
 
-    def progress(self, compute_id: str, outcomes: Iterable[NodeOutcome]) -> None:
-        """Store outcomes while others are still to come."""
+    def progress(self, compute_id: str, outcomes: Iterable[NodeOutcome], began: Mapping[int, float] = NOTHING) -> None:
+        """Store outcomes, and when nodes began to run, while others are still to come."""
         with self._database.transaction() as connection:
-            self._store(connection, compute_id, outcomes)
+            connection.executemany(
+                "UPDATE compute_nodes SET state = 'executing', began = ? WHERE compute = ? AND node = ? "
+                "AND state = 'waiting'",
+                [(when, compute_id, node) for node, when in began.items()],
+            )
+            self._store(connection, compute_id, outcomes, began)
 
     def finish(
-        self, compute_id: str, outcomes: Iterable[NodeOutcome], message: str = "", uploads: Iterable[str] = ()
+        self,
+        compute_id: str,
+        outcomes: Iterable[NodeOutcome],
+        message: str = "",
+        uploads: Iterable[str] = (),
+        began: Mapping[int, float] = NOTHING,
+        seconds: float | None = None,
     ) -> bool:
-        """End the execution; False where the compute was terminated meanwhile."""
+        """End the execution, which took so long; False where the compute was terminated meanwhile."""
+        now = self._database.seconds()
         with self._database.transaction() as connection:
-            self._store(connection, compute_id, outcomes)
+            self._store(connection, compute_id, outcomes, began)
             connection.executemany(
                 "UPDATE compute_nodes SET upload = ? WHERE compute = ? AND node = ?",
                 [(upload, compute_id, node) for node, upload in enumerate(uploads)],
             )
+            failed, lost = connection.execute(
+                "SELECT count(*), total(kind = 'engine') FROM compute_nodes WHERE compute = ? AND state = 'failed'",
+                (compute_id,),
+            ).fetchone()
+            outcome = "interrupted" if lost else "failed" if failed else "completed"
+            # One that was terminated is, since then.
+            connection.execute(
+                "UPDATE compute_executions SET failed = ?, outcome = coalesce(outcome, ?), "
+                "seconds = coalesce(seconds, ?, max(0, ? - started)) "
+                "WHERE compute = ? AND number = (SELECT executions FROM computes WHERE id = ?)",
+                (failed, outcome, seconds, now, compute_id, compute_id),
+            )
             done = connection.execute(
                 f"UPDATE computes SET status = 'completed', message = ?, changed = {CHANGED} "  # noqa: S608
                 "WHERE id = ? AND status = 'executing'",
-                (message, self._database.seconds(), compute_id),
+                (message, now, compute_id),
             )
             return done.rowcount == 1
+
+    def seconds(self) -> float:
+        """The time for what is stored now, in seconds since 1970."""
+        return self._database.seconds()
+
+    def history(self, compute_id: str) -> list[ExecutionRecord]:
+        """The executions of a compute, from the first on."""
+        names = ", ".join(field.name for field in fields(ExecutionRecord))
+        statement = f"SELECT {names} FROM compute_executions WHERE compute = ? ORDER BY number"  # noqa: S608 - own text
+        return [ExecutionRecord(*row) for row in self._database.rows(statement, (compute_id,))]
+
+    def failed(self, compute_ids: Collection[str]) -> dict[str, int]:
+        """How many nodes failed in the last execution, of the computes where any did."""
+        marks = ",".join("?" * len(compute_ids))
+        rows = self._database.rows(
+            f"SELECT compute, count(*) AS failed FROM compute_nodes WHERE state = 'failed' AND compute IN ({marks}) "  # noqa: S608
+            "GROUP BY compute",
+            tuple(compute_ids),
+        )
+        return {row["compute"]: row["failed"] for row in rows}
 
     def nodes(self, compute_id: str, *, results: bool = True) -> list[NodeRecord]:
         """The nodes in the order of their partitions; without `results`, what they returned is left on the disk."""
         left = () if results else ("payload", "file", "upload")
-        names = ("node", "extent", "upload", *OUTCOME)
+        names = ("node", "extent", "upload", "began", *OUTCOME)
         columns = ", ".join(f"NULL AS {name}" if name in left else name for name in names)
         statement = f"SELECT {columns} FROM compute_nodes WHERE compute = ? ORDER BY node"  # noqa: S608 - own text only
         return [NodeRecord.of(row) for row in self._database.rows(statement, (compute_id,))]

@@ -26,7 +26,7 @@ class NodeFacts:
 
     node: int
     state: str
-    """queued, ready, executing, completed or failed."""
+    """queued, ready, waiting, executing, completed, failed or stopped."""
     extent: dict[str, float] | None
     """xMin, xMax, yMin, yMax in the compute's CRS, without the overlap."""
     seconds: float | None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -30,6 +31,7 @@ KEYS = {
     "requirements",
     "owner",
     "nodes",
+    "failedNodes",
 }
 
 
@@ -113,6 +115,52 @@ def test_show_a_failure(run, el, raster, create, token):
     text = run("show", compute_id)
     assert "RuntimeError: it is [bold]zero[/bold]" in text
     assert {result["type"] for result in run("show", compute_id, "--json")["result"]} == {"exception", "object"}
+
+
+def fail(params):
+    raise RuntimeError("no")
+
+
+@pytest.mark.parametrize(
+    ("function", "text", "style"),
+    [
+        (talk, "completed", "\x1b[32m"),
+        (fail_on_one, "completed, 1 of 2 nodes failed", "\x1b[33m"),
+        (fail, "completed, 2 of 2 nodes failed", "\x1b[31m"),
+    ],
+)
+def test_what_failed_is_not_shown_green(run, el, raster, create, token, monkeypatch, function, text, style):
+    compute_id = create([raster])
+    with contextlib.suppress(el.NodeError):
+        el.compute.execute(compute_id, function, token)
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    for shown in (run("list"), run("show", compute_id)):
+        assert f"{style}{text}\x1b[0m" in shown
+    assert el.compute.getComputeInfo(compute_id, token)["status"] == "completed"
+    [listed] = run("list", "--json")
+    assert (listed["status"], listed["failedNodes"]) == (
+        "completed",
+        {"talk": 0, "fail_on_one": 1}.get(function.__name__, 2),
+    )
+
+
+def test_history_is_kept_with_the_compute(run, el, raster, create, token, tmp_path):
+    compute_id = create([raster])
+    for function in (talk, fail_on_one):
+        with contextlib.suppress(el.NodeError):
+            el.compute.execute(compute_id, function, token)
+    el.compute.terminateCompute(compute_id, token)
+    history = run("show", compute_id, "--json")["history"]
+    assert [(one["execution"], one["function"], one["outcome"], one["failedNodes"]) for one in history] == [
+        (1, "talk", "completed", 0), (2, "fail_on_one", "failed", 1)
+    ]  # fmt: skip
+    assert all(len(one["hash"]) == 64 and one["seconds"] > 0 and one["startedAt"] > "20" for one in history)
+    text = run("show", compute_id)
+    assert "fail_on_one" in text and "failed, 1 of 2 nodes failed" in text
+    assert "history" not in el.compute.getComputeInfo(compute_id, token)
+    el.state.import_home(el.state.export_home(tmp_path / "home.zip").file, home=tmp_path / "copy")
+    answer = CliRunner().invoke(app, ["--home", str(tmp_path / "copy"), "computes", "show", compute_id, "--json"])
+    assert json.loads(answer.stdout)["history"] == history
 
 
 def test_logs(run, computed):

@@ -149,6 +149,37 @@ def test_a_caller_that_dies_takes_its_workers_along(el, token, raster, home, tmp
     assert el.compute.execute(compute_id, one, token) == [1, 1]
 
 
+def test_a_node_waits_until_it_runs(el, token, raster, create, tmp_path) -> None:
+    """Inline nodes: one runs at a time."""
+    el.configure(inline=True)
+    compute_id = create([raster], nodes=3)
+    assert [node["state"] for node in el.compute.getComputeInfo(compute_id, token)["nodes"]] == ["ready"] * 3
+    go = tmp_path / "go"
+
+    def waits(params):
+        while not go.exists():
+            time.sleep(0.01)
+
+    thread = threading.Thread(target=el.compute.execute, args=(compute_id, waits, token))
+    thread.start()
+    try:
+        end = time.monotonic() + 60
+        nodes: list[dict[str, object]] = []
+        while time.monotonic() < end and "executing" not in {node["state"] for node in nodes}:
+            nodes = el.compute.getComputeInfo(compute_id, token)["nodes"]
+            time.sleep(0.01)
+    finally:
+        go.touch()
+        thread.join()
+    assert [node["state"] for node in nodes] == ["executing", "waiting", "waiting"]
+    assert str(nodes[0]["startedAt"]) > "20"
+    assert [node["startedAt"] for node in nodes[1:]] == [None, None]
+    nodes = el.compute.getComputeInfo(compute_id, token)["nodes"]
+    assert [node["state"] for node in nodes] == ["completed"] * 3
+    started = [str(node["startedAt"]) for node in nodes]
+    assert started == sorted(started) and None not in started
+
+
 def test_a_host_that_is_killed_is_replaced(el, token, raster, create) -> None:
     def one(params):
         return 1

@@ -170,9 +170,11 @@ def test_an_old_home_opens_with_everything_in_it(tmp_path: Path, days: str) -> N
         assert [node.outcome.file is not None for node in records.nodes(large.id) if node.outcome] == [True, True]
         small = next(record for record in found if record is not large)
         assert small.spec.sent == "source" and small.spec.cut is not None and small.spec.cut.cut == "balanced"
-        assert records.begin(small.id) == small.executions + 1
+        assert (records.history(small.id), records.nodes(small.id)[0].began) == ([], None)
+        assert records.begin(small.id, name="f", digest="1") == small.executions + 1
         outcomes = [NodeOutcome(n, "completed", 0.1, peak_memory=12345) for n in range(small.spec.nodes)]
         assert records.finish(small.id, outcomes)
+        assert [one.function for one in records.history(small.id)] == ["f"]
         assert {node.outcome.peak_memory for node in records.nodes(small.id) if node.outcome} == {12345}
 
 
