@@ -22,7 +22,7 @@ from ellipsis_local.environments import Environments, OwnEnvironments
 from ellipsis_local.errors import EllipsisLocalError, MockError, NotFoundError
 from ellipsis_local.home import Home
 from ellipsis_local.identity import Identity
-from ellipsis_local.nodes import Engine, InlineEngine, LocalEngine
+from ellipsis_local.nodes import Engine, FaultyEngine, InlineEngine, LocalEngine
 from ellipsis_local.partitions import Partitions
 from ellipsis_local.restore import finish_import
 from ellipsis_local.scopes import BASE, Scope, current_scope
@@ -79,16 +79,23 @@ class Emulator:
         )
         self.environments = Environments(home, offline=settings.offline)
         engine = self._engine or (InlineEngine() if settings.inline else LocalEngine())
-        # Engines of others need not have the attribute.
-        in_process = bool(getattr(engine, "in_process", False))
+        offers = engine.capabilities
         self.partitions = Partitions(
-            home, cores=settings.cores, cache_size=settings.cache_size, here="all" if in_process else "rasters"
+            home, cores=settings.cores, cache_size=settings.cache_size, here="rasters" if offers.beside else "all"
         )
-        environments = OwnEnvironments(home, strict=settings.strict) if in_process else self.environments
+        environments = self.environments if offers.environments else OwnEnvironments(home, strict=settings.strict)
         fetch = None if settings.upstream is None else self._fetch
         records = Records(self.database)
         self.computes = Computes(
-            home, settings, records, self.store, environments, self.partitions, engine, self.report, fetch
+            home,
+            settings,
+            records,
+            self.store,
+            environments,
+            self.partitions,
+            FaultyEngine(engine, home.root, lambda compute_id: self.computes.terminate(compute_id, None, wait=True)),
+            self.report,
+            fetch,
         )
         self._pid = os.getpid()
 

@@ -11,7 +11,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from ellipsis_local import faults
 from ellipsis_local.computes.records import Record, Records
 from ellipsis_local.computes.replay_inputs import Keeper, replay_command
 from ellipsis_local.computes.results import file_url
@@ -68,7 +67,6 @@ class Execution:
     target: WriteTarget | None
     report: Callable[[str], None]
     keeper: Keeper
-    terminate: Callable[[], None]
     strict: bool
     outcomes: dict[int, NodeOutcome] = field(default_factory=dict)
     began: dict[int, float] = field(default_factory=dict)
@@ -89,7 +87,6 @@ class Execution:
         """Carry it out; the values for the caller, in the order of the partitions."""
         try:
             with use_pool() as pool:
-                self._break_off()
                 pool.execute(self.number, function, large=self.large, on_outcome=self._collect, on_start=self._started)
             uploads = self._upload()
         except BaseException as error:
@@ -106,7 +103,6 @@ class Execution:
         """Keep an outcome, and say now and then how many there are."""
         self.outcomes[outcome.node] = outcome
         self.keeper.keep(outcome)
-        self._break_off()
         if time.monotonic() - self.last > PROGRESS_SECONDS:
             self.last = time.monotonic()
             self.report(f"{len(self.outcomes)} of {self.record.spec.nodes} nodes are done")
@@ -122,11 +118,6 @@ class Execution:
                 self.records.progress(self.record.id, ended, begun)
                 self.stored.update((o.node, True) for o in ended)
                 self.stored.update((node, False) for node in begun)
-
-    def _break_off(self) -> None:
-        """Terminate the compute where a test asks for that at this point."""
-        if faults.terminates(self.home.root, len(self.outcomes)):
-            self.terminate()
 
     def _upload(self) -> list[str]:
         """Add each node's file to the target layer, all or none, and only where every node has one."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
+from ellipsis_local import faults
 from ellipsis_local.computes.specification import Specification
 from ellipsis_local.environments import Environment, Environments, choose_interpreter, find_interpreters
 from ellipsis_local.home import Home
@@ -43,12 +44,11 @@ def node_environment(
     spec: Specification, environments: Environments, home: Home, report: Callable[[str], None]
 ) -> Environment:
     """The environment that the compute was made with, built where it is not there (any more)."""
-    found = environments.get(spec.environment)
+    faults.build(home.root, spec.request.requirements)
+    found = environments.use(spec.environment)
     if found is None:
         # Where its interpreter is gone, the one that the name gives today.
         same = (one for one in find_interpreters(home) if str(one.executable) == spec.executable)
         interpreter = next(same, None) or choose_interpreter(spec.request.interpreter, home)
         return environments.ensure(interpreter, spec.request.requirements, report)
-    if not environments.own:
-        found.note_use()
     return found

@@ -10,7 +10,6 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import wait as wait_for
-from dataclasses import replace
 from typing import Any, TypeVar
 
 from ellipsis_local import faults
@@ -29,7 +28,6 @@ from ellipsis_local.node_program.ellipsis_node.records import NodeConfig
 from ellipsis_local.nodes import Engine, Pool, Program, Sent, describe_function, describe_sent
 from ellipsis_local.notices import Notice, held_back, warn
 from ellipsis_local.partitions import Partitioning, Partitions
-from ellipsis_local.processes import available_cores
 from ellipsis_local.settings import Settings
 from ellipsis_local.store import LayerStore
 
@@ -116,7 +114,8 @@ class Computes:
             check_but(missing, request, self._settings, self._store, self._environments)
             for path_id, timestamp_id in missing:
                 self._fetch(path_id, timestamp_id, follower.tell, follower.check)
-        return specify(request, self._settings, self._store, self._environments, self._partitions)
+        offers = self._engine.capabilities
+        return specify(request, self._settings, self._store, self._environments, self._partitions, offers)
 
     def _specify_beside(
         self, request: ComputeRequest, follower: Follower
@@ -183,7 +182,6 @@ class Computes:
         self, specification: Specification, report: Callable[[str], None]
     ) -> tuple[Environment, Callable[[], Partitioning | None]]:
         """The environment, and how to come by the partitions."""
-        faults.build(self._home.root, specification.request.requirements)
         cut = specification.cut
         arguments = specification, self._environments, self._home, report
         if cut is None:
@@ -208,7 +206,7 @@ class Computes:
             seed=settings.seed,
             clock=None if settings.clock is None else settings.clock.timestamp(),
         )
-        cores = settings.cores or available_cores()
+        cores = settings.cores or self._engine.capabilities.cores()
         program = Program(environment.python, cores, spec.vectors, settings.node_timeout, config)
         return self._engine.start(program, lambda: node_parts(spec, cut()))
 
@@ -226,7 +224,8 @@ class Computes:
         self._check_ready(record)
         if target is not None:
             target.check(self._store)
-        python = sys.version_info[:3] if self._environments.own else record.spec.python
+        own = not self._engine.capabilities.environments
+        python = sys.version_info[:3] if own else record.spec.python
         large = target is not None or record.spec.request.large_result
         if isinstance(f, Sent):
             function = describe_sent(f.file, python)
@@ -241,12 +240,11 @@ class Computes:
             raise ComputeStateError(text, compute_id=compute_id, status=record.status)
         folder, now = self._home.compute(compute_id), self._settings
         keeper = Keeper(folder, lambda: found_inputs(record.spec, self._partitions, self._store))
-        caller = sys.executable if self._environments.own else None
+        caller = sys.executable if own else None
         keeper.begin(ExecutionInputs(number, function, large, caller, now.seed, now.node_memory, now.node_timeout))
-        function = replace(function, faults=faults.of_nodes(self._home.root, record.spec.nodes))
         execution = Execution(
             self.records, self._store, self._home, record, number, large, target, self._progress(compute_id), keeper,
-            lambda: self.terminate(compute_id, None, wait=True), self._settings.strict,
+            self._settings.strict,
         )  # fmt: skip
 
         def run() -> list[Any]:
@@ -316,7 +314,7 @@ class Computes:
             with contextlib.suppress(EllipsisLocalError), held_back():
                 work()
 
-        if self._environments.own and not long:
+        if not self._engine.capabilities.beside and not long:
             run()
         else:
             threading.Thread(target=run, name="ellipsis_local-compute").start()

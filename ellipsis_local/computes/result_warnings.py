@@ -9,7 +9,7 @@ from ellipsis_local.computes.specification import Specification
 from ellipsis_local.environments import Environments
 from ellipsis_local.errors import FidelityError, FidelityWarning
 from ellipsis_local.notices import warn
-from ellipsis_local.preflight import Installed, Surroundings, installed_in, installed_with
+from ellipsis_local.preflight import Surroundings
 
 MOST_BYTES = 2_000_000
 """How much of the results is looked at."""
@@ -17,20 +17,13 @@ MOST_BYTES = 2_000_000
 
 def surroundings(spec: Specification, environments: Environments, *, large: bool) -> Surroundings:
     """What a compute's record tells the rules of the preflight."""
-
-    def installed() -> Installed | None:
-        if environments.own:
-            return installed_with(spec.request.requirements)
-        environment = environments.get(spec.environment)
-        return None if environment is None else installed_in(environment.folder)
-
     return Surroundings(
         python=spec.python,
         layers=spec.request.layers,
         files=spec.request.files,
         requirements=spec.request.requirements,
         large=large,
-        installed=installed,
+        installed=lambda: environments.installed(spec.environment, spec.request.requirements),
     )
 
 

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import re
-import shutil
-import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -15,6 +11,7 @@ from ellipsis_local.arguments import invalid
 from ellipsis_local.environments import Environments, check_requirements
 from ellipsis_local.errors import ArgumentError, EnvironmentWarning
 from ellipsis_local.ids import as_uuid
+from ellipsis_local.nodes import Capabilities
 from ellipsis_local.notices import held_back, warn
 from ellipsis_local.partitions import Cut, CutRequest, Partitions, Tree
 from ellipsis_local.settings import Settings
@@ -152,9 +149,14 @@ def check_but(
 
 
 def specify(
-    request: ComputeRequest, settings: Settings, store: LayerStore, environments: Environments, partitions: Partitions
+    request: ComputeRequest,
+    settings: Settings,
+    store: LayerStore,
+    environments: Environments,
+    partitions: Partitions,
+    offers: Capabilities,
 ) -> Specification:
-    """Hold a request against this home and machine; nothing is started or written."""
+    """Hold a request against this home and what the engine offers; nothing is started or written."""
     nodes = _nodes(request.nodes, settings)
     timestamps = _layers(request, store)
     for path_id in request.files:
@@ -172,7 +174,7 @@ def specify(
         executable=str(interpreter.executable),
         environment=environments.plan(interpreter, requirements),
         cut=cut,
-        gpus=_gpus(own=environments.own) if request.enable_gpu else None,
+        gpus=_gpus(offers) if request.enable_gpu else None,
     )
 
 
@@ -226,27 +228,11 @@ def _obstacle(timestamp: Timestamp, *, in_trash: bool) -> str | None:
     return None
 
 
-def _gpus(*, own: bool) -> tuple[str, ...]:
-    found = () if own else visible_gpus(os.environ)
-    if own:
+def _gpus(offers: Capabilities) -> tuple[str, ...]:
+    found = offers.gpus()
+    if not offers.environments:
         text = "nodes in the calling process (inline=True) are given none: they see what it sees"
         warn(f"enableGpu=True, and {text}", EnvironmentWarning)
     elif not found:
         warn("enableGpu=True, and this machine shows no GPU: the nodes get none", EnvironmentWarning)
     return found
-
-
-def visible_gpus(environ: Mapping[str, str]) -> tuple[str, ...]:
-    """Ids of the visible GPUs: those of CUDA_VISIBLE_DEVICES where it is set, else what nvidia-smi lists."""
-    if "CUDA_VISIBLE_DEVICES" in environ:
-        ids = [item.strip() for item in environ["CUDA_VISIBLE_DEVICES"].split(",")]
-        # As CUDA reads it: an id that is not valid hides itself and all after it.
-        return tuple(ids[: next((i for i, item in enumerate(ids) if not item or item.startswith("-")), len(ids))])
-    program = shutil.which("nvidia-smi", path=environ.get("PATH"))
-    if program is None:
-        return ()
-    try:
-        listed = subprocess.run([program, "-L"], capture_output=True, text=True, timeout=10, check=False)
-    except (OSError, subprocess.TimeoutExpired):
-        return ()
-    return tuple(re.findall(r"^GPU (\d+):", listed.stdout, re.MULTILINE))

@@ -31,6 +31,7 @@ from ellipsis_local.environments.manifest import (
 from ellipsis_local.environments.requirements import WORKER_REQUIREMENTS, check_requirements, local_path, normalise
 from ellipsis_local.errors import EnvironmentBuildError, InterpreterError
 from ellipsis_local.home import Home
+from ellipsis_local.preflight import Installed, installed_in
 
 # A change in how environments are made must change their keys.
 FORMAT = 1
@@ -47,9 +48,6 @@ def silent(_: str) -> None:
 
 class Environments:
     """The environments of one home; several objects, threads and processes may use it at once."""
-
-    own = False
-    """Whether they stand for the calling process; see `ellipsis_local.environments.current_environment`."""
 
     def __init__(
         self,
@@ -92,6 +90,18 @@ class Environments:
         environment = read_manifest(self._folders.folder(key))
         # `python` is a link to the interpreter, so that it exists only where that does.
         return environment if environment is not None and environment.python.exists() else None
+
+    def use(self, key: str) -> Environment | None:
+        """As `get`; it is noted when it was used last."""
+        environment = self.get(key)
+        if environment is not None:
+            environment.note_use()
+        return environment
+
+    def installed(self, key: str, requirements: tuple[str, ...]) -> Installed | None:  # noqa: ARG002
+        """What the environment of this key and these requirements holds; None where it is not there."""
+        environment = self.get(key)
+        return None if environment is None else installed_in(environment.folder)
 
     def ensure(
         self, interpreter: Interpreter, requirements: Iterable[str] = (), report: Report = silent

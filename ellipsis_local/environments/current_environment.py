@@ -17,6 +17,7 @@ from ellipsis_local.environments.requirements import check_requirements
 from ellipsis_local.errors import FidelityError, FidelityWarning
 from ellipsis_local.home import Home
 from ellipsis_local.notices import warn
+from ellipsis_local.preflight import Installed, installed_with
 
 
 class OwnEnvironments(Environments):
@@ -25,8 +26,6 @@ class OwnEnvironments(Environments):
     What was asked for and is not what this process has is a FidelityWarning (our choice), with `strict` a
     FidelityError.
     """
-
-    own = True
 
     def __init__(self, home: Home, *, strict: bool) -> None:
         super().__init__(home, background=False)
@@ -51,6 +50,12 @@ class OwnEnvironments(Environments):
     def get(self, key: str) -> Environment:  # noqa: ARG002
         """This process, for every key."""
         return self.ensure(_interpreter())
+
+    use = get
+
+    def installed(self, key: str, requirements: tuple[str, ...]) -> Installed:  # noqa: ARG002
+        """What an environment would hold, as far as this process has it."""
+        return installed_with(requirements)
 
     def ensure(
         self,

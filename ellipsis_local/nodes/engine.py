@@ -28,6 +28,24 @@ class Program:
     """Without what only the engine knows."""
 
 
+@dataclass(frozen=True)
+class Capabilities:
+    """What an engine offers; asked before anything starts."""
+
+    environments: bool
+    """Whether nodes have the interpreter and the packages that were asked for; else those of the calling process."""
+    limits: bool
+    """Whether `node_timeout` and `node_memory` are kept; else `start` refuses them."""
+    beside: bool
+    """Whether nodes run beside the calling process, which need not wait for them."""
+    files_shared: bool
+    """Whether nodes read the very files of the home."""
+    cores: Callable[[], int]
+    """How many nodes run at the same time, unless the settings say it."""
+    gpus: Callable[[], tuple[str, ...]]
+    """Ids of the GPUs that can be handed out."""
+
+
 FAILURES: dict[str, tuple[type[NodeError], str]] = {
     "exception": (NodeError, "failed"),
     "result": (ResultError, "returned what cannot be taken"),
@@ -72,7 +90,10 @@ class Pool(Protocol):
 
 
 class Engine(Protocol):
-    """Starts pools; one whose attribute `in_process` is true runs nodes with the calling process's own packages."""
+    """Starts pools."""
+
+    @property
+    def capabilities(self) -> Capabilities: ...
 
     def start(self, program: Program, parts: Callable[[], Parts]) -> Pool:
         """Start the nodes, and ask for their `parts` meanwhile; what that raises, or an EngineError, leaves nothing."""

@@ -28,7 +28,7 @@ from ellipsis_local.node_program.ellipsis_node.params import answer_vector
 from ellipsis_local.node_program.ellipsis_node.process_state import numpy_random, restored
 from ellipsis_local.node_program.ellipsis_node.records import Command, NodeFunction, NodeOutcome
 from ellipsis_local.node_program.ellipsis_node.run_node import NODE_MARK, run_function
-from ellipsis_local.nodes.engine import Parts, Program
+from ellipsis_local.nodes.engine import Capabilities, Parts, Program
 from ellipsis_local.nodes.local import own_programs
 
 running = threading.RLock()
@@ -38,7 +38,9 @@ running = threading.RLock()
 class InlineEngine:
     """Nodes in the calling process, without limits of time and memory; a function that ends its process ends all."""
 
-    in_process = True
+    capabilities = Capabilities(
+        environments=False, limits=False, beside=False, files_shared=True, cores=lambda: 1, gpus=lambda: ()
+    )
 
     def start(self, program: Program, parts: Callable[[], Parts]) -> InlinePool:
         """See `Engine.start`; EngineError for limits that cannot be kept here."""

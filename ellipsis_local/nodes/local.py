@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
+import shutil
 import signal
 import subprocess
 import threading
@@ -16,7 +18,8 @@ from ellipsis_local.errors import EngineError
 from ellipsis_local.node_program.ellipsis_node import records
 from ellipsis_local.node_program.ellipsis_node.block_hosts import closed_hosts
 from ellipsis_local.node_program.ellipsis_node.records import Command, NodeConfig, NodeFunction, NodeOutcome
-from ellipsis_local.nodes.engine import Parts, Program
+from ellipsis_local.nodes.engine import Capabilities, Parts, Program
+from ellipsis_local.processes import available_cores
 
 HOST = Path(__file__).parent.parent / "node_program" / "ellipsis_node"
 START_SECONDS = 300
@@ -32,6 +35,10 @@ class LocalEngine:
 
     def __init__(self) -> None:
         self._environ = dict(os.environ)
+        self.capabilities = Capabilities(
+            environments=True, limits=True, beside=True, files_shared=True,
+            cores=available_cores, gpus=lambda: visible_gpus(os.environ),
+        )  # fmt: skip
 
     def start(self, program: Program, parts: Callable[[], Parts]) -> LocalPool:
         return LocalPool(program, parts, self._environ)
@@ -62,6 +69,22 @@ def node_environ(python: Path, environ: Mapping[str, str], threads: int, seed: i
         # The order of a set of texts would be another in every process.
         kept["PYTHONHASHSEED"] = str(seed % 2**32)
     return kept
+
+
+def visible_gpus(environ: Mapping[str, str]) -> tuple[str, ...]:
+    """Ids of the visible GPUs: those of CUDA_VISIBLE_DEVICES where it is set, else what nvidia-smi lists."""
+    if "CUDA_VISIBLE_DEVICES" in environ:
+        ids = [item.strip() for item in environ["CUDA_VISIBLE_DEVICES"].split(",")]
+        # As CUDA reads it: an id that is not valid hides itself and all after it.
+        return tuple(ids[: next((i for i, item in enumerate(ids) if not item or item.startswith("-")), len(ids))])
+    program = shutil.which("nvidia-smi", path=environ.get("PATH"))
+    if program is None:
+        return ()
+    try:
+        listed = subprocess.run([program, "-L"], capture_output=True, text=True, timeout=10, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return ()
+    return tuple(re.findall(r"^GPU (\d+):", listed.stdout, re.MULTILINE))
 
 
 def worker_count(nodes: int, cores: int, gpus: int) -> int:

@@ -482,18 +482,16 @@ def test_what_cannot_be_had(el_inline: ModuleType, token: str, raster: dict[str,
 
 def test_an_engine_that_is_given_wins(home: Path) -> None:
     class Counting(InlineEngine):
-        in_process = False
-        started = 0
+        capabilities = LocalEngine().capabilities
 
     with Emulator(Settings(home=home, inline=True, progress=False), engine=Counting()) as emulator:
-        assert emulator.computes._engine is not None
-        assert isinstance(emulator.computes._engine, Counting)
+        assert isinstance(emulator.computes._engine.engine, Counting)
         # It does not run in this process, as far as it says: environments are its own.
         assert emulator.computes._environments is emulator.environments
     with Emulator(Settings(home=home, inline=True, progress=False)) as emulator:
-        assert isinstance(emulator.computes._engine, InlineEngine)
+        assert isinstance(emulator.computes._engine.engine, InlineEngine)
     with Emulator(Settings(home=home, progress=False)) as emulator:
-        assert isinstance(emulator.computes._engine, LocalEngine)
+        assert isinstance(emulator.computes._engine.engine, LocalEngine)
 
 
 def test_an_import_that_only_this_process_has(

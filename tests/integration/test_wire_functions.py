@@ -20,7 +20,7 @@ import dill
 import pytest
 
 from ellipsis_local import emulator as emulator_module
-from ellipsis_local.computes import lifecycle, specification
+from ellipsis_local.computes import lifecycle
 from ellipsis_local.computes.compute_json import WireAnswers
 from ellipsis_local.computes.specification import ComputeRequest
 from ellipsis_local.emulator import Emulator, current_emulator
@@ -343,7 +343,7 @@ def test_what_the_caller_is_warned_of_points_at_the_call(
     client: Client, weights: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(lifecycle, "PATIENCE_SECONDS", SECONDS)
-    monkeypatch.setattr(specification, "visible_gpus", lambda environ: ())
+    monkeypatch.setattr("ellipsis_local.nodes.local.visible_gpus", lambda environ: ())
     with pytest.warns(EnvironmentWarning, match="shows no GPU") as caught:
         made = client.create(layers=(), files=(weights,), enable_gpu=True)
     assert [warning.filename for warning in caught] == [__file__]
