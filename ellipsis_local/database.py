@@ -23,7 +23,7 @@ BUSY_SECONDS = 30
 
 
 def _to_format_2(connection: sqlite3.Connection) -> None:
-    """From all that 0.1.0 wrote, which grew under one number: its first homes lack a column, and words of computes."""
+    """From all that 0.1.0 wrote, which grew under one number: its first homes lack a column and keys of computes."""
     columns = {row[1] for row in connection.execute("PRAGMA table_info(compute_nodes)")}
     if "peak_memory" not in columns:
         connection.execute("ALTER TABLE compute_nodes ADD COLUMN peak_memory INTEGER")
@@ -33,6 +33,10 @@ def _to_format_2(connection: sqlite3.Connection) -> None:
         spec["cut"] = spec["cut"] and {"cut": "balanced", "seed": 0} | spec["cut"]
         connection.execute("UPDATE computes SET spec = ? WHERE id = ?", (json.dumps(spec), compute_id))
     connection.execute("ALTER TABLE compute_nodes ADD COLUMN began REAL")
+    connection.execute(
+        "UPDATE compute_nodes SET state = iif(status = 'available', 'ready', 'stopped') FROM computes "
+        "WHERE id = compute AND status IN ('available', 'stopped', 'errored') AND state NOT IN ('completed', 'failed')"
+    )
     connection.execute("""CREATE TABLE compute_executions (
         compute TEXT NOT NULL REFERENCES computes (id) ON DELETE CASCADE, number INTEGER NOT NULL, function TEXT,
         hash TEXT NOT NULL, started REAL NOT NULL, seconds REAL, outcome TEXT, failed INTEGER NOT NULL DEFAULT 0,

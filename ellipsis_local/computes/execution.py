@@ -101,6 +101,8 @@ class Execution:
 
     def _collect(self, outcome: NodeOutcome) -> None:
         """Keep an outcome, and say now and then how many there are."""
+        # One that is over at once is not announced.
+        self.began.setdefault(outcome.node, self.records.seconds())
         self.outcomes[outcome.node] = outcome
         self.keeper.keep(outcome)
         if time.monotonic() - self.last > PROGRESS_SECONDS:

@@ -24,6 +24,7 @@ from ellipsis_local.computes.specification import ComputeRequest, Specification,
 from ellipsis_local.environments import Environment, Environments
 from ellipsis_local.errors import ComputeStateError, EllipsisLocalError, LayerWarning
 from ellipsis_local.home import Home
+from ellipsis_local.node_program.ellipsis_node.block_hosts import closed_hosts
 from ellipsis_local.node_program.ellipsis_node.records import NodeConfig
 from ellipsis_local.nodes import Engine, Pool, Program, Sent, describe_function, describe_sent
 from ellipsis_local.notices import Notice, held_back, warn
@@ -205,6 +206,7 @@ class Computes:
             memory=settings.node_memory,
             seed=settings.seed,
             clock=None if settings.clock is None else settings.clock.timestamp(),
+            closed=closed_hosts(),
         )
         cores = settings.cores or self._engine.capabilities.cores()
         program = Program(environment.python, cores, spec.vectors, settings.node_timeout, config)

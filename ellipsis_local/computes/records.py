@@ -12,7 +12,7 @@ import json
 import sqlite3
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, fields, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 from types import MappingProxyType
 from typing import Any
 
@@ -57,6 +57,12 @@ NOTHING: Mapping[int, float] = MappingProxyType({})
 LOST = "the process that {doing} it ended before it was done"
 
 
+@lru_cache(maxsize=64)
+def _specification(text: str) -> Specification:
+    """Read once: the same compute executes again and again."""
+    return Specification.from_json(json.loads(text))
+
+
 @dataclass(frozen=True)
 class Record:
     """One compute, as stored."""
@@ -76,7 +82,7 @@ class Record:
     @cached_property
     def spec(self) -> Specification:
         """The specification; parsed when it is asked for, because that of a cut of many files is long."""
-        return Specification.from_json(json.loads(self.text))
+        return _specification(self.text)
 
     @classmethod
     def of(cls, row: sqlite3.Row) -> Record:
@@ -244,7 +250,7 @@ class Records:
                 "INSERT INTO compute_executions (compute, number, function, hash, started) VALUES (?, ?, ?, ?, ?)",
                 (compute_id, row["executions"], name, digest, now),
             )
-            spec = Specification.from_json(json.loads(row["spec"]))
+            spec = _specification(row["spec"])
             if spec.sent != sent:
                 text = json.dumps(replace(spec, sent=sent).to_json())
                 connection.execute("UPDATE computes SET spec = ? WHERE id = ?", (text, compute_id))

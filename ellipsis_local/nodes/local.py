@@ -16,7 +16,6 @@ from typing import Any
 
 from ellipsis_local.errors import EngineError
 from ellipsis_local.node_program.ellipsis_node import records
-from ellipsis_local.node_program.ellipsis_node.block_hosts import closed_hosts
 from ellipsis_local.node_program.ellipsis_node.records import Command, NodeConfig, NodeFunction, NodeOutcome
 from ellipsis_local.nodes.engine import Capabilities, Parts, Program
 from ellipsis_local.processes import available_cores
@@ -122,7 +121,7 @@ class LocalPool:
             raise EngineError(f"the node program {program.python} cannot be started: {error}") from error
         try:
             # While it imports what it needs, the layers may still have to be cut.
-            self._start(replace(config, parts=parts(), workers=workers, closed=closed_hosts()))
+            self._start(replace(config, parts=parts(), workers=workers))
         except BaseException:
             self.close()
             raise

@@ -126,7 +126,7 @@ def test_requirements_that_cannot_be_installed(el, token, raster, create, engine
     assert "no matching distribution found" in info["message"]
     first = el.compute.listComputes(token)["result"][1]
     assert (first["status"], first["message"]) == ("errored", str(caught.value))
-    assert states(first) == ["queued", "queued"]
+    assert states(first) == ["stopped", "stopped"]
     assert plan.happened == ("an environment could not be built",) * 2
     with pytest.raises(ComputeStateError, match="could not be started"):
         el.compute.execute(later, one, token)

@@ -149,9 +149,10 @@ def test_a_caller_that_dies_takes_its_workers_along(el, token, raster, home, tmp
     assert el.compute.execute(compute_id, one, token) == [1, 1]
 
 
-def test_a_node_waits_until_it_runs(el, token, raster, create, tmp_path) -> None:
-    """Inline nodes: one runs at a time."""
-    el.configure(inline=True)
+@pytest.mark.parametrize("inline", [False, True])
+def test_a_node_waits_until_it_runs(el, token, raster, create, tmp_path, inline) -> None:
+    """One runs at a time."""
+    el.configure(inline=inline, cores=1)
     compute_id = create([raster], nodes=3)
     assert [node["state"] for node in el.compute.getComputeInfo(compute_id, token)["nodes"]] == ["ready"] * 3
     go = tmp_path / "go"

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import json
 import os
+import threading
 import time
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import psutil
 import pytest
@@ -395,3 +397,31 @@ def test_quotas_of_control_groups_count(tmp_path: Path, files: dict[str, str], c
         (tmp_path / name).write_text(text)
     unlimited = available_cores(tmp_path / "nothing")
     assert available_cores(tmp_path) == (unlimited if cores is None else cores)
+
+
+# The function's own lines
+
+
+def adds_its_raster(params):
+    return sum(int(value["raster"].sum()) for value in params.values())
+
+
+def test_inline_executions_in_threads_leave_the_lines_of_its_file_alone(el, home, token, raster, create) -> None:
+    """`inspect` reads them at the same time, for another thread's call of the same function."""
+    el.configure(home=home, progress=False, inline=True, strict=True)
+    computes = [create([raster]) for _ in range(4)]
+    found: list[Any] = []
+
+    def work(compute_id: str) -> None:
+        for _ in range(20):
+            try:
+                found.append(el.compute.execute(compute_id, adds_its_raster, token))
+            except Exception as error:  # noqa: BLE001 - it is what the test looks for
+                found.append(error)
+
+    threads = [threading.Thread(target=work, args=(compute_id,)) for compute_id in computes]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert found == [found[0]] * 80

@@ -178,6 +178,17 @@ def test_an_old_home_opens_with_everything_in_it(tmp_path: Path, days: str) -> N
         assert {node.outcome.peak_memory for node in records.nodes(small.id) if node.outcome} == {12345}
 
 
+@pytest.mark.parametrize(("status", "state"), [("available", "ready"), ("errored", "stopped"), ("executing", "queued")])
+def test_nodes_of_an_old_home_have_the_states_of_today(old_home: Path, status: str, state: str) -> None:
+    path = old_home / "ellipsis.sqlite"
+    with contextlib.closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("UPDATE computes SET status = ?", (status,))
+        connection.execute("UPDATE compute_nodes SET state = 'queued' WHERE node = 1")
+    Database(path, TABLES).close()
+    assert {row["state"] for row in tables(path)["compute_nodes"] if row["node"] == 1} == {state}
+    assert {row["state"] for row in tables(path)["compute_nodes"] if row["node"] == 0} == {"completed"}
+
+
 def test_what_is_current_is_not_changed_by_opening_it(old_home: Path) -> None:
     path = old_home / "ellipsis.sqlite"
     Database(path, TABLES).close()

@@ -251,9 +251,7 @@ def execution(records: Records, tmp_path: Path) -> Execution:
     assert number == 1
     keeper = Keeper(home.compute(compute_id), lambda: None)
     store: Any = None
-    return Execution(
-        records, store, home, records.get(compute_id), number, False, None, lambda _: None, keeper, lambda: None, False
-    )
+    return Execution(records, store, home, records.get(compute_id), number, False, None, lambda _: None, keeper, False)
 
 
 def test_an_execution_tells_who_runs_and_writes_it_down_together(

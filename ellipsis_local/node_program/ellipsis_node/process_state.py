@@ -324,7 +324,10 @@ def _is_file(descriptor: int) -> bool:
 
 
 def _path_of(descriptor: int) -> str:
-    """Where an open file lies."""
-    if sys.platform == "darwin":
-        return os.fsdecode(fcntl.fcntl(descriptor, fcntl.F_GETPATH, bytes(1024)).rstrip(b"\0"))
-    return os.readlink(f"/proc/self/fd/{descriptor}")
+    """Where an open file lies; empty where that cannot be told."""
+    try:
+        if sys.platform == "darwin":
+            return os.fsdecode(fcntl.fcntl(descriptor, fcntl.F_GETPATH, bytes(1024)).rstrip(b"\0"))
+        return os.readlink(f"/proc/self/fd/{descriptor}")
+    except OSError:
+        return ""
