@@ -14,6 +14,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from ellipsis_local.errors import EngineError
 from ellipsis_local.node_program.ellipsis_node import records
 from ellipsis_local.node_program.ellipsis_node.records import Command, NodeConfig, NodeFunction, NodeOutcome
@@ -200,9 +202,12 @@ class LocalPool:
         try:
             self._process.wait(END_SECONDS)
         except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        # Of a host that was killed itself there may be others left in its group, whose id no other process has then.
+        if not psutil.pid_exists(self._process.pid):
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(self._process.pid, signal.SIGKILL)
-            self._process.wait()
         for stream in (self._process.stdin, self._process.stdout):
             if stream is not None:
                 with contextlib.suppress(OSError, ValueError):

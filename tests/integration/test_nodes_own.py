@@ -293,6 +293,31 @@ def test_a_compute_that_is_terminated_leaves_no_process_and_no_shared_memory(el,
     assert not {name for name in shared_memory() - before if name in {line[3] for line in words} or "sem." in name}
 
 
+def test_what_a_host_that_was_killed_leaves_ends_with_the_compute(el, home, token, raster, create) -> None:
+    def f(params):
+        import os
+        import time
+
+        child = os.fork()
+        if not child:
+            time.sleep(600)
+            os._exit(0)
+        return child, os.getppid()
+
+    compute_id = create([raster])
+    children, hosts = zip(*el.compute.execute(compute_id, f, token), strict=True)
+    host = psutil.Process(hosts[0])
+    host.kill()
+    host.wait(10)
+    assert alive(list(children)) == list(children)
+    el.compute.terminateCompute(compute_id, token)
+    # They were sent a signal; nobody is left who would wait for their end.
+    end = time.monotonic() + 60
+    while alive(list(children)) and time.monotonic() < end:
+        time.sleep(0.01)
+    assert alive(list(children)) == []
+
+
 def test_a_node_that_takes_too_long_takes_along_what_it_started(el, home, token, raster, create) -> None:
     def f(params):
         import subprocess
