@@ -335,5 +335,5 @@ def replay(
     if outcome.file is not None:
         out.print("a memory file", markup=False)
         return
-    text = repr(value_of(outcome, large))
+    text = repr(value_of(record.id, outcome, large))
     out.print(text if len(text) <= LONGEST else f"{text[:LONGEST]}…", markup=False, soft_wrap=True)

@@ -17,7 +17,7 @@ from typing import Any
 
 from ellipsis_local.computes.records import ExecutionRecord, NodeRecord, Record, Records
 from ellipsis_local.errors import NotFoundError
-from ellipsis_local.node_program.ellipsis_node.values import decode, open_value
+from ellipsis_local.node_program.ellipsis_node.values import MAPPINGS, NotReadableError, decode, open_value
 from ellipsis_local.nodes import node_error
 from ellipsis_local.preflight.results import ADVICE, BY_FILE
 
@@ -25,6 +25,8 @@ KEPT_BYTES = 64_000_000
 TOO_DEEP = "the result is nested too deeply for JSON; return less nesting"
 AS_VALUE = "which the server here writes as a number and json.dumps refuses: return `{}(…)` instead"
 AS_KEY = "which json.dumps refuses: use texts as keys"
+MOST_BITS = 14_283
+"""Of integers that Python writes in digits: 4,300 of them."""
 AT_REST = ("available", "completed", "stopped", "errored")
 
 Stamp = tuple[int, str, float]
@@ -81,7 +83,8 @@ def _result(compute_id: str, node: NodeRecord) -> dict[str, Any]:
     outcome = node.outcome
     if outcome is not None and outcome.state == "failed":
         return {"node": node.node, "type": "exception", "value": outcome.text}
-    return {"node": node.node, **_entry(compute_id, node, None)}
+    entry = _entry(compute_id, node, None)
+    return {"node": node.node, **entry, **({"value": str(entry["value"])} if entry["type"] == "exception" else {})}
 
 
 class WireAnswers:
@@ -172,7 +175,7 @@ def _entry(compute_id: str, node: NodeRecord, write: Callable[[bytes], str] | No
             return {"type": "file", "value": outcome.file if write is None else json.dumps(outcome.file)}
         try:
             return {"type": "object", "value": decode(outcome.payload) if write is None else write(outcome.payload)}
-        except NotJsonError as error:
+        except (NotJsonError, NotReadableError) as error:
             outcome = replace(outcome, state="failed", kind="result", text=str(error))
     # A function may raise with any text, half a surrogate pair, too.
     text = str(node_error(compute_id, outcome)).encode("utf-8", "backslashreplace").decode()
@@ -197,8 +200,8 @@ def json_text(payload: bytes) -> str:
 
 def json_value(payload: bytes, tell: Tell | None = None) -> Any:
     """What `json_text` writes; `tell` gets texts on what arrives changed (True), or only because of this server."""
-    tree, read = open_value(payload)
     try:
+        tree, read = open_value(payload)
         return _JsonWriter(read, tell or (lambda *_: None)).value(tree, "result")
     except RecursionError:
         raise NotJsonError(TOO_DEEP) from None
@@ -217,12 +220,12 @@ class _JsonWriter:
         if not isinstance(tree, dict):
             return tree
         tag = tree["t"]
-        if tag in ("list", "tuple"):
+        if tag in ("list", "tuple", "namedtuple") or (tag == "enum" and type(tree["v"]) is int):
             return self.value(tree["v"], place)
-        if tag in ("dict", "odict"):
+        if tag in MAPPINGS:
             return {self.key(k, place): self.value(v, f"{place}[{_shown(k)}]") for k, v in tree["v"]}
-        if tag in ("int", "float"):
-            return self.read(tree)
+        if tag in ("int", "float", "str"):
+            return self.plain(tree, place)
         if tag == "affine":
             # A named tuple of nine.
             return [*tree["v"], 0.0, 0.0, 1.0]
@@ -230,18 +233,28 @@ class _JsonWriter:
             return self.scalar(tree, place, AS_VALUE)
         raise _refusal(place, *ADVICE.get(tag, (f"of a type that JSON does not have ({tag})", "a text or number")))
 
+    def plain(self, tree: dict[str, Any], place: str) -> Any:
+        value = self.read(tree)
+        if isinstance(value, int) and value.bit_length() > MOST_BITS:
+            raise _refusal(place, "an integer of more than 4,300 digits", "`hex(…)`")
+        return value
+
     def key(self, tree: Any, place: str) -> Any:
         if isinstance(tree, str):
             return tree
         key, kind = tree, "list"
         if isinstance(tree, dict):
             kind = tree["t"]
-            if kind in ("int", "float"):
-                key = self.read(tree)
+            if kind in ("int", "float", "str"):
+                key = self.plain(tree, f"a key of {place}")
+            elif kind == "enum":
+                key = tree["v"]
             elif kind == "scalar":
                 return self.scalar(tree, f"a key of {place}", AS_KEY)
         if isinstance(key, dict | list):
             raise _refusal(f"a key of {place}", f"of type {kind}, and JSON has texts and numbers as keys", "`str(…)`")
+        if isinstance(key, str):
+            return key
         (text,) = json.loads(json.dumps({key: None}))
         self.tell(f"{place} has the key {key!r}, which arrives at the client as {text!r}: use texts as keys", True)
         return key

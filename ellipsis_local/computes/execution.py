@@ -18,8 +18,7 @@ from ellipsis_local.computes.validate_outputs import add_outputs, places
 from ellipsis_local.errors import ArgumentError, ComputeStateError, EllipsisLocalError
 from ellipsis_local.home import Home
 from ellipsis_local.node_program.ellipsis_node.records import NodeFunction
-from ellipsis_local.node_program.ellipsis_node.values import decode
-from ellipsis_local.nodes import NodeOutcome, Pool, node_error
+from ellipsis_local.nodes import NodeOutcome, Pool, node_error, node_value
 from ellipsis_local.store import LayerStore
 
 PROGRESS_SECONDS = 0.2
@@ -178,4 +177,4 @@ class Execution:
             return list(uploads)
         if self.large:
             return [file_url(self.record.id, str(o.file)) for o in self.done]
-        return [decode(o.payload) for o in self.done]
+        return [node_value(self.record.id, o) for o in self.done]

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from ellipsis_local.errors import NodeDiedError, NodeError, NodeMemoryError, NodeTimeoutError, ResultError
 from ellipsis_local.node_program.ellipsis_node.records import NodeConfig, NodeFunction, NodeOutcome, Part
+from ellipsis_local.node_program.ellipsis_node.values import NotReadableError, decode
 
 Parts = tuple[tuple[Part, ...], ...]
 """Per node its parts of the layers; empty without layers."""
@@ -62,6 +63,15 @@ def node_error(compute_id: str, outcome: NodeOutcome) -> NodeError:
     kind, verb = FAILURES[outcome.kind or "engine"]
     text = f"node {outcome.node} of compute {compute_id} {verb}: {outcome.text}"
     return kind(text, compute_id=compute_id, node=outcome.node, details=outcome.text)
+
+
+def node_value(compute_id: str, outcome: NodeOutcome) -> Any:
+    """What a node's function returned; ResultError where the packages of this process cannot make it."""
+    try:
+        return decode(outcome.payload)
+    except NotReadableError as error:
+        refused = replace(outcome, state="failed", kind="result", text=str(error))
+        raise node_error(compute_id, refused) from error
 
 
 class Pool(Protocol):

@@ -32,6 +32,8 @@ ADVICE = {
     "set": ("a set", "`list(…)`"),
     "frozenset": ("a frozenset", "`list(…)`"),
     "range": ("a range", "`list(…)`"),
+    "deque": ("a deque", "`list(…)`"),
+    "profile": ("a profile of rasterio", "`dict(…)`"),
     "complex": ("a complex number", "`[z.real, z.imag]`"),
     "datetime": ("a datetime", "`.isoformat()`"),
     "date": ("a date", "`.isoformat()`"),

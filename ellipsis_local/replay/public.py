@@ -71,7 +71,7 @@ def replay(
         outcome, large = run_inside(emulator, partition, f, pdb=arguments.boolean("pdb", pdb))
     if outcome.state == "failed":
         raise node_error(partition.record.id, outcome)
-    return value_of(outcome, large)
+    return value_of(partition.record.id, outcome, large)
 
 
 def inputs(compute_id: str, node: int) -> dict[str, Any]:

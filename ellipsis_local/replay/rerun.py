@@ -40,8 +40,7 @@ from ellipsis_local.node_program.ellipsis_node.records import (
 )
 from ellipsis_local.node_program.ellipsis_node.replay import INTERRUPTED
 from ellipsis_local.node_program.ellipsis_node.run_node import run_function
-from ellipsis_local.node_program.ellipsis_node.values import decode
-from ellipsis_local.nodes import describe_function
+from ellipsis_local.nodes import describe_function, node_value
 from ellipsis_local.nodes.inline import given_function, left_as_it_was, running
 from ellipsis_local.nodes.local import HOST, node_environ
 from ellipsis_local.processes import available_cores
@@ -203,9 +202,9 @@ def params_of(partition: Partition) -> dict[str, Any]:
     return params
 
 
-def value_of(outcome: NodeOutcome, large: bytes) -> Any:
+def value_of(compute_id: str, outcome: NodeOutcome, large: bytes) -> Any:
     """What the function returned: the value as `execute` returns it, and a memory file as BytesIO."""
-    return decode(outcome.payload) if outcome.file is None else io.BytesIO(large)
+    return node_value(compute_id, outcome) if outcome.file is None else io.BytesIO(large)
 
 
 @contextlib.contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import warnings
+import zoneinfo
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -265,6 +266,17 @@ def make_functions() -> dict[str, tuple[Callable, type, str]]:
 
         return io.BytesIO(b"x")
 
+    def returns_a_closed_file(params):
+        import io
+
+        with io.BytesIO(b"x") as file:
+            return file
+
+    def returns_a_cell_that_cannot_be_carried(params):
+        import pandas
+
+        return [pandas.DataFrame({"column": [1, "a", None, object()]})]
+
     def imports_what_is_not_there(params):
         import a_package_that_is_not_there  # noqa: F401
 
@@ -283,6 +295,12 @@ def make_functions() -> dict[str, tuple[Callable, type, str]]:
             r"result\[1\]\['a'\] is of type",
         ),
         "returns too much": (returns_too_much, ResultError, "2,000,000.*largeResult=True"),
+        "returns a closed file": (returns_a_closed_file, ResultError, r"BytesIO\) that is closed.*outside the `with`"),
+        "returns a cell that cannot be carried": (
+            returns_a_cell_that_cannot_be_carried,
+            ResultError,
+            r"node [01] of compute .*: result\[0\]\['column'\]\[3\] is of type builtins.object.*; return numbers",
+        ),
         "returns a memory file": (returns_a_memory_file, ResultError, "largeResult=True"),
         "imports what is not there": (imports_what_is_not_there, NodeError, "ModuleNotFoundError"),
         "reads stdin": (reads_stdin, NodeError, "EOFError"),
@@ -333,9 +351,47 @@ def test_large_result_wants_a_memory_file(el, token, raster, create) -> None:
 
         return numpy.zeros(3)
 
+    def closed(params):
+        from rasterio.io import MemoryFile
+
+        with MemoryFile(b"x") as file:
+            return file
+
     compute_id = create([raster], largeResult=True)
     with pytest.raises(ResultError, match="must return a memory file.*numpy.ndarray"):
         el.compute.execute(compute_id, array, token)
+    with pytest.raises(ResultError, match=r"node 0 .*MemoryFile\) that is closed.*outside the `with`"):
+        el.compute.execute(compute_id, closed, token)
+
+
+def test_a_value_that_the_caller_cannot_make_is_an_error_with_node_and_place(
+    el, token, raster, create, monkeypatch
+) -> None:
+    """Here of a zone that the caller's machine does not know; the node's does."""
+
+    def f(params):
+        import datetime
+        import zoneinfo
+
+        return [1, {"when": datetime.datetime(2020, 1, 1, tzinfo=zoneinfo.ZoneInfo("Europe/Amsterdam"))}]
+
+    compute_id = create([raster])
+    when = el.compute.execute(compute_id, f, token)[1][1]["when"]
+    assert (str(when), str(when.tzinfo)) == ("2020-01-01 00:00:00+01:00", "Europe/Amsterdam")
+    monkeypatch.setitem(sys.modules, "tzdata", None)
+    zoneinfo.ZoneInfo.clear_cache()
+    before = zoneinfo.TZPATH
+    zoneinfo.reset_tzpath(())
+    try:
+        text = r"node 0 of compute .*: result\[1\]\['when'\] cannot be made .*Europe/Amsterdam.*; install .*or return"
+        with pytest.raises(ResultError, match=text) as caught:
+            el.compute.execute(compute_id, f, token)
+        assert (caught.value.node, caught.value.compute_id) == (0, compute_id)
+        result = el.compute.getComputeInfo(compute_id, token)["result"][1]
+        assert (result["type"], "result[1]['when'] cannot be made" in result["value"]) == ("exception", True)
+    finally:
+        zoneinfo.reset_tzpath(before)
+    assert el.compute.getComputeInfo(compute_id, token)["result"][1]["value"][1]["when"] == when
 
 
 @pytest.mark.slow

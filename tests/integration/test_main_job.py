@@ -137,6 +137,48 @@ def test_small_results_keep_their_type(el, token, raster, create) -> None:
     assert nothing is None
 
 
+def test_odd_results_arrive_as_they_were(el, token, raster, create) -> None:
+    def f(params):
+        import collections
+
+        import geopandas
+        import numpy
+        import pandas
+        import pyproj
+        from shapely.geometry import LinearRing, Point
+
+        point = collections.namedtuple("Found", "id mean")
+        geometries = {
+            "a": geopandas.GeoSeries([Point(1, 2)], crs="EPSG:3857"),
+            "b": geopandas.GeoSeries([None], crs=4326),
+        }
+        return {
+            "objects": pandas.DataFrame({"o": pandas.Series([{"a": 1}, {"b": [2]}, 3, None], dtype=object)}),
+            "large": pandas.DataFrame({"n": pandas.Series([2**70, 1], dtype=object)}),
+            "classes": pandas.cut(pandas.Series([1, 2, 3]), 2),
+            "index": pandas.DataFrame({"v": [1, 2]}, index=pandas.date_range("2020", periods=2, freq="D", tz="Europe/Amsterdam")),
+            "two": geopandas.GeoDataFrame(geometries, geometry="a"),
+            "pandas": pandas.DataFrame({"a": geometries["a"]}),
+            "rest": [point(1, 2.5), LinearRing([(0, 0), (1, 0), (1, 1)]), numpy.ma.masked, pyproj.CRS(3857), "\ud800\udc00"],
+        }  # fmt: skip
+
+    found = el.compute.execute(create([raster]), f, token)[0]
+    assert [type(v) for v in found["objects"]["o"]] == [dict, dict, int, type(None)]
+    assert found["objects"]["o"][:2].tolist() == [{"a": 1}, {"b": [2]}]
+    assert found["large"]["n"].tolist() == [2**70, 1]
+    assert found["classes"].tolist() == pd.cut(pd.Series([1, 2, 3]), 2).tolist()
+    assert (str(found["index"].index.tz), found["index"].index.freqstr) == ("Europe/Amsterdam", "D")
+    assert (type(found["two"]), str(found["two"].crs), str(found["two"]["b"].crs)) == (
+        gpd.GeoDataFrame,
+        "EPSG:3857",
+        "EPSG:4326",
+    )
+    assert (type(found["pandas"]), str(found["pandas"].dtypes["a"])) == (pd.DataFrame, "geometry")
+    record, ring, masked, crs, text = found["rest"]
+    assert (record.mean, ring.geom_type, masked is np.ma.masked) == (2.5, "LinearRing", True)
+    assert (str(crs), text) == ("EPSG:3857", "\ud800\udc00")
+
+
 def ndvi_like(kind):
     """A function that returns its partition's first band as a GeoTIFF, in a memory file of some kind."""
 

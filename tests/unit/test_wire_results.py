@@ -7,6 +7,7 @@ import json
 import math
 import subprocess
 import sys
+from collections import Counter, defaultdict, deque
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +15,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from rasterio.coords import BoundingBox
+from rasterio.enums import Interleaving, Resampling
 
 from ellipsis_local.computes.compute_json import NotJsonError, WireAnswers, json_text, wire_answer
 from ellipsis_local.computes.records import SCHEMA, NodeRecord, Records
@@ -99,6 +102,8 @@ def read_by_old(result: list[Any]) -> list[dict[str, Any]]:
         ({np.int64(3): np.int64(4)}, {"3": 4}),
         (np.zeros((2, 3)).shape, [2, 3]),
         ([{"id": 1, "mean": np.float64(2.5)}], [{"id": 1, "mean": 2.5}]),
+        ([Counter("abb"), defaultdict(list, a=[1])], [{"a": 1, "b": 2}, {"a": [1]}]),
+        ({"\udc00": BoundingBox(1, 2, 3, 4), Resampling.cubic: [Resampling.cubic]}, {"\udc00": [1, 2, 3, 4], "2": [2]}),
     ],
 )
 def test_what_json_holds(value, read) -> None:
@@ -142,6 +147,10 @@ def frames() -> Any:
         (np.complex64(1), "numpy scalar of dtype complex64"),
         (np.datetime64("2024-01-01"), r"numpy scalar of dtype datetime64.*`str\(…\)`"),
         (b"\0", "result is bytes"),
+        ([10**5000], r"result\[0\] is an integer of more than 4,300 digits.*`hex\(…\)`"),
+        ({10**5000: 1}, "a key of result is an integer of more than 4,300 digits"),
+        (deque([1]), r"result is a deque.*`list\(…\)`"),
+        (Interleaving.pixel, "result is of a type that JSON does not have"),
         ({1, 2}, r"result is a set.*`list\(…\)`"),
         (1j, "complex number"),
         ({(1, 2): 3}, "a key of result is of type tuple"),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import io
 import os
 import random
 import time
@@ -19,7 +18,7 @@ from .params import make_params
 from .pickles import HINT
 from .process_state import draw_anew, numpy_random, working_folder
 from .records import SMALL_RESULT_BYTES, Command, NodeConfig, NodeOutcome
-from .values import NotCarriableError, encode
+from .values import NotCarriableError, encode, memory_file
 
 NODE_MARK = b"\0node "
 """Before a node's output in the stream that `output` reads; execution and node follow, and a line break."""
@@ -97,7 +96,7 @@ def _run(
         raise FunctionError(text) from None
     if command.large:
         return _keep_file(value, config, command.execution, node)
-    if _memory_file(value) is not None and not isinstance(value, (bytes, bytearray)):
+    if memory_file(value) is not None and not isinstance(value, (bytes, bytearray)):
         raise NotCarriableError(
             f"the function returned a memory file ({type(value).__name__}); create the compute with largeResult=True"
         )
@@ -122,20 +121,8 @@ def seed_node(seed: int, node: int) -> None:
     numpy_random().seed(list(derived))
 
 
-def _memory_file(value: Any) -> Any:
-    """The bytes of a memory file, wherever its position is; None for anything else."""
-    if isinstance(value, (bytes, bytearray, memoryview)):
-        return value
-    if isinstance(value, io.BytesIO):
-        return value.getbuffer()
-    if type(value).__name__ in ("MemoryFile", "ZipMemoryFile") and type(value).__module__ == "rasterio.io":
-        value.seek(0)
-        return value.read()
-    return None
-
-
 def _keep_file(value: Any, config: NodeConfig, execution: int, node: int) -> NodeOutcome:
-    data = _memory_file(value)
+    data = memory_file(value)
     if data is None:
         raise NotCarriableError(
             "with largeResult=True the function must return a memory file (BytesIO, bytes, rasterio's MemoryFile), "

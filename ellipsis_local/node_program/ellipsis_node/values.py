@@ -1,48 +1,85 @@
 """Small results across Python, numpy and pandas versions: a closed list of types, each in a format of the field.
 
-Arrays travel as npy, frames as Arrow, geometries as WKB, the rest as tagged JSON. Nothing is pickled: a pickle of one
-numpy or pandas does not open in another, and the service carries JSON.
+Arrays travel as npy, texts and WKB in bulk as Arrow, the rest as tagged JSON. Nothing is pickled: a pickle of one
+numpy or pandas does not open in another, and the service carries JSON. A value is carried in type, dtype and value, or
+refused with its place; an instance of a user's own subclass of a plain type (dict, int …) is carried as that type.
 
-A message is ``MAGIC, length of the JSON, JSON, blobs``; the JSON names blobs by offset and length.
+A message is ``MAGIC, length of the JSON, JSON, blobs``; the JSON names blobs by offset and length. Results stay in the
+homes that they were stored in, so what earlier releases wrote is read for ever ("before 0.2").
 """
 
 from __future__ import annotations
 
 import base64
+import collections
+import dataclasses
 import datetime
 import decimal
+import enum
 import io
 import json
+import keyword
 import math
 import struct
 import uuid
-from collections import OrderedDict
+from collections import Counter, OrderedDict, defaultdict, deque
+from functools import lru_cache, partial
 from importlib import import_module
-from typing import Any, Callable
+from typing import Any, Callable, Iterator
+
+from . import geo_values, numpy_values, pandas_values, time_values
 
 MAGIC = b"EV1\n"
 LENGTH = struct.Struct("<Q")
+MOST_NESTED = 800
+"""What nested values may cost, in frames of the reader's stack and levels of JSON, of the 1000 that Python allows."""
+GENERAL = "return numbers, texts, lists, tuples, dicts, numpy arrays, DataFrames, GeoDataFrames or geometries"
 
 
 class NotCarriableError(TypeError):
     """A value, or something inside it, that has no place on the list."""
 
 
+class NotReadableError(ValueError):
+    """An encoded value, or something inside it, that the libraries of this process cannot make."""
+
+
 def encode(value: Any) -> bytes:
     """The value as bytes; NotCarriableError names the place inside it that cannot be carried."""
-    writer = _Writer()
+    writer = Writer()
     try:
         tree = writer.write(value, "result")
+        text = json.dumps(tree, ensure_ascii=False, separators=(",", ":")).encode()
     except RecursionError:
-        raise NotCarriableError("the result is nested too deeply, or contains itself") from None
-    text = json.dumps(tree, separators=(",", ":")).encode()
+        raise writer.too_deep("result") from None
     return b"".join([MAGIC, LENGTH.pack(len(text)), text, *writer.blobs])
 
 
 def decode(data: bytes) -> Any:
-    """What `encode` was given, in this process's own numpy, pandas, geopandas and shapely."""
+    """What `encode` was given, in this process's own libraries; NotReadableError names what they cannot make."""
+    try:
+        return _decode(data)
+    except RecursionError:
+        # The caller's own stack is deep, and a thread begins a new one.
+        from concurrent.futures import ThreadPoolExecutor
+
+        with ThreadPoolExecutor(1) as threads:
+            return threads.submit(_decode, data).result()
+
+
+def _decode(data: bytes) -> Any:
     tree, read = open_value(data)
-    return read(tree)
+    try:
+        return read(tree)
+    except (RecursionError, MemoryError):
+        raise
+    except Exception as error:  # noqa: BLE001
+        # Each library has its own words for what it cannot make.
+        place, cause = _find_unreadable(read, tree, "result", error)
+        raise NotReadableError(
+            f"{place} cannot be made by the packages of the calling process ({type(cause).__name__}: {cause}); install "
+            "the versions of the node's requirements there, or return plain numbers, texts and lists"
+        ) from cause
 
 
 def open_value(data: bytes) -> tuple[Any, Callable[[Any], Any]]:
@@ -51,190 +88,239 @@ def open_value(data: bytes) -> tuple[Any, Callable[[Any], Any]]:
     if data[: len(MAGIC)] != MAGIC:
         raise ValueError("these bytes are no encoded value")
     (length,) = LENGTH.unpack(data[len(MAGIC) : start])
-    return json.loads(data[start : start + length]), _Reader(memoryview(data)[start + length :]).read
+    return json.loads(data[start : start + length]), Reader(memoryview(data)[start + length :]).read
 
 
-def _library(value: Any) -> str:
-    return (type(value).__module__ or "").partition(".")[0]
+def memory_file(value: Any) -> Any:
+    """The bytes of a memory file, wherever its position is; None for anything else."""
+    kind = type(value)
+    raster = kind.__name__ in ("MemoryFile", "ZipMemoryFile") and kind.__module__ == "rasterio.io"
+    if isinstance(value, (bytes, bytearray)):
+        return value
+    if not raster and not isinstance(value, (memoryview, io.BytesIO)):
+        return None
+    try:
+        if isinstance(value, memoryview):
+            return value.cast("B")
+        if not raster:
+            return value.getbuffer()
+        value.seek(0)
+        return value.read()
+    except (ValueError, TypeError, OSError) as error:
+        raise NotCarriableError(
+            f"the function returned a memory file ({kind.__name__}) that is closed, or whose bytes cannot be read "
+            f"({error}); return it open, outside the `with` that closes it, or return the bytes that it holds"
+        ) from error
 
 
-class _Writer:
+def _find_unreadable(read: Callable[[Any], Any], tree: Any, place: str, error: Exception) -> tuple[str, Exception]:
+    """The innermost part that cannot be read, and why."""
+    for step, part in _parts(read, tree):
+        try:
+            read(part)
+        except Exception as inner:  # noqa: BLE001
+            return _find_unreadable(read, part, place + step, inner)
+    return place, error
+
+
+def _parts(read: Callable[[Any], Any], tree: Any) -> Iterator[tuple[str, Any]]:
+    inside = tree if isinstance(tree, list) else tree.get("v") if isinstance(tree, dict) else None
+    tag = "list" if isinstance(tree, list) else tree["t"] if isinstance(tree, dict) else ""
+    if tag in ("frame", "geoframe") and "columns" in tree:
+        yield ".columns", tree["columns"]
+        yield ".index", tree["index"]
+        yield from ((f"[{shown(label)}]", part) for label, part in zip(read(tree["columns"]), tree["v"]))  # noqa: B905
+    elif tag in MAPPINGS:
+        for key, part in tree["v"]:
+            yield " (a key)", key
+            yield f"[{shown(read(key))}]", part
+    elif isinstance(inside, list):
+        yield from ((f"[{i}]", part) for i, part in enumerate(inside))
+    elif isinstance(inside, dict) and "t" in inside:
+        yield "", inside
+
+
+def shown(key: Any) -> str:
+    """A key or index in a place."""
+    try:
+        text = repr(key)
+    except Exception:  # noqa: BLE001
+        text = f"<{type(key).__name__}>"
+    return text if len(text) <= 80 else f"{text[:60]}…{text[-15:]}"
+
+
+class Writer:
+    """From a value to tagged JSON and blobs.
+
+    A place is "result", or a tuple of the place around it, a form and a key; only a refusal makes it a text.
+    """
+
     def __init__(self) -> None:
-        self.blobs: list[bytes] = []
+        self.blobs: list[Any] = []
         self.offset = 0
+        self.depth = 0
 
-    def blob(self, data: bytes) -> list[int]:
+    def blob(self, data: Any) -> list[int]:
         self.blobs.append(data)
         self.offset += len(data)
         return [self.offset - len(data), len(data)]
 
-    def write(self, value: Any, place: str) -> Any:
-        if value is None or (isinstance(value, (bool, str)) and type(value) in (bool, str)):
+    def refusal(self, place: Any, text: str) -> NotCarriableError:
+        steps = []
+        while isinstance(place, tuple):
+            place, form, key = place
+            steps.append((form, key))
+        for form, key in reversed(steps):
+            place = form.format(place, shown(key))
+        return NotCarriableError(f"{place if len(place) < 400 else place[:200] + '…' + place[-100:]} {text}")
+
+    def too_deep(self, place: Any) -> NotCarriableError:
+        return self.refusal(place, "is nested too deeply, or contains itself; return less nesting")
+
+    def write(self, value: Any, place: Any) -> Any:
+        kind = type(value)
+        if value is None or kind is bool:
             return value
-        if type(value) is int:
-            return value if abs(value) < 2**53 else {"t": "int", "v": str(value)}
-        if type(value) is float:
+        if kind is str:
+            return value if value.isascii() else self._text(value)
+        if kind is int:
+            return value if abs(value) < 2**53 else {"t": "int", "v": str(value) if abs(value) < 2**64 else hex(value)}
+        if kind is float:
             return value if math.isfinite(value) else {"t": "float", "v": repr(value)}
-        if type(value) is list:
-            return [self.write(item, f"{place}[{i}]") for i, item in enumerate(value)]
-        by_library = {
-            "numpy": self._numpy,
-            "pandas": self._pandas,
-            "geopandas": self._pandas,
-            "shapely": self._shapely,
-            "affine": self._affine,
-            "rasterio": self._crs,
-            "pyproj": self._crs,
-        }.get(_library(value))
-        written = by_library(value, place) if by_library else None
-        if written is None:
-            written = self._builtin(value, place)
-        if written is None:
-            kind = type(value)
-            raise NotCarriableError(
-                f"{place} is of type {kind.__module__}.{kind.__qualname__}, which cannot be carried back; return "
-                "numbers, texts, lists, tuples, dicts, numpy arrays, DataFrames, GeoDataFrames or geometries"
-            )
+        cost = 1 if kind is list else 3 if kind in KINDS else 10
+        self.depth += cost
+        try:
+            if self.depth > MOST_NESTED:
+                raise self.too_deep(place)
+            if kind is list:
+                written: Any = []
+                for i, item in enumerate(value):
+                    written.append(self.write(item, (place, "{}[{}]", i)))
+            else:
+                written = self._other(value, kind, place)
+        except (NotCarriableError, RecursionError, MemoryError):
+            raise
+        except Exception as error:
+            # Whatever a library says of a value that it cannot write, it is the value that is refused.
+            text = f"({shown(kind)}) cannot be carried back: {type(error).__name__}: {error}; {GENERAL}"
+            raise self.refusal(place, text) from error
+        finally:
+            self.depth -= cost
         return written
 
-    def _builtin(self, value: Any, place: str) -> Any:
-        for name, (kind, write, _) in SCALARS.items():
-            if type(value) is kind:
-                return {"t": name, "v": write(value)}
-        if isinstance(value, dict):
-            name = "odict" if isinstance(value, OrderedDict) else "dict"
-            pairs = [[self.write(k, f"a key of {place}"), self.write(v, f"{place}[{k!r}]")] for k, v in value.items()]
-            return {"t": name, "v": pairs}
-        for name, kind in SEQUENCES.items():
-            if isinstance(value, kind):
-                items: Any = value
-                return {"t": name, "v": [self.write(item, f"{place}[{i}]") for i, item in enumerate(items)]}
-        for base in (str, int, float):
+    def _text(self, value: str) -> Any:
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            # JSON would make one character of two halves that stand side by side.
+            return {"t": "str", "v": base64.b64encode(value.encode("utf-8", "surrogatepass")).decode()}
+        return value
+
+    def _other(self, value: Any, kind: type, place: Any) -> Any:
+        write = BY_LIBRARY.get((kind.__module__ or "").partition(".")[0])
+        written = write(self, value, kind, place) if write else None
+        if written is None and kind in SCALARS:
+            return {"t": SCALARS[kind][0], "v": SCALARS[kind][1](value)}
+        if written is None:
+            written = self._builtin(value, kind, place)
+        if written is None:
+            name, advice = f"{kind.__module__}.{kind.__qualname__}", _advice(value)
+            raise self.refusal(place, f"is of type {name}, which cannot be carried back; {advice}")
+        return written
+
+    def _builtin(self, value: Any, kind: type, place: Any) -> Any:
+        if value is Ellipsis or value is NotImplemented:
+            return {"t": "constant", "v": str(value)}
+        if kind in (range, slice):
+            return {"t": kind.__name__, "v": self.write([value.start, value.stop, value.step], place)}
+        if kind.__module__.partition(".")[0] in ("pathlib", "fractions") and kind.__name__ in OF_TEXTS:
+            return {"t": OF_TEXTS[kind.__name__], "of": kind.__name__, "v": self.write(str(value), place)}
+        base: Any = next((one for one in kind.__mro__ if one in KINDS), None)
+        if base in (str, int, float):
             # An enum member or another subclass of a plain type: its value is kept, its class is not.
-            if isinstance(value, base):
-                return self.write(base(value), place)
-        return None
-
-    def _numpy(self, value: Any, place: str) -> Any:
-        import numpy
-
-        if isinstance(value, numpy.ma.MaskedArray):
-            parts = [numpy.asarray(value.data), numpy.ma.getmaskarray(value), numpy.asarray(value.fill_value)]
-            return {"t": "masked", "v": [self._numpy(part, place) for part in parts]}
-        if not isinstance(value, (numpy.ndarray, numpy.generic)):
-            return {"t": "dtype", "v": value.str} if isinstance(value, numpy.dtype) and not value.hasobject else None
-        array = numpy.asarray(value)
-        if array.dtype.hasobject:
-            if array.dtype.names:
-                return None
-            items = [self.write(item, f"{place}.flat[{i}]") for i, item in enumerate(array.ravel().tolist())]
-            return {"t": "objects", "shape": list(array.shape), "v": items}
-        buffer = io.BytesIO()
-        try:
-            numpy.lib.format.write_array(buffer, array, allow_pickle=False)
-        except ValueError as error:
-            raise NotCarriableError(
-                f"{place} is an array of dtype {array.dtype}, which npy does not hold: {error}"
-            ) from error
-        return {"t": "scalar" if isinstance(value, numpy.generic) else "array", "b": self.blob(buffer.getvalue())}
-
-    def _pandas(self, value: Any, place: str) -> Any:
-        import pandas
-
-        if value is pandas.NA or value is pandas.NaT:
-            return {"t": "NA" if value is pandas.NA else "NaT"}
-        if isinstance(value, pandas.Timestamp):
-            return {
-                "t": "timestamp",
-                "v": value.isoformat(),
-                "tz": str(value.tz) if value.tz else None,
-                "unit": value.unit,
-            }
-        if isinstance(value, pandas.Timedelta):
-            return {"t": "pandas-timedelta", "v": value.isoformat()}
-        if isinstance(value, pandas.Index) and not isinstance(value, pandas.MultiIndex):
-            return {
-                "t": "index",
-                "v": self._frame(value.to_frame(index=False, name="0"), place),
-                "name": self.write(value.name, place),
-            }
-        if isinstance(value, pandas.Series):
-            geo = _library(value) == "geopandas"
-            frame = value.to_frame("0").set_geometry("0") if geo else value.to_frame("0")
-            return {"t": "series", "v": self._frame(frame, place), "name": self.write(value.name, place)}
-        if isinstance(value, pandas.DataFrame):
-            return self._frame(value, place)
-        if isinstance(value, pandas.Categorical):
-            return {"t": "categorical", "v": self._pandas(pandas.Series(value), place)}
-        return None
-
-    def _frame(self, frame: Any, place: str) -> Any:
-        """A frame as an Arrow file; columns that Arrow does not hold (mixed objects) beside it, value by value."""
-        import pandas
-        import pyarrow
-        import pyarrow.ipc
-
-        extra = []
-        for position in range(frame.shape[1] - 1, -1, -1):
-            column = frame.iloc[:, position]
-            if column.dtype == object:
-                try:
-                    pyarrow.array(column, from_pandas=True)
-                except (pyarrow.ArrowInvalid, pyarrow.ArrowTypeError, pyarrow.ArrowNotImplementedError):
-                    name = frame.columns[position]
-                    values = [self.write(item, f"{place}[{name!r}][{i}]") for i, item in enumerate(column)]
-                    extra.append([position, self.write(name, place), values])
-                    frame = frame.iloc[:, [i for i in range(frame.shape[1]) if i != position]]
-        sink = io.BytesIO()
-        try:
-            names = getattr(frame, "_geometry_column_name", None)
-            geo = _library(frame) == "geopandas" and names is not None and names in frame.columns
-            if geo:
-                frame.to_feather(sink, compression="uncompressed")
-            else:
-                table = pyarrow.Table.from_pandas(pandas.DataFrame(frame), preserve_index=True)
-                with pyarrow.ipc.new_file(sink, table.schema) as file:
-                    file.write_table(table)
-        except (pyarrow.ArrowException, ValueError, TypeError, KeyError) as error:
-            raise NotCarriableError(f"{place} is a frame that Arrow does not hold: {error}") from error
-        return {"t": "geoframe" if geo else "frame", "b": self.blob(sink.getvalue()), "extra": extra[::-1]}
-
-    def _shapely(self, value: Any, _: str) -> Any:
-        import shapely
-
-        if not isinstance(value, shapely.geometry.base.BaseGeometry):
+            plain = {str: str.__str__, int: int.__int__, float: float.__float__}[base]
+            return self.write(plain(value), place)
+        if base is None:
             return None
-        return {"t": "geometry", "b": self.blob(shapely.to_wkb(value, include_srid=True))}
+        tree: dict[str, Any] = {"t": KINDS[base]}
+        if issubclass(base, dict):
+            if base is defaultdict:
+                factory = value.default_factory
+                tree["of"] = factory.__name__ if any(factory is one for one in FACTORIES.values()) else None
+            pairs = tree["v"] = []
+            for k, v in base.items(value):
+                pairs.append([self.write(k, (place, "a key of {}", None)), self.write(v, (place, "{}[{}]", k))])
+            return tree
+        if base is deque:
+            tree["size"] = value.maxlen
+        elif base is tuple and _has_names(kind, value):
+            tree = {"t": "namedtuple", "of": f"{kind.__module__}.{kind.__name__}", "names": list(value._fields)}
+        tree["v"] = items = []
+        for i, item in enumerate(base.__iter__(value)):
+            items.append(self.write(item, (place, "{}[{}]", i)))
+        return tree
 
-    def _affine(self, value: Any, _: str) -> Any:
-        return {"t": "affine", "v": [float(x) for x in value[:6]]} if type(value).__name__ == "Affine" else None
+    def cells(self, values: list[Any], place: Any, form: str = "{}[{}]") -> Any:
+        """The cells of an array or column of objects: packed where all are of one plain type, else value by value."""
+        packed = numpy_values.pack(self, values, place, form) if len(values) >= numpy_values.LEAST_PACKED else None
+        return packed or [self.write(item, (place, form, i)) for i, item in enumerate(values)]
 
-    def _crs(self, value: Any, _: str) -> Any:
-        return {"t": f"{_library(value)}-crs", "v": value.to_wkt()} if type(value).__name__ == "CRS" else None
+
+def _has_names(kind: Any, value: tuple[Any, ...]) -> bool:
+    names = getattr(kind, "_fields", None)
+    if not isinstance(names, tuple) or len(names) != tuple.__len__(value):
+        return False
+    words = (*names, kind.__name__)
+    return all(isinstance(one, str) and one.isidentifier() and not keyword.iskeyword(one) for one in words)
 
 
-SEQUENCES: dict[str, type] = {"list": list, "tuple": tuple, "set": set, "frozenset": frozenset}
-SCALARS: dict[str, tuple[type, Callable[[Any], str], Callable[[str], Any]]] = {
-    "bytes": (bytes, lambda v: base64.b64encode(v).decode(), base64.b64decode),
-    "bytearray": (bytearray, lambda v: base64.b64encode(v).decode(), lambda v: bytearray(base64.b64decode(v))),
-    "complex": (complex, repr, complex),
-    "datetime": (datetime.datetime, lambda v: v.isoformat(), datetime.datetime.fromisoformat),
-    "date": (datetime.date, lambda v: v.isoformat(), datetime.date.fromisoformat),
-    "time": (datetime.time, lambda v: v.isoformat(), datetime.time.fromisoformat),
-    "timedelta": (
-        datetime.timedelta,
+def _advice(value: Any) -> str:
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return "return `dataclasses.asdict(…)` of it"
+    if isinstance(value, enum.Enum):
+        return "return its `.value`"
+    if isinstance(value, (collections.abc.Iterator, collections.abc.MappingView, memoryview)):
+        return "return `bytes(…)` of it" if isinstance(value, memoryview) else "return `list(…)` of it"
+    return GENERAL
+
+
+KINDS: dict[type, str] = {
+    **{kind: kind.__name__ for kind in (dict, list, tuple, set, frozenset, deque, defaultdict, str, int, float)},
+    OrderedDict: "odict",
+    Counter: "counter",
+}
+MAPPINGS = {"dict": dict, "odict": OrderedDict, "counter": Counter, "defaultdict": dict}
+FACTORIES = {kind.__name__: kind for kind in (bool, int, float, complex, str, bytes, list, tuple, dict, set, frozenset)}
+OF_TEXTS = {
+    **dict.fromkeys(("PurePosixPath", "PureWindowsPath", "PosixPath", "WindowsPath"), "path"),
+    "Fraction": "fraction",
+}
+"""What its own text makes again, of modules that are imported where such a value is."""
+SCALARS: dict[type, tuple[str, Callable[[Any], str], Callable[[str], Any]]] = {
+    bytes: ("bytes", lambda v: base64.b64encode(v).decode(), base64.b64decode),
+    bytearray: ("bytearray", lambda v: base64.b64encode(v).decode(), lambda v: bytearray(base64.b64decode(v))),
+    complex: ("complex", repr, complex),
+    datetime.date: ("date", lambda v: v.isoformat(), datetime.date.fromisoformat),
+    datetime.timedelta: (
+        "timedelta",
         lambda v: f"{v.days} {v.seconds} {v.microseconds}",
         lambda v: datetime.timedelta(*map(int, v.split())),
     ),
-    "decimal": (decimal.Decimal, str, decimal.Decimal),
-    "uuid": (uuid.UUID, str, uuid.UUID),
-    "range": (range, lambda v: f"{v.start} {v.stop} {v.step}", lambda v: range(*map(int, v.split()))),
-    "int": (int, str, int),
-    "float": (float, repr, float),
+    decimal.Decimal: ("decimal", str, decimal.Decimal),
+    uuid.UUID: ("uuid", str, uuid.UUID),
+}
+BY_LIBRARY: dict[str, Callable[[Writer, Any, Any, Any], Any]] = {
+    "numpy": numpy_values.write,
+    "pandas": pandas_values.write,
+    "geopandas": pandas_values.write,
+    **dict.fromkeys(("shapely", "affine", "rasterio", "pyproj"), geo_values.write),
+    **dict.fromkeys(("datetime", "zoneinfo", "pytz", "dateutil"), time_values.write),
 }
 
 
-class _Reader:
+class Reader:
+    """From tagged JSON and blobs to values."""
+
     def __init__(self, blobs: memoryview) -> None:
         self.blobs = blobs
 
@@ -243,87 +329,63 @@ class _Reader:
         return self.blobs[offset : offset + length]
 
     def read(self, tree: Any) -> Any:
-        if isinstance(tree, list):
-            return [self.read(item) for item in tree]
-        if not isinstance(tree, dict):
-            return tree
-        name = tree["t"]
-        if name in SCALARS:
-            return SCALARS[name][2](tree["v"])
-        if name in SEQUENCES:
-            return SEQUENCES[name](self.read(item) for item in tree["v"])
-        if name in ("dict", "odict"):
-            pairs = [(self.read(k), self.read(v)) for k, v in tree["v"]]
-            return OrderedDict(pairs) if name == "odict" else dict(pairs)
-        return READERS[name](self, tree)
+        if not isinstance(tree, list):
+            return READERS[tree["t"]](self, tree) if isinstance(tree, dict) else tree
+        # No comprehension and no map: each is a level more of the stack.
+        items = []
+        for item in tree:
+            items.append(self.read(item))  # noqa: PERF401
+        return items
 
-    def column(self, tree: dict[str, Any]) -> Any:
-        """The only column of a frame."""
-        return self.read(tree["v"]).iloc[:, 0]
+    def _mapping(self, tree: dict[str, Any]) -> Any:
+        made = defaultdict(FACTORIES.get(tree["of"])) if tree["t"] == "defaultdict" else MAPPINGS[tree["t"]]()
+        for key, value in tree["v"]:
+            made[self.read(key)] = self.read(value)
+        return made
 
-    def _array(self, tree: dict[str, Any]) -> Any:
-        import numpy
-
-        array = numpy.lib.format.read_array(io.BytesIO(self.blob(tree)), allow_pickle=False)
-        return array[()] if tree["t"] == "scalar" else array
-
-    def _objects(self, tree: dict[str, Any]) -> Any:
-        import numpy
-
-        array = numpy.empty(len(tree["v"]), dtype=object)
-        for i, item in enumerate(tree["v"]):
-            array[i] = self.read(item)
-        return array.reshape(tree["shape"])
-
-    def _masked(self, tree: dict[str, Any]) -> Any:
-        import numpy
-
-        data, mask, fill = (self.read(part) for part in tree["v"])
-        return numpy.ma.MaskedArray(data, mask=mask, fill_value=fill)
-
-    def _timestamp(self, tree: dict[str, Any]) -> Any:
-        import pandas
-
-        stamp = pandas.Timestamp(tree["v"])
-        if tree["tz"]:
-            stamp = stamp.tz_convert(tree["tz"]) if stamp.tz else stamp.tz_localize(tree["tz"])
-        return stamp.as_unit(tree["unit"])
-
-    def _frame(self, tree: dict[str, Any]) -> Any:
-        import pyarrow
-        import pyarrow.ipc
-
-        if tree["t"] == "geoframe":
-            import geopandas
-
-            frame = geopandas.read_feather(io.BytesIO(self.blob(tree)))
-        else:
-            frame = pyarrow.ipc.open_file(pyarrow.BufferReader(self.blob(tree))).read_all().to_pandas()
-        for position, name, values in tree["extra"]:
-            import pandas
-
-            column = pandas.Series([self.read(item) for item in values], index=frame.index, dtype=object)
-            frame.insert(position, self.read(name), column)
-        return frame
+    def _named(self, tree: dict[str, Any]) -> Any:
+        items = self.read(tree["v"])
+        if tree["of"] == "rasterio.coords.BoundingBox":
+            return import_module("rasterio.coords").BoundingBox(*items)
+        return _named_tuple(tree["of"].rpartition(".")[2], tuple(tree["names"]))._make(items)
 
 
-READERS: dict[str, Callable[[_Reader, dict[str, Any]], Any]] = {
-    "scalar": _Reader._array,
-    "array": _Reader._array,
-    "objects": _Reader._objects,
-    "masked": _Reader._masked,
-    "dtype": lambda _, tree: import_module("numpy").dtype(tree["v"]),
-    "NA": lambda *_: import_module("pandas").NA,
-    "NaT": lambda *_: import_module("pandas").NaT,
-    "timestamp": _Reader._timestamp,
-    "pandas-timedelta": lambda _, tree: import_module("pandas").Timedelta(tree["v"]),
-    "frame": _Reader._frame,
-    "geoframe": _Reader._frame,
-    "series": lambda reader, tree: reader.column(tree).rename(reader.read(tree["name"])),
-    "index": lambda reader, tree: import_module("pandas").Index(reader.column(tree), name=reader.read(tree["name"])),
-    "categorical": lambda reader, tree: reader.read(tree["v"]).array,
-    "geometry": lambda reader, tree: import_module("shapely").from_wkb(bytes(reader.blob(tree))),
-    "affine": lambda _, tree: import_module("affine").Affine(*tree["v"]),
-    "rasterio-crs": lambda _, tree: import_module("rasterio.crs").CRS.from_wkt(tree["v"]),
-    "pyproj-crs": lambda _, tree: import_module("pyproj").CRS.from_wkt(tree["v"]),
+@lru_cache(256)
+def _named_tuple(name: str, names: tuple[str, ...]) -> Any:
+    base: Any = collections.namedtuple(name, names, rename=True)  # type: ignore[misc]
+    # Nobody could import the class: pickled it is the tuple.
+    return type(name, (base,), {"__slots__": (), "__reduce__": lambda self: (tuple, (tuple(self),))})
+
+
+def _read_scalar(read: Callable[[str], Any], _: Reader, tree: dict[str, Any]) -> Any:
+    return read(tree["v"])
+
+
+def _range(reader: Reader, tree: dict[str, Any]) -> range:
+    # Before 0.2 it was a text.
+    given = tree["v"].split() if isinstance(tree["v"], str) else reader.read(tree["v"])
+    return range(*map(int, given))
+
+
+READERS: dict[str, Callable[[Any, dict[str, Any]], Any]] = {
+    **{name: partial(_read_scalar, read) for name, _, read in SCALARS.values()},
+    "str": lambda _, tree: base64.b64decode(tree["v"]).decode("utf-8", "surrogatepass"),
+    "int": lambda _, tree: int(tree["v"], 0),
+    "float": lambda _, tree: float(tree["v"]),
+    "tuple": lambda reader, tree: tuple(reader.read(tree["v"])),
+    "set": lambda reader, tree: set(reader.read(tree["v"])),
+    "frozenset": lambda reader, tree: frozenset(reader.read(tree["v"])),
+    "deque": lambda reader, tree: deque(reader.read(tree["v"]), tree["size"]),
+    "list": lambda reader, tree: reader.read(tree["v"]),
+    "namedtuple": Reader._named,
+    **dict.fromkeys(MAPPINGS, Reader._mapping),
+    "range": _range,
+    "slice": lambda reader, tree: slice(*reader.read(tree["v"])),
+    "path": lambda reader, tree: getattr(import_module("pathlib"), tree["of"])(reader.read(tree["v"])),
+    "fraction": lambda _, tree: import_module("fractions").Fraction(tree["v"]),
+    "constant": lambda _, tree: {"Ellipsis": Ellipsis, "NotImplemented": NotImplemented}[tree["v"]],
+    **time_values.READERS,
+    **numpy_values.READERS,
+    **geo_values.READERS,
+    **pandas_values.READERS,
 }
