@@ -39,6 +39,10 @@ def own_mark() -> ProcessMark:
     return _mark(os.getpid())
 
 
+STARTED = own_mark().started
+"""When this process began, or the one that it was forked from: no module was imported before."""
+
+
 def available_cores(root: Path = Path("/")) -> int:
     """Cores that this process may use: those it is bound to, and no more than the quotas of its control groups give.
 

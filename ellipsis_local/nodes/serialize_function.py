@@ -11,12 +11,12 @@ import textwrap
 import types
 from collections.abc import Callable
 from dataclasses import replace
-from functools import lru_cache
 from typing import Any
 
 from ellipsis_local import preflight
 from ellipsis_local.errors import ArgumentError, FidelityError, FidelityWarning
 from ellipsis_local.node_program.ellipsis_node.records import NodeFunction
+from ellipsis_local.nodes.function_source import find_source, is_edited, magic_of
 from ellipsis_local.notices import warn
 from ellipsis_local.preflight import Finding, Origin, Source, Surroundings, service_text
 
@@ -31,15 +31,16 @@ def describe_function(
     if not isinstance(f, types.FunctionType):
         raise _refusal(f, f"be a function, not {type(f).__name__}; write a def that calls it")
     _check_signature(f)
-    source = _source(f)
+    source = find_source(f)
     look = _look(f)
-    findings = _findings(f, source, look, replace(around or Surroundings(), python=python))
-    reasons = "; ".join(finding.text for finding in findings)
-    if findings and strict:
-        raise FidelityError(f"the service would not run {f.__name__}: {reasons} (strict=True)")
     description = None
     if source is not None and not source.node.decorator_list and not preflight.outer_names(source, look, python):
         description = _as_source(source)
+    around = replace(around or Surroundings(), python=python)
+    findings = _findings(f, source, look, around, sent=description is not None)
+    reasons = "; ".join(finding.text for finding in findings)
+    if findings and strict:
+        raise FidelityError(f"the service would not run {f.__name__}: {reasons} (strict=True)")
     if description is None:
         description = _as_pickle(f, python, reasons)
     for finding in findings:
@@ -65,26 +66,6 @@ def _check_signature(f: types.FunctionType) -> None:
         if test(f):
             way = "whose call returns before it has run; write a plain def that returns"
             raise _refusal(f, f"return its result, and {f.__name__} is {kind}, {way}")
-
-
-def _source(f: types.FunctionType) -> Source | None:
-    """The function's own def; None where it has none."""
-    if f.__name__ == "<lambda>":
-        return None
-    try:
-        lines, first = inspect.getsourcelines(f)
-        # inspect unwraps, too
-        source = _read("".join(lines), inspect.unwrap(f).__code__.co_filename, first)
-    except (OSError, TypeError, SyntaxError, IndexError, ValueError):
-        return None
-    # For a function made by exec it can be another text of the same file name, such as that of ``python -c``.
-    return source if source.name in (f.__name__, f.__code__.co_name) else None
-
-
-@lru_cache(maxsize=64)
-def _read(text: str, file: str, first: int) -> Source:
-    """Read once: the same function is executed again and again."""
-    return preflight.read_source(text, file, first)
 
 
 def _look(f: types.FunctionType) -> Callable[[str], Origin | None]:
@@ -122,15 +103,28 @@ def _way_out(name: str, value: Any, f: types.FunctionType) -> str:
 
 
 def _findings(
-    f: types.FunctionType, source: Source | None, look: Callable[[str], Origin | None], around: Surroundings
+    f: types.FunctionType,
+    source: Source | None,
+    look: Callable[[str], Origin | None],
+    around: Surroundings,
+    *,
+    sent: bool,
 ) -> list[Finding]:
-    """What the service would do to it."""
+    """What the service would do to it; `sent` tells that its text is what runs here."""
     code = inspect.unwrap(f).__code__
+    line, edited = code.co_firstlineno, f.__name__ != "<lambda>" and is_edited(f, source)
     if source is None:
-        found = [preflight.lambda_finding if f.__name__ == "<lambda>" else preflight.no_source_finding]
-        return [replace(make(code.co_firstlineno, None), function=f.__name__, file=code.co_filename) for make in found]
+        if edited:
+            finding = preflight.changed_finding(line, "gone", f.__module__)
+        elif f.__name__ == "<lambda>":
+            finding = preflight.lambda_finding(line, None)
+        else:
+            finding = preflight.no_source_finding(line, None, magic_of(f))
+        return [replace(finding, function=f.__name__, file=code.co_filename)]
     holder = f.__qualname__.split(".")[-2:-1]
     findings = preflight.check_function(source, look, around, method=holder not in ([], ["<locals>"]))
+    if edited:
+        findings.insert(0, preflight.changed_finding(line, "runs" if sent else "waits", f.__module__))
     if hasattr(f, "__wrapped__") and not source.node.decorator_list:
         findings.insert(0, preflight.wrapped_finding(source))
     return [replace(finding, function=f.__name__, file=source.file) for finding in findings]

@@ -6,10 +6,10 @@ Everything is read from text (ast); nothing of the user is imported or run.
 """
 
 from ellipsis_local.preflight.findings import RULES, Finding
-from ellipsis_local.preflight.form import lambda_finding, no_source_finding, wrapped_finding
+from ellipsis_local.preflight.form import changed_finding, lambda_finding, no_source_finding, wrapped_finding
 from ellipsis_local.preflight.function import check_function, outer_names
 from ellipsis_local.preflight.script import Report, check_script
-from ellipsis_local.preflight.source import Source, parse, read_source, service_text
+from ellipsis_local.preflight.source import Source, compile_tree, parse, read_source, service_text
 from ellipsis_local.preflight.surroundings import Installed, Origin, Surroundings, installed_in, installed_with
 
 __all__ = [
@@ -20,8 +20,10 @@ __all__ = [
     "Report",
     "Source",
     "Surroundings",
+    "changed_finding",
     "check_function",
     "check_script",
+    "compile_tree",
     "installed_in",
     "installed_with",
     "lambda_finding",

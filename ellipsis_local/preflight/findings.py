@@ -11,6 +11,7 @@ RULES = {
     "not-a-function": "execute takes a function, nothing else (seen in the client)",
     "lambda": "only the text of a def can be sent",
     "no-source": "only what has a source file can be sent",
+    "changed": "what is sent is the text of the file as it is now, not as it was imported",
     "decorator": "the text that is sent cannot apply a decorator",
     "async": "the call of an async function returns before it has run",
     "generator": "the call of a generator returns before it has run",

@@ -8,6 +8,7 @@ import sys
 import textwrap
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from typing import Literal
 
 from ellipsis_local.preflight.findings import Finding
 from ellipsis_local.preflight.names import called, own_nodes
@@ -25,9 +26,26 @@ def lambda_finding(line: int | None, column: int | None) -> Finding:
     return Finding("lambda", "it is a lambda, and only the text of a def can be sent", "write a def", line, column)
 
 
-def no_source_finding(line: int | None, column: int | None) -> Finding:
-    message = "its source is not available (typed into python -c or made by exec), and only source can be sent"
-    return Finding("no-source", message, "write it in a file or a notebook", line, column)
+def no_source_finding(line: int | None, column: int | None, magic: str | None = None) -> Finding:
+    """With `magic`, it is defined in a notebook's cell that begins with that."""
+    message, way_out = "typed into python -c, or made by exec or a magic", "write it in a file, or in a notebook's cell"
+    if magic is not None:
+        message = f"{magic} runs its cell as a text that is kept nowhere"
+        way_out = f"define it in a cell without {magic}, which can stand in the cell that executes it"
+    message = f"its source is not available ({message}), and only source can be sent"
+    return Finding("no-source", message, way_out, line, column)
+
+
+def changed_finding(line: int | None, what: Literal["runs", "waits", "gone"], module: str) -> Finding:
+    """Its file was edited: the new text `runs` here, or the old function does and it `waits`, or the def is `gone`."""
+    message = {
+        "runs": "the text that it holds now runs here, as on the service, and not the function that was imported",
+        "waits": "the service gets the text that it holds now, while here the function runs that was imported",
+        "gone": "its def is no longer at these lines, and the service gets what is there, or nothing",
+    }[what]
+    again = "start the script again" if module == "__main__" else f"start again, or use importlib.reload({module})"
+    way_out = f"{again}, and take the function from there"
+    return Finding("changed", f"its file was changed since it was imported, and {message}", way_out, line, None)
 
 
 def wrapped_finding(source: Source) -> Finding:

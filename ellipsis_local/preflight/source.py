@@ -8,8 +8,11 @@ Seen in the client: it takes the function's source, derives the name as the text
 from __future__ import annotations
 
 import ast
+import contextlib
 import threading
+import types
 import warnings
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -26,11 +29,24 @@ def service_text(source: str) -> tuple[str, str]:
 
 def parse(text: str, python: tuple[int, ...] | None = None) -> ast.Module:
     """The tree of a text; SyntaxError where it has none, with `python` also where that version is sure to refuse it."""
+    with _quiet():
+        return ast.parse(text, feature_version=None if python is None else (python[0], python[1]))
+
+
+def compile_tree(tree: ast.Module, file: str, flags: int) -> types.CodeType:
+    """The code of a tree, which is not run; SyntaxError where it has none."""
+    with _quiet():
+        code: types.CodeType = compile(tree, file, "exec", flags, dont_inherit=True)
+        return code
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
     # What Python warns of (invalid escapes) is told by whoever runs the text. Filters belong to all threads.
     with _filters, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            return ast.parse(text, feature_version=None if python is None else (python[0], python[1]))
+            yield
         except (ValueError, RecursionError, MemoryError) as error:
             raise SyntaxError(str(error)) from error
 

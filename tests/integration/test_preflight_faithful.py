@@ -104,8 +104,8 @@ PAIRS = {
     ),
     "result": Pair("def f(params):\n    return {1, 2}\n", "def f(params):\n    return list({1, 2})\n"),
 }  # fmt: skip
-IN_PROCESS = {"no-source", "wrapped"}
-"""Rules on what no text shows; their tests are below."""
+IN_PROCESS = {"no-source", "wrapped", "changed"}
+"""Rules on what no text shows; their tests are below, and in unit/test_serialize_function.py."""
 BY_VERSION = {"syntax"}
 
 

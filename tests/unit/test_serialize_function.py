@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 import functools
+import importlib.util
 import math
+import os
+import subprocess
 import sys
+import textwrap
+import types
 import warnings
+from collections.abc import Callable as Function
+from importlib.machinery import SourceFileLoader
+from pathlib import Path
 
 import pytest
 
 from ellipsis_local.errors import ArgumentError, FidelityError, FidelityWarning
 from ellipsis_local.nodes import describe_function
+from ellipsis_local.nodes.function_source import find_source, is_edited
 from ellipsis_local.nodes.serialize_function import service_text
 
 HERE = sys.version_info[:3]
@@ -183,3 +192,244 @@ def test_another_text_of_the_same_file_name_is_not_sent(monkeypatch) -> None:
     monkeypatch.setitem(linecache.cache, "<string>", (len(other), None, [other], "<string>"))
     with pytest.warns(FidelityWarning, match="source is not available"):
         assert describe_function(scope["made"], HERE, strict=False).kind == "pickle"
+
+
+# --- files that are edited after they were imported -----------------------------------------------------------------
+
+
+@pytest.fixture
+def edited(tmp_path: Path) -> Function[..., types.ModuleType]:
+    """A module that was imported with one text, and whose file has another by now (None: it is gone)."""
+
+    def load(before: str, after: str | None, loader: type = SourceFileLoader) -> types.ModuleType:
+        path = tmp_path / "job.py"
+        path.write_text(before)
+        spec = importlib.util.spec_from_file_location("job", path, loader=loader("job", str(path)))
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        if after is None:
+            path.unlink()
+        else:
+            path.write_text(after)
+            # Files that follow each other within a tick of the clock are the same to linecache.
+            os.utime(path, ns=(path.stat().st_atime_ns, path.stat().st_mtime_ns + 10**9))
+        return module
+
+    return load
+
+
+ONE = "def f(params):\n    return 1\n"
+LONG = ONE + "\n\n" + "def g(params):\n    x = 1\n    y = 2\n    return x + y\n" * 3
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (ONE, ONE.replace("1", "2")),
+        (ONE, ONE.replace("1", "True")),
+        (ONE.replace("1", "0.0"), ONE.replace("1", "-0.0")),
+        (ONE.replace("1", "params in {1, 2}"), ONE.replace("1", "params in {1, 3}")),
+        (ONE.replace("params", "params, k=1"), ONE.replace("params", "params, k=2")),
+        (ONE.replace("params", "params, *, k=1"), ONE.replace("params", "params, *, k=True")),
+        (ONE.replace("1", "(lambda x: x)(1)"), ONE.replace("1", "(lambda x: -x)(1)")),
+        (ONE.replace("return 1", "return len(params)"), ONE.replace("return 1", "return sum(params)")),
+        ("def g(params):\n    pass\n" + ONE, "x = 1\ny = 2\n" + ONE.replace("1", "2")),
+    ],
+)
+def test_the_text_that_runs_is_not_the_function_that_was_imported(edited, before, after) -> None:
+    module = edited(before, after)
+    with pytest.warns(FidelityWarning, match=r"^f \(.*job\.py:\d\): its file was changed .* runs here") as caught:
+        description = describe_function(module.f, ELSEWHERE, strict=False)
+    assert len(caught) == 1
+    assert "importlib.reload(job)" in str(caught[0].message)
+    assert description.kind == "source"
+    assert description.source in after
+    with pytest.raises(FidelityError, match=r"changed since it was imported.*strict=True"):
+        describe_function(module.f, ELSEWHERE, strict=True)
+    module.__spec__.loader.exec_module(module)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        describe_function(module.f, ELSEWHERE, strict=True)
+
+
+NESTED = '''
+import io
+from __future__ import annotations
+
+
+class Outer:
+    @staticmethod
+    def make(factor, __hidden=1):
+        def f(params: Later = {}):
+            """It has
+              a text."""
+            class Inner:
+                __slots__ = ("a", "b")
+
+                def __init__(self):
+                    super().__init__()
+                    self.a, self.b = io.StringIO(), {1, "a", None}
+
+            assert isinstance(params, dict)
+            return [x * factor for x in range(3) if x in {1, 2, 3}], Inner, lambda: __hidden, io.BytesIO()
+
+        return f
+
+
+f = Outer.make(2)
+'''.replace("\nimport io\nfrom __future__ import annotations\n", "from __future__ import annotations\nimport io\n")
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (ONE, ONE),
+        (ONE, ONE + "\n\nx = 1\n"),
+        (ONE, ONE.replace(":\n", ":\n    # a word\n\n")),
+        (ONE, ONE + "def g(:\n"),
+        (LONG, LONG.replace("x = 1", "x = 3")),
+        (NESTED, NESTED),
+        (NESTED, NESTED + "\nimport os\n"),
+        (ONE.replace("1", "{1, 2}, 'a' 'b', -1, 2 ** 3, ..."), ONE.replace("1", "{1, 2}, 'ab', -1, 8, ...")),
+    ],
+)
+def test_a_file_that_was_written_and_in_which_the_function_is_the_same(edited, before, after) -> None:
+    module = edited(before, after)
+    assert find_source(module.f) is not None
+    assert not is_edited(module.f, find_source(module.f))
+
+
+@pytest.mark.parametrize(
+    "after",
+    ["x = 1\n" * 2 + LONG, "", None, "x = 1\n", '"""\n' + ONE, "x = [\n" + LONG, "def other():\n    return 1\n"],
+)
+def test_the_lines_of_the_function_hold_something_else(edited, after) -> None:
+    module = edited(LONG, after)
+    with pytest.warns(FidelityWarning, match=r"job\.py:1\): its file was changed .* no longer at these lines.*reload"):
+        description = describe_function(module.f, HERE, strict=False)
+    assert description.kind == "pickle"
+    with pytest.raises(FidelityError, match="its file was changed since it was imported"):
+        describe_function(module.f, ELSEWHERE, strict=False)
+
+
+def test_a_function_that_is_pickled_runs_as_it_was_imported(edited) -> None:
+    module = edited("k = 1\n\n\n" + ONE.replace("1", "k"), "k = 1\n\n\n" + ONE.replace("1", "2 * k"))
+    with pytest.warns(FidelityWarning) as caught:
+        assert describe_function(module.f, HERE, strict=False).kind == "pickle"
+    assert [str(one.message).rpartition(" ")[2] for one in caught] == ["[changed]", "[global]"]
+    assert "while here the function runs that was imported" in str(caught[0].message)
+
+
+class Rewriting(SourceFileLoader):
+    """As those of pytest, typeguard and beartype."""
+
+    def source_to_code(self, data, path, *, _optimize=-1):
+        return compile(data.replace(b"return 1", b"return [1][0]"), path, "exec", dont_inherit=True)
+
+
+def test_nothing_is_said_of_code_that_others_rewrote(edited) -> None:
+    module = edited(ONE, ONE, Rewriting)
+    assert not is_edited(module.f, find_source(module.f))
+    text = f"def d(f):\n    f.__code__ = (lambda params: 2).__code__\n    return f\n\n\n@d\n{ONE}"
+    decorated = edited(text, text)
+    assert not is_edited(decorated.f, find_source(decorated.f))
+    text = "f = lambda params: 2\nf.__name__ = 'f'\n"
+    named = edited(text, text)
+    assert find_source(named.f) is None
+    assert not is_edited(named.f, None)
+    # Here it is the file that nobody wrote to.
+    other = types.FunctionType(textwrap.dedent.__code__.replace(co_consts=(None,) * 30), vars(textwrap))
+    assert not is_edited(other, find_source(other))
+
+
+def run_python(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    environ = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
+    return subprocess.run([sys.executable, *arguments], cwd=folder, env=environ, capture_output=True, text=True)
+
+
+def test_the_functions_of_a_test_module_are_not_taken_for_edited_ones(tmp_path: Path) -> None:
+    (tmp_path / "test_it.py").write_text(
+        "import os, sys\nfrom ellipsis_local.nodes import describe_function\n\n\n"
+        "def f(params):\n    assert len(params) == 0, 'none'\n    return 1\n\n\n"
+        "def test():\n    os.utime(__file__)\n    description = describe_function(f, (3, 9), strict=True)\n"
+        "    assert description.kind == 'source'\n    assert '@py_assert' in repr(f.__code__.co_varnames)\n"
+    )
+    done = run_python(
+        tmp_path, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-W", "error::UserWarning", "test_it.py"
+    )
+    assert done.returncode == 0, done.stdout
+
+
+def test_a_script_that_is_edited_while_it_runs(tmp_path: Path) -> None:
+    text = (
+        "import pathlib\nfrom ellipsis_local.nodes import describe_function\n\n\ndef f(params):\n    return 'old'\n\n\n"
+        "path = pathlib.Path(__file__)\npath.write_text(path.read_text().replace('old', 'newer'))\n"
+        "print(describe_function(f, (3, 9), strict=False).source)\n"
+    )
+    (tmp_path / "job.py").write_text(text)
+    done = run_python(tmp_path, "job.py")
+    assert "return 'newer'" in done.stdout
+    assert "start the script again" in done.stderr
+
+
+# --- functions of notebooks -----------------------------------------------------------------------------------------
+
+
+class Shell:
+    """What IPython keeps of the cells that it ran."""
+
+    def __init__(self, *cells: str) -> None:
+        self.history_manager = types.SimpleNamespace(input_hist_raw=["", *cells])
+
+    def transform_cell(self, cell: str) -> str:
+        return cell.replace("!ls", "get_ipython().system('ls')")
+
+
+TIMED = "import io\nk = 2\ndef f(params):\n    io.StringIO()\n    return params, k, lambda: {1, 2}\n"
+
+
+@pytest.mark.parametrize(
+    ("cells", "message", "way_out"),
+    [
+        ([f"%%time\n{TIMED}"], "%%time runs its cell as a text", "define it in a cell without %%time"),
+        ([f"\n  %%time -q\n\n{TIMED}!ls\n", "f({})"], "%%time runs its cell as a text", "without %%time"),
+        ([f"%%prun -l 3\n{TIMED}", f"%%time\n{TIMED.replace('k,', '3,')}"], "%%prun runs", "without %%prun"),
+        ([f"%%capture out\n%%time\n{TIMED}"], "%%time runs", "without %%time"),
+        ([f"%time x = 1\n{TIMED}", "%%time\nx = 1 2\n"], "exec or a magic", "in a file, or in a notebook's cell"),
+        ([], "exec or a magic", "in a file, or in a notebook's cell"),
+    ],
+)
+def test_the_magic_of_a_cell_is_named(monkeypatch, cells, message, way_out) -> None:
+    # The real IPython runs what stands below these magics by exec.
+    scope: dict = {"__name__": "__main__"}
+    exec(compile(TIMED, "<timed exec>", "exec"), scope)
+    monkeypatch.setitem(sys.modules, "IPython", types.SimpleNamespace(get_ipython=lambda: Shell(*cells)))
+    with pytest.warns(FidelityWarning, match=f"source is not available .*{message}.*{way_out}.*no-source"):
+        assert describe_function(scope["f"], HERE, strict=False).kind == "pickle"
+    with pytest.raises(FidelityError, match=way_out):
+        describe_function(scope["f"], HERE, strict=True)
+
+
+@pytest.mark.parametrize(
+    ("cell", "named"),
+    [
+        ("def f(params):\n    return 1", None),
+        ("%%time\ndef f(params):\n    return 1", "%%time"),
+        ("%%capture out\ndef f(params):\n    return 1", None),
+        ("%%capture out\n%%time\ndef f(params):\n    return 1", "%%time"),
+        ("%%time\n%%capture out\ndef f(params):\n    return 1", None),
+        ("%%prun -q\ndef f(params):\n    return 1", "%%prun"),
+    ],
+)
+def test_the_cells_of_the_real_ipython(tmp_path: Path, cell: str, named: str | None) -> None:
+    pytest.importorskip("IPython")
+    (tmp_path / "cells.py").write_text(
+        "import warnings\nfrom IPython.core.interactiveshell import InteractiveShell\n"
+        "from ellipsis_local.nodes import describe_function\n"
+        f"shell = InteractiveShell.instance()\nshell.run_cell({cell!r}, store_history=True)\n"
+        "warnings.simplefilter('always')\n"
+        "describe_function(shell.user_ns['f'], __import__('sys').version_info[:3], strict=False)\n"
+    )
+    done = run_python(tmp_path, "cells.py")
+    assert done.returncode == 0, done.stderr
+    assert (f"(%{named[1:]} runs its cell" in done.stderr) if named else ("Warning" not in done.stderr), done.stderr
