@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from ellipsis_local import faults
 from ellipsis_local.computes.specification import Specification
-from ellipsis_local.environments import Environment, Environments, choose_interpreter, find_interpreters
+from ellipsis_local.environments import Commands, Environment, Environments, choose_interpreter, find_interpreters
 from ellipsis_local.home import Home
 from ellipsis_local.ids import as_uuid
 from ellipsis_local.node_program.ellipsis_node.records import NodeFile
@@ -41,14 +41,18 @@ def found_inputs(
 
 
 def node_environment(
-    spec: Specification, environments: Environments, home: Home, report: Callable[[str], None]
+    spec: Specification,
+    environments: Environments,
+    home: Home,
+    report: Callable[[str], None],
+    commands: Commands | None = None,
 ) -> Environment:
-    """The environment that the compute was made with, built where it is not there (any more)."""
+    """The environment that the compute was made with, built where it is not there (any more), until `commands` end."""
     faults.build(home.root, spec.request.requirements)
     found = environments.use(spec.environment)
     if found is None:
         # Where its interpreter is gone, the one that the name gives today.
-        same = (one for one in find_interpreters(home) if str(one.executable) == spec.executable)
-        interpreter = next(same, None) or choose_interpreter(spec.request.interpreter, home)
-        return environments.ensure(interpreter, spec.request.requirements, report)
+        same = (one for one in find_interpreters(home, commands=commands) if str(one.executable) == spec.executable)
+        interpreter = next(same, None) or choose_interpreter(spec.request.interpreter, home, commands=commands)
+        return environments.ensure(interpreter, spec.request.requirements, report, commands)
     return found

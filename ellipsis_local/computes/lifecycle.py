@@ -8,7 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from concurrent.futures import wait as wait_for
 from typing import Any, TypeVar
 
@@ -21,7 +21,7 @@ from ellipsis_local.computes.records import Record, Records
 from ellipsis_local.computes.replay_inputs import ExecutionInputs, Keeper
 from ellipsis_local.computes.result_warnings import surroundings, warn_of_results
 from ellipsis_local.computes.specification import ComputeRequest, Specification, check_but, provisional, specify
-from ellipsis_local.environments import Environment, Environments
+from ellipsis_local.environments import Commands, Environment, Environments
 from ellipsis_local.errors import ComputeStateError, EllipsisLocalError, LayerWarning
 from ellipsis_local.home import Home
 from ellipsis_local.node_program.ellipsis_node.block_hosts import closed_hosts
@@ -50,12 +50,17 @@ T = TypeVar("T")
 
 
 def _submit(name: str, work: Callable[[], T]) -> Future[T]:
-    """Do it in a thread of that name, which nobody has to wait for."""
-    executor = ThreadPoolExecutor(1, thread_name_prefix=name)
-    try:
-        return executor.submit(work)
-    finally:
-        executor.shutdown(wait=False)
+    """Do it in a thread of that name, which nobody has to wait for, not even at the end of the process."""
+    future: Future[T] = Future()
+
+    def run() -> None:
+        try:
+            future.set_result(work())
+        except BaseException as error:  # noqa: BLE001 - for whoever asks
+            future.set_exception(error)
+
+    threading.Thread(target=run, name=name, daemon=True).start()
+    return future
 
 
 class Computes:
@@ -191,9 +196,16 @@ class Computes:
             # The cut is left for the time in which the nodes start.
             return node_environment(*arguments), lambda: self._partitions.ensure(cut, report)
         # One waits for the network, the other for the disk. Where the cut fails, the build goes on for the next one.
-        building = _submit("ellipsis_local-environment", lambda: node_environment(*arguments))
-        partitioning = self._partitions.ensure(cut, report)
-        return building.result(), lambda: partitioning
+        commands = Commands()
+        building = _submit("ellipsis_local-environment", lambda: node_environment(*arguments, commands))
+        try:
+            partitioning = self._partitions.ensure(cut, report)
+            return building.result(), lambda: partitioning
+        except BaseException as error:
+            if not isinstance(error, Exception):
+                commands.end()
+                wait_for((building,), PATIENCE_SECONDS)
+            raise
 
     def _pool(self, record: Record, environment: Environment, cut: Callable[[], Partitioning | None]) -> Pool:
         spec, settings = record.spec, self._settings

@@ -1,6 +1,7 @@
 """Environments: which Pythons are here, what may be installed, and virtualenvs made once per specification."""
 
 from ellipsis_local.environments.build import Environments
+from ellipsis_local.environments.commands import Commands
 from ellipsis_local.environments.current_environment import OwnEnvironments
 from ellipsis_local.environments.interpreters import (
     DEFAULT_INTERPRETER,
@@ -15,6 +16,7 @@ from ellipsis_local.environments.requirements import WORKER_REQUIREMENTS, check_
 __all__ = [
     "DEFAULT_INTERPRETER",
     "WORKER_REQUIREMENTS",
+    "Commands",
     "Environment",
     "EnvironmentInfo",
     "Environments",

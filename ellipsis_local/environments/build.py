@@ -16,7 +16,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from ellipsis_local.environments.bytecode import Compilations, compile_now
-from ellipsis_local.environments.environment_folder import EnvironmentFolders
+from ellipsis_local.environments.commands import Commands
+from ellipsis_local.environments.environment_folder import EnvironmentFolders, silent
 from ellipsis_local.environments.install_packages import Request, fill
 from ellipsis_local.environments.installer import child_environ
 from ellipsis_local.environments.interpreters import Interpreter, choose_interpreter
@@ -42,10 +43,6 @@ Report = Callable[[str], None]
 Infos = list[EnvironmentInfo]
 
 
-def silent(_: str) -> None:
-    pass
-
-
 class Environments:
     """The environments of one home; several objects, threads and processes may use it at once."""
 
@@ -64,6 +61,7 @@ class Environments:
         self._environ = os.environ if environ is None else environ
         self._background = background
         self._compilations = Compilations()
+        self._builds: set[Commands] = set()
 
     def choose(self, name: str) -> Interpreter:
         """The interpreter of a name that the service knows; see `choose_interpreter`."""
@@ -104,17 +102,25 @@ class Environments:
         return None if environment is None else installed_in(environment.folder)
 
     def ensure(
-        self, interpreter: Interpreter, requirements: Iterable[str] = (), report: Report = silent
+        self,
+        interpreter: Interpreter,
+        requirements: Iterable[str] = (),
+        report: Report = silent,
+        commands: Commands | None = None,
     ) -> Environment:
-        """The environment of this specification: the ready one at once, else a new one."""
-        return self._ensure(interpreter, requirements, report, offline=self._offline)
+        """The environment of this specification: the ready one at once, else a new one.
+
+        A build goes on until it is interrupted, this object is closed, or `commands` end.
+        """
+        return self._ensure(interpreter, requirements, report, commands, offline=self._offline)
 
     def prefetch(
         self, interpreter: Interpreter, requirements: Iterable[str] = (), report: Report = silent
     ) -> Environment:
         """As `ensure`, asking the index at once, and with all bytecode compiled on return: ready to go offline."""
         # offline=True stays: the user's setting is stronger than the name of the call
-        environment = self._ensure(interpreter, requirements, report, offline=self._offline or False, background=False)
+        offline = self._offline or False
+        environment = self._ensure(interpreter, requirements, report, None, offline=offline, background=False)
         report("compiling bytecode")
         compile_now(environment, child_environ(self._environ))
         return environment
@@ -148,7 +154,9 @@ class Environments:
         self._compilations.wait(timeout)
 
     def close(self) -> None:
-        """End what this object does in the background; the environments stay usable."""
+        """End what this object does, in the background and in other threads; the environments stay usable."""
+        for commands in tuple(self._builds):
+            commands.end()
         self._compilations.stop()
 
     def _ensure(
@@ -156,6 +164,7 @@ class Environments:
         interpreter: Interpreter,
         requirements: Iterable[str],
         report: Report,
+        commands: Commands | None,
         *,
         offline: bool | None,
         background: bool = True,
@@ -165,18 +174,27 @@ class Environments:
         environment = self.get(key)
         if environment is None:
             self._home.prepare()
-            with _translated(self._home), self._folders.turn(key, report) as lease:
+            commands = commands or Commands()
+            with _translated(self._home), self._at_work(commands), self._folders.turn(key, report, commands):
                 # another process may have made it meanwhile
                 environment = self.get(key)
                 if environment is None:
-                    environment = self._build(key, Request(interpreter, wanted, offline), report, lease)
+                    environment = self._build(key, Request(interpreter, wanted, offline), report, commands)
                     if background and self._background:
                         self._compilations.start(environment, child_environ(self._environ))
                     return environment
         environment.note_use()
         return environment
 
-    def _build(self, key: str, request: Request, report: Report, lease: int) -> Environment:
+    @contextlib.contextmanager
+    def _at_work(self, commands: Commands) -> Iterator[None]:
+        self._builds.add(commands)
+        try:
+            yield
+        finally:
+            self._builds.discard(commands)
+
+    def _build(self, key: str, request: Request, report: Report, commands: Commands) -> Environment:
         if not request.interpreter.executable.is_file():
             raise InterpreterError(
                 f"{request.interpreter} is gone from this machine; choose one that `find_interpreters` lists"
@@ -184,7 +202,7 @@ class Environments:
         folder = self._folders.folder(key)
         try:
             self._folders.remove(folder)
-            fill(folder, request, self._home.building.cache / "virtualenv", self._environ, report, lease)
+            fill(folder, request, self._home.building.cache / "virtualenv", self._environ, report, commands)
             environment = Environment(
                 key=key,
                 folder=folder,

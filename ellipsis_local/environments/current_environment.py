@@ -10,7 +10,9 @@ from pathlib import Path
 
 from packaging.requirements import Requirement
 
-from ellipsis_local.environments.build import Environments, Report, silent
+from ellipsis_local.environments.build import Environments, Report
+from ellipsis_local.environments.commands import Commands
+from ellipsis_local.environments.environment_folder import silent
 from ellipsis_local.environments.interpreters import DEFAULT_INTERPRETER, Interpreter, parse_interpreter
 from ellipsis_local.environments.manifest import Environment
 from ellipsis_local.environments.requirements import check_requirements
@@ -62,6 +64,7 @@ class OwnEnvironments(Environments):
         interpreter: Interpreter,
         requirements: Iterable[str] = (),
         report: Report = silent,  # noqa: ARG002
+        commands: Commands | None = None,  # noqa: ARG002
     ) -> Environment:
         """This process."""
         return Environment(

@@ -9,11 +9,16 @@ import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from ellipsis_local.environments.commands import Commands
 from ellipsis_local.environments.manifest import MANIFEST
 from ellipsis_local.home import Home
 
 # Beginning of the name of a folder that is being removed; keys begin with "py".
 GONE = ".gone-"
+
+
+def silent(_: str) -> None:
+    pass
 
 
 class EnvironmentFolders:
@@ -35,15 +40,20 @@ class EnvironmentFolders:
             return []
 
     @contextlib.contextmanager
-    def turn(self, key: str, report: Callable[[str], None]) -> Iterator[int]:
-        """The lock of `key`, with a word to the user where it has to be waited for."""
+    def turn(self, key: str, report: Callable[[str], None], commands: Commands) -> Iterator[None]:
+        """The lock of `key` for commands, with a word to the user where it has to be waited for."""
         with contextlib.ExitStack() as stack:
+            while commands.lease is None:
+                try:
+                    commands.lease = stack.enter_context(self.locked(key, timeout=0))
+                except TimeoutError:
+                    report("waiting for another process that makes the same environment")
+                    report = silent
+                    commands.wait()
             try:
-                lease = stack.enter_context(self.locked(key, timeout=0))
-            except TimeoutError:
-                report("waiting for another process that makes the same environment")
-                lease = stack.enter_context(self.locked(key))
-            yield lease
+                yield
+            finally:
+                commands.lease = None
 
     @contextlib.contextmanager
     def locked(self, key: str, timeout: float = -1) -> Iterator[int]:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from ellipsis_local.environments.commands import Commands
 from ellipsis_local.environments.installer import (
     Outcome,
     explain,
@@ -46,13 +47,18 @@ class Request:
 
 
 def fill(
-    folder: Path, request: Request, data: Path, environ: Mapping[str, str], report: Callable[[str], None], lease: int
+    folder: Path,
+    request: Request,
+    data: Path,
+    environ: Mapping[str, str],
+    report: Callable[[str], None],
+    commands: Commands,
 ) -> None:
     """Make the virtualenv `folder` and install into it the user's requirements and the worker's, resolved together."""
     report(f"making an environment with {request.interpreter}")
     offline, uv = is_offline(request.offline, environ), find_uv(environ)
     # Remade before each attempt, so that none inherits from a failed one.
-    attempt = functools.partial(_attempt, folder, request, data, environ, uv, lease)
+    attempt = functools.partial(_attempt, folder, request, data, environ, uv, commands)
     outcome = attempt(OFFLINE) if offline else _with_index(attempt, uv, request.offline, report)
     if outcome.exit_code == 0:
         return
@@ -92,7 +98,7 @@ def _attempt(
     data: Path,
     environ: Mapping[str, str],
     uv: str | None,
-    lease: int,
+    commands: Commands,
     options: tuple[str, ...],
 ) -> Outcome:
     shutil.rmtree(folder, ignore_errors=True)
@@ -104,4 +110,4 @@ def _attempt(
     # a package in a folder may have changed without a change of its version
     local = [found[0] for found in map(local_path, request.requirements) if found]
     refresh = [option for name in local for option in ("--refresh-package", name)]
-    return install(folder / "bin" / "python", file, environ, uv, (*options, *refresh), lease)
+    return install(folder / "bin" / "python", file, environ, uv, (*options, *refresh), commands)

@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from ellipsis_local.environments.commands import Commands
 from ellipsis_local.environments.interpreters import Interpreter
 from ellipsis_local.errors import EnvironmentBuildError
 
@@ -73,15 +74,22 @@ def make_virtualenv(folder: Path, interpreter: Interpreter, data: Path, environ:
     try:
         cli_run(command, setup_logging=False, env=own)
     except (RuntimeError, SystemExit) as error:
+        # What it says of its arguments is in what it was handling when it exited.
+        said = str(error.__context__ if isinstance(error, SystemExit) and error.__context__ else error)
         raise EnvironmentBuildError(
-            f"virtualenv cannot make an environment from {interpreter}: {error}",
+            f"virtualenv cannot make an environment from {interpreter}: {said}",
             command=("virtualenv", *command),
-            output=str(error),
+            output=said,
         ) from error
 
 
 def install(
-    python: Path, requirements: Path, environ: Mapping[str, str], uv: str | None, options: Sequence[str], lease: int
+    python: Path,
+    requirements: Path,
+    environ: Mapping[str, str],
+    uv: str | None,
+    options: Sequence[str],
+    commands: Commands,
 ) -> Outcome:
     """Install the file `requirements` into the environment of `python`; never raises for what the command says."""
     if uv is not None:
@@ -93,17 +101,8 @@ def install(
     command += ["-r", str(requirements)]
     # PIP_USER overrides a pip.conf that says `user = true`; uv must not fetch a Python of its own
     own = {**child_environ(environ), "UV_PYTHON_DOWNLOADS": "never", "PIP_USER": "0"}
-    done = subprocess.run(
-        command,
-        env=own,
-        # the root: uv reads the settings of the project in whose folder it runs
-        cwd=python.anchor,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        pass_fds=(lease,),
-        check=False,
-    )
+    # the root: uv reads the settings of the project in whose folder it runs
+    done = commands.run(command, env=own, cwd=python.anchor, stderr=subprocess.STDOUT)
     output = ANSI.sub("", done.stdout.decode("utf-8", "replace")).replace("\r\n", "\n")
     return Outcome(tuple(command), done.returncode, output)
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from ellipsis_local.arguments import invalid
+from ellipsis_local.environments.commands import Commands
 from ellipsis_local.environments.interpreter_locations import SUPPORTED_MINORS, candidates, running
 from ellipsis_local.environments.probe import Answer, Probe
 from ellipsis_local.errors import EnvironmentWarning, InterpreterError
@@ -79,16 +80,21 @@ def parse_interpreter(name: Any) -> tuple[int, int]:
     return 3, int(match[1])
 
 
-def find_interpreters(home: Home, environ: Mapping[str, str] = os.environ) -> list[Interpreter]:
+def find_interpreters(
+    home: Home, environ: Mapping[str, str] = os.environ, commands: Commands | None = None
+) -> list[Interpreter]:
     """Every usable CPython 3.9 to 3.14 of this machine: newest minor first, within it the one to prefer first."""
-    usable = [interpreter for interpreter in _ask(Probe(home, environ), candidates(environ)) if _is_usable(interpreter)]
+    probe = Probe(home, environ, commands)
+    usable = [interpreter for interpreter in _ask(probe, candidates(environ)) if _is_usable(interpreter)]
     normal = {i.version[:2] for i in usable if i.final and not (i.debug or i.free_threaded)}
     offered = [i for i in usable if (i.final and not (i.debug or i.free_threaded)) or i.version[:2] not in normal]
     # sorted() is stable: among equals the earlier place wins.
     return sorted(offered, key=lambda i: (i.version[:2], i._rank), reverse=True)
 
 
-def choose_interpreter(name: Any, home: Home, environ: Mapping[str, str] = os.environ) -> Interpreter:
+def choose_interpreter(
+    name: Any, home: Home, environ: Mapping[str, str] = os.environ, commands: Commands | None = None
+) -> Interpreter:
     """The interpreter for `name`: the newest patch release of that minor version.
 
     Where the caller left the default (`name is DEFAULT_INTERPRETER`) and it is not here, the running interpreter, with
@@ -96,7 +102,7 @@ def choose_interpreter(name: Any, home: Home, environ: Mapping[str, str] = os.en
     InterpreterError where it is not on this machine; `found` holds the names of those that are.
     """
     wanted = parse_interpreter(name)
-    interpreters = find_interpreters(home, environ)
+    interpreters = find_interpreters(home, environ, commands)
     for interpreter in interpreters:
         if interpreter.version[:2] == wanted:
             return interpreter

@@ -9,13 +9,13 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import signal
 import subprocess
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+from ellipsis_local.environments.commands import Commands
 from ellipsis_local.home import Home
 
 TIMEOUT = 10.0
@@ -50,12 +50,13 @@ Answer = dict[str, Any]
 class Probe:
     """What the files asked so far said of themselves; None for a file that is no usable Python."""
 
-    def __init__(self, home: Home, environ: Mapping[str, str]) -> None:
+    def __init__(self, home: Home, environ: Mapping[str, str], commands: Commands | None = None) -> None:
         self._home = home.building
         self._file = self._home.cache / "interpreters.json"
         # __PYVENV_LAUNCHER__ makes a macOS Python believe that it is another one.
         self._environ = {name: value for name, value in environ.items() if name != "__PYVENV_LAUNCHER__"}
         self._kept = self._read()
+        self._commands = commands or Commands()
 
     def ask(self, paths: Iterable[str]) -> dict[str, Answer | None]:
         """The answers of real paths; files not known yet are run, a few at a time, and remembered."""
@@ -79,38 +80,28 @@ class Probe:
     def _run_all(self, unknown: Mapping[str, list[int]]) -> dict[str, Answer | None]:
         answers: dict[str, Answer | None] = {}
         with ThreadPoolExecutor(min(8, len(unknown))) as pool:
-            for path, (answer, in_time) in zip(unknown, pool.map(self._run, unknown), strict=True):
-                answers[path] = answer
-                if in_time:
-                    self._kept[path] = {"identity": unknown[path], "answer": answer}
+            try:
+                for path, (answer, in_time) in zip(unknown, pool.map(self._run, unknown), strict=True):
+                    answers[path] = answer
+                    if in_time:
+                        self._kept[path] = {"identity": unknown[path], "answer": answer}
+            except BaseException:
+                # An interrupt: the pool waits for those that run.
+                self._commands.end()
+                raise
         self._write()
         return answers
 
     def _run(self, path: str) -> tuple[Answer | None, bool]:
         """One candidate's answer, and whether it came (or failed) in time."""
         try:
-            process = subprocess.Popen(
-                [path, "-I", "-c", QUESTION],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.DEVNULL,
-                env=self._environ,
-                cwd=Path(path).anchor,
-                start_new_session=True,
-            )
+            null, cwd = subprocess.DEVNULL, Path(path).anchor
+            done = self._commands.run([path, "-I", "-c", QUESTION], TIMEOUT, stderr=null, env=self._environ, cwd=cwd)
+        except subprocess.TimeoutExpired:
+            return None, False
         except OSError:
             return None, True
-        with process:
-            try:
-                output, _ = process.communicate(timeout=TIMEOUT)
-            except BaseException as error:
-                # A shim's children hold the pipe as well, so the whole group ends.
-                with contextlib.suppress(ProcessLookupError, PermissionError):
-                    os.killpg(process.pid, signal.SIGKILL)
-                if not isinstance(error, subprocess.TimeoutExpired):
-                    raise
-                return None, False
-        return (_parse(output) if process.returncode == 0 else None), True
+        return (_parse(done.stdout) if done.returncode == 0 else None), True
 
     def _read(self) -> dict[str, dict[str, Any]]:
         try:

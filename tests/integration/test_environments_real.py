@@ -10,15 +10,19 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import psutil
 import pytest
 
 from ellipsis_local.environments import Environments, choose_interpreter, find_interpreters, installer
 from ellipsis_local.environments import build as build_module
 from ellipsis_local.environments import install_packages as install_module
 from ellipsis_local.environments.bytecode import compile_now
+from ellipsis_local.environments.commands import GUARD
 from ellipsis_local.errors import EnvironmentBuildError, InterpreterError
 from ellipsis_local.home import Home
 
@@ -275,12 +279,14 @@ def wait_for(path):
 def test_killed_build(light, home, own, tmp_path, before, after):
     with start(home, slow_uv(tmp_path, before, after), "click") as process:
         wait_for(tmp_path / "started")
+        (guard,) = [child for child in psutil.Process(process.pid).children() if GUARD in child.cmdline()]
+        guard.kill()
         process.send_signal(signal.SIGKILL)
     environments = Environments(home, background=False)
     key = environments.plan(own, ["click"])
     assert environments.get(key) is None
     assert environments.list() == []
-    # the installer outlived its parent and still writes
+    # the installer outlived its parent and the guard, and still writes
     assert environments.sweep() == ()
     lines = []
     environment = environments.ensure(own, ["click"], lines.append)
@@ -290,10 +296,14 @@ def test_killed_build(light, home, own, tmp_path, before, after):
 
 
 @needs_uv
-def test_sweep_after_a_killed_build(home, tmp_path):
-    with start(home, slow_uv(tmp_path, "sleep 0.5", ""), "click") as process:
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL, signal.SIGHUP])
+def test_sweep_after_a_killed_build(home, tmp_path, how):
+    with start(home, slow_uv(tmp_path, "sleep 600 & wait", ""), "click") as process:
         wait_for(tmp_path / "started")
-        process.send_signal(signal.SIGKILL)
+        process.send_signal(how)
+        process.communicate(timeout=60)
+    assert process.returncode == -how
+    # Ten minutes earlier than it would by itself.
     deadline = time.monotonic() + 60
     while not (swept := Environments(home).sweep()):
         assert time.monotonic() < deadline
@@ -304,14 +314,112 @@ def test_sweep_after_a_killed_build(home, tmp_path):
 
 @needs_uv
 def test_interrupted_build_ends_the_installer(home, tmp_path):
-    with start(home, slow_uv(tmp_path, "exec sleep 60", ""), "click") as process:
+    with start(home, slow_uv(tmp_path, "sleep 600 & wait", ""), "click") as process:
         wait_for(tmp_path / "started")
         process.send_signal(signal.SIGINT)
-        _, errors = process.communicate(timeout=30)
+        _, errors = process.communicate(timeout=60)
     assert "KeyboardInterrupt" in errors
     assert list(home.environments.iterdir()) == []
     with Environments(home)._folders.locked("unrelated", timeout=0):
         pass
+
+
+@needs_uv
+def test_interrupt_while_another_process_builds_the_same(home, tmp_path):
+    with start(home, slow_uv(tmp_path, "sleep 600 & wait", ""), "click") as builder:
+        wait_for(tmp_path / "started")
+        with start(home, UV, "click") as waiting:
+            assert "waiting for another process" in waiting.stdout.readline()
+            waiting.send_signal(signal.SIGINT)
+            _, errors = waiting.communicate(timeout=60)
+        assert "KeyboardInterrupt" in errors
+        assert builder.poll() is None
+        builder.send_signal(signal.SIGTERM)
+
+
+def test_interrupt_while_an_interpreter_does_not_answer(home, tmp_path, monkeypatch):
+    (tmp_path / "bin").mkdir()
+    for name in ("python3", "python3.12"):
+        path = tmp_path / "bin" / name
+        path.write_text(f"#!/bin/sh\ntouch '{tmp_path}/started'\nsleep 600 & wait\n")
+        path.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"), prepend=os.pathsep)
+    with start(home, UV, "click") as process:
+        wait_for(tmp_path / "started")
+        process.send_signal(signal.SIGINT)
+        # Its limit is ten seconds; an answer that does not come in time would be the next one's.
+        process.communicate(timeout=60)
+    assert process.returncode == -signal.SIGINT
+
+
+@needs_uv
+def test_close_ends_the_builds_of_other_threads(light, home, own, tmp_path, monkeypatch):
+    monkeypatch.setattr(install_module, "find_uv", lambda _: str(slow_uv(tmp_path, "sleep 600 & wait", "")))
+    environments, waiting = Environments(home, background=False), threading.Event()
+    with ThreadPoolExecutor(2) as pool:
+        builds = [pool.submit(environments.ensure, own, ["click"])]
+        wait_for(tmp_path / "started")
+        builds.append(pool.submit(environments.ensure, own, ["click"], lambda text: waiting.set()))
+        assert waiting.wait(60)
+        environments.close()
+        for build in builds:
+            with pytest.raises(EnvironmentBuildError, match="interrupted or closed"):
+                build.result(timeout=60)
+    assert list(home.environments.iterdir()) == []
+
+
+JOB = """
+import sys, time
+import numpy as np
+from affine import Affine
+import ellipsis_local as el
+el.configure(home=sys.argv[1], progress=False)
+token = el.account.logIn("demo_user", "demo_user")
+layer = {"raster": np.ones((1, 4, 6), "uint8"), "transform": Affine(10, 0, 0, 0, -10, 0), "crs": "EPSG:3857"}
+wait = sys.argv[4] == "wait"
+el.compute.createCompute(layers=[el.layers.add(layer)], token=token, nodes=1, interpreter=sys.argv[2],
+                         requirements=[f"slow @ file://{sys.argv[3]}"], awaitTillStarted=wait)
+time.sleep(600)
+"""
+BACKEND = """
+import os, pathlib, time
+def build_wheel(*_, **__):
+    pathlib.Path(__file__).with_name("started").write_text(str(os.getpid()))
+    time.sleep(600)
+prepare_metadata_for_build_wheel = get_requires_for_build_wheel = build_sdist = build_wheel
+"""
+
+
+@needs_uv
+@pytest.mark.parametrize(("how", "wait"), [(signal.SIGINT, "wait"), (signal.SIGINT, "poll"), (signal.SIGTERM, "wait")])
+def test_interrupted_create_compute_ends_what_it_started(tmp_path, how, wait):
+    """To the process alone, as an editor or a supervisor does; a build that takes ten minutes goes on beside the cut."""
+    package = tmp_path / "slow"
+    package.mkdir()
+    (package / "backend.py").write_text(BACKEND)
+    (package / "pyproject.toml").write_text(
+        '[build-system]\nrequires = []\nbuild-backend = "backend"\nbackend-path = ["."]\n'
+        '[project]\nname = "slow"\nversion = "1"\n'
+    )
+    interpreter = f"python3.{sys.version_info[1]}"
+    command = [sys.executable, "-c", JOB, str(tmp_path / "home"), interpreter, str(package), wait]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True) as process:
+        wait_for(package / "started")
+        started = psutil.Process(process.pid).children(recursive=True)
+        process.send_signal(how)
+        _, errors = process.communicate(timeout=60)
+    assert process.returncode == -how, errors
+    assert ("KeyboardInterrupt" in errors) == (how == signal.SIGINT)
+    # Its orphans are waited for by others.
+    deadline = time.monotonic() + 60
+    while alive := [one for one in started if one.is_running() and one.status() != psutil.STATUS_ZOMBIE]:
+        assert time.monotonic() < deadline, alive
+        time.sleep(0.02)
+    assert len(started) >= 3
+    home = Home(tmp_path / "home")
+    assert Environments(home).list() == []
+    Environments(home).sweep()
+    assert list(home.environments.iterdir()) == []
 
 
 @needs_uv
