@@ -26,7 +26,7 @@ from ellipsis_local.nodes import Engine, FaultyEngine, InlineEngine, LocalEngine
 from ellipsis_local.partitions import Partitions
 from ellipsis_local.restore import finish_import
 from ellipsis_local.scopes import BASE, Scope, current_scope
-from ellipsis_local.settings import Settings, read_settings
+from ellipsis_local.settings import Settings, absolute_folders, read_settings
 from ellipsis_local.sharing import Sharing
 from ellipsis_local.store import LayerStore
 from ellipsis_local.upstream import RefusedError, Upstream
@@ -266,7 +266,7 @@ def configure(**settings: Any) -> Settings:
     scope = current_scope()
     with scope.lock:
         new = read_settings(scope.given | settings, scope.environ)
-        scope.given.update(settings)
+        scope.given.update(absolute_folders(settings, "configure"))
         use(None, scope)
         return new
 

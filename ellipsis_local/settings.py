@@ -1,7 +1,8 @@
 """Settings: read once, checked once, handed on as one immutable object.
 
 Three places, the later wins: ``settings.toml`` in the home, ``ELLIPSIS_LOCAL_*`` environment variables,
-`ellipsis_local.configure`. The home itself can come only from the last two.
+`ellipsis_local.configure`. The home itself can come only from the last two. A relative folder is below the home in the
+file, and below the working directory elsewhere, which counts once: when it is read first (our choice).
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import os
 import re
 import tomllib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any, Literal
@@ -27,9 +28,11 @@ __all__ = [
     "SECRET",
     "SETTINGS_FILE",
     "Settings",
+    "absolute_folders",
     "default_home",
     "is_loopback",
     "package_version",
+    "process_environ",
     "read_settings",
     "same_service",
     "service_token",
@@ -40,6 +43,9 @@ PREFIX = "ELLIPSIS_LOCAL_"
 SETTINGS_FILE = "settings.toml"
 SECRET = frozenset({"upstream_token"})
 """Settings whose value is never shown."""
+
+FOLDERS = ("home", "environments")
+"""Settings that are folders."""
 
 Progress = bool | Callable[[str], None] | None
 
@@ -89,6 +95,15 @@ class Settings:
     where None."""
 
     def __post_init__(self) -> None:
+        for name in FOLDERS:
+            folder = getattr(self, name)
+            object.__setattr__(self, name, None if folder is None else folder.absolute())
+        name = "home" if self.environments is None else "environments"
+        if not self.inline and os.pathsep in str(getattr(self, name)):
+            raise SettingsError(
+                f"{name} must be a folder without {os.pathsep!r} in its path, with which no Python environment can be "
+                f"made there, not {str(getattr(self, name))!r}; choose another, or set environments alone to one"
+            )
         for name in ("node_timeout", "node_memory"):
             if self.inline and getattr(self, name) is not None:
                 raise SettingsError(
@@ -289,7 +304,10 @@ def _from_file(home: Path) -> dict[str, Any]:
         raise SettingsError(f"{path}: cannot be read as TOML: {error}") from error
     if "home" in table:
         raise SettingsError(f"{path}: home cannot be set in a file that lies in the home; use {PREFIX}HOME")
-    return {name: _parse(name, value, str(path)) for name, value in table.items()}
+    found = {name: _parse(name, value, str(path)) for name, value in table.items()}
+    if found.get("environments") is not None:
+        found["environments"] = home.absolute() / Path(table["environments"]).expanduser()
+    return found
 
 
 # Named like settings, and read by the tests and benchmarks instead.
@@ -299,6 +317,20 @@ OTHER_VARIABLES = {f"{PREFIX}TEST_DATA", f"{PREFIX}BENCHMARK_DATA"}
 def _from_environ(environ: Mapping[str, str]) -> dict[str, Any]:
     ours = {name: name.removeprefix(PREFIX).lower() for name in environ if name.startswith(PREFIX)}
     return {one: _parse(one, environ[name], name) for name, one in ours.items() if name not in OTHER_VARIABLES}
+
+
+def process_environ() -> Mapping[str, str]:
+    """The variables of this process, with relative folders made absolute for good, and for its children, too."""
+    for variable in (f"{PREFIX}{name.upper()}" for name in FOLDERS):
+        value = os.environ.get(variable, "")
+        if value.lower() not in ("", "none") and not value.startswith(("/", "~")):
+            os.environ[variable] = str(Path(value).absolute())
+    return os.environ
+
+
+def absolute_folders(given: Mapping[str, Any], source: str) -> dict[str, Any]:
+    """What was given, with its folders as they are now, wherever the process goes; SettingsError as `read_settings`."""
+    return {name: _parse(name, value, source) if name in FOLDERS else value for name, value in given.items()}
 
 
 def read_settings(
@@ -321,7 +353,8 @@ def read_settings(
         For an unknown name or an impossible value, naming the place where it was set.
     """
     values = {name: _parse(name, value, source) for name, value in (given or {}).items()}
-    from_environ = _from_environ(os.environ if environ is None else environ)
+    from_environ = _from_environ(process_environ() if environ is None else environ)
     homes = [place.pop("home", None) for place in (values, from_environ)]
     home = next(filter(None, homes), None) or default_home()
-    return replace(Settings(home=home), **(_from_file(home) | from_environ | values))
+    found: dict[str, Any] = {"home": home, **_from_file(home), **from_environ, **values}
+    return Settings(**found)

@@ -68,4 +68,4 @@ def global_options(
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and end.")
     ] = False,
 ) -> None:
-    ctx.obj = Session(home=home, traceback=traceback)
+    ctx.obj = Session(home=home and home.expanduser().absolute(), traceback=traceback)

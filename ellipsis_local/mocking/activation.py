@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from ellipsis_local import layers, scopes
 from ellipsis_local.emulator import emulator_of
 from ellipsis_local.mocking import installing
-from ellipsis_local.settings import PREFIX, Settings, read_settings
+from ellipsis_local.settings import PREFIX, Settings, process_environ, read_settings
 
 if TYPE_CHECKING:
     from ellipsis_local.server import Server
@@ -135,7 +135,7 @@ def _environments(around: scopes.Scope) -> Path | None:
         found: Settings = around.emulator.settings
     else:
         given = {name: value for name, value in around.given.items() if name in ("home", "environments")}
-        variables = os.environ if around.environ is None else around.environ
+        variables = process_environ() if around.environ is None else around.environ
         names = (f"{PREFIX}HOME", f"{PREFIX}ENVIRONMENTS")
         found = read_settings(given, {name: variables[name] for name in names if name in variables})
     folder = found.environments or found.home

@@ -15,7 +15,7 @@ from ellipsis_local.arguments import invalid
 from ellipsis_local.errors import MockError
 from ellipsis_local.mocking.activation import Activation, Plan
 from ellipsis_local.mocking.decorating import decorated, decorated_class
-from ellipsis_local.settings import read_settings
+from ellipsis_local.settings import absolute_folders, read_settings
 
 T = TypeVar("T", bound=Callable[..., Any])
 
@@ -161,6 +161,7 @@ def mock(
     """
     optional = {"inline": inline or None, "seed": seed, "clock": clock, "strict": strict, "environments": environments}
     given = settings | {name: value for name, value in optional.items() if value is not None}
+    given = absolute_folders(given, "ellipsis_local.mock")
     kept = None if home is None else read_settings({"home": home}, {}, source="ellipsis_local.mock").home
     made = Mock(Plan(kept, _folders(layers), given))
     return made if function_or_class is None else made(function_or_class)

@@ -492,6 +492,14 @@ def test_home_that_cannot_be_written(light, home, own):
         home.environments.chmod(0o700)
 
 
+def test_what_virtualenv_says_of_its_arguments(home, own, tmp_path):
+    # Settings refuse such a folder; whoever makes environments of it himself gets the reason.
+    with pytest.raises(EnvironmentBuildError, match=r"must not contain the path separator") as caught:
+        Environments(Home(tmp_path / "a:b"), background=False).ensure(own)
+    assert "path separator" in caught.value.output
+    assert list((tmp_path / "a:b/environments").iterdir()) == []
+
+
 def test_uv_that_crashes(light, home, own, monkeypatch):
     monkeypatch.setattr(install_module, "find_uv", lambda _: shutil.which("false"))
     with pytest.raises(EnvironmentBuildError, match=r"installer failed \(exit code 1\)"):

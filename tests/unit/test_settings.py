@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from datetime import UTC, date, datetime
 from pathlib import Path
 
 import pytest
 
+import ellipsis_local
+from ellipsis_local import scopes
+from ellipsis_local.emulator import configure, current_settings
 from ellipsis_local.errors import SettingsError
+from ellipsis_local.scopes import Scope
 from ellipsis_local.settings import Settings, default_home, read_settings, same_service
 
 
@@ -186,3 +191,60 @@ def test_a_clock_in_a_file(tmp_path: Path) -> None:
     (tmp_path / "settings.toml").write_text("clock = 2025-06-01T12:00:00\n")
     with pytest.raises(SettingsError, match="settings.toml: clock must say its time zone"):
         read_settings({"home": tmp_path}, {})
+
+
+@pytest.mark.parametrize("name", ["home", "environments"])
+@pytest.mark.parametrize("way", ["variable", "configure", "mock", "object"])
+def test_a_relative_folder_stays_where_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, way: str
+) -> None:
+    for folder in ("first", "second"):
+        (tmp_path / folder).mkdir()
+    scope = Scope({} if name == "home" else {"home": tmp_path / "other"})
+    monkeypatch.setattr(scopes, "BASE", scope)
+    monkeypatch.chdir(tmp_path / "first")
+    for variable in ("ELLIPSIS_LOCAL_HOME", "ELLIPSIS_LOCAL_ENVIRONMENTS"):
+        monkeypatch.delenv(variable, raising=False)
+    expected = tmp_path / "first" / "mine"
+    if way == "variable":
+        monkeypatch.setenv(f"ELLIPSIS_LOCAL_{name.upper()}", "./mine")
+        assert getattr(current_settings(), name) == expected
+    elif way == "configure":
+        configure(**{name: "mine"})
+    elif way == "mock":
+        mock = ellipsis_local.mock(**{name: Path("mine")})
+    else:
+        settings = Settings(**({"home": tmp_path} | {name: Path("mine")}))
+    monkeypatch.chdir(tmp_path / "second")
+    if way == "mock":
+        with mock:
+            assert getattr(current_settings(), name) == expected
+    elif way == "object":
+        assert getattr(settings, name) == expected
+    else:
+        configure(max_nodes=3)
+        assert getattr(current_settings(), name) == expected
+        # A child that begins in another folder finds the same.
+        if way == "variable":
+            assert os.environ[f"ELLIPSIS_LOCAL_{name.upper()}"] == str(expected)
+    assert list((tmp_path / "second").iterdir()) == []
+
+
+def test_a_relative_folder_in_the_file_is_below_the_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "home").mkdir()
+    (tmp_path / "home" / "settings.toml").write_text('environments = "../shared"\n')
+    monkeypatch.chdir(tmp_path)
+    assert read_settings({"home": "home"}, {}).environments == tmp_path / "home/../shared"
+    (tmp_path / "home" / "settings.toml").write_text('environments = "none"\n')
+    assert read_settings({"home": "home"}, {}).environments is None
+
+
+def test_a_folder_in_which_no_environment_can_be_made(tmp_path: Path) -> None:
+    home = tmp_path / "a:b" / "home"
+    with pytest.raises(SettingsError, match=r"home must be a folder without ':' .*a:b/home'; choose another"):
+        read_settings({"home": home}, {})
+    with pytest.raises(SettingsError, match=r"environments must be a folder without ':'"):
+        read_settings({"home": tmp_path, "environments": home}, {})
+    assert read_settings({"home": home, "environments": tmp_path}, {}).home == home
+    assert read_settings({"home": home, "inline": True}, {}).home == home
+    assert list(tmp_path.iterdir()) == []
