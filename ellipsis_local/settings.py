@@ -169,7 +169,10 @@ def _bytes(value: Any) -> int:
 def _folder(value: Any) -> Path:
     if not isinstance(value, str | os.PathLike) or not str(value):
         raise ValueError("must be the path of a folder")
-    path = Path(value).expanduser().absolute()
+    try:
+        path = Path(value).expanduser().absolute()
+    except RuntimeError as error:
+        raise ValueError("begins with the home of a user whom nobody knows") from error
     if path.exists() and not path.is_dir():
         raise ValueError("is a file, and must be a folder")
     return path

@@ -86,8 +86,8 @@ class Environments:
     def get(self, key: str) -> Environment | None:
         """The ready environment; None where there is none, or its interpreter is gone from the machine."""
         environment = read_manifest(self._folders.folder(key))
-        # `python` is a link to the interpreter, so that it exists only where that does.
-        return environment if environment is not None and environment.python.exists() else None
+        # `python` is a link to the interpreter, so that it exists only where that does, and is not closed to this user.
+        return environment if environment is not None and os.path.exists(environment.python) else None  # noqa: PTH110
 
     def use(self, key: str) -> Environment | None:
         """As `get`; it is noted when it was used last."""
@@ -195,7 +195,7 @@ class Environments:
             self._builds.discard(commands)
 
     def _build(self, key: str, request: Request, report: Report, commands: Commands) -> Environment:
-        if not request.interpreter.executable.is_file():
+        if not os.path.isfile(request.interpreter.executable):  # noqa: PTH113
             raise InterpreterError(
                 f"{request.interpreter} is gone from this machine; choose one that `find_interpreters` lists"
             )

@@ -16,6 +16,7 @@ from pathlib import Path
 from ellipsis_local.environments.commands import Commands
 from ellipsis_local.environments.installer import (
     Outcome,
+    can_keep_packages,
     explain,
     find_uv,
     install,
@@ -110,4 +111,9 @@ def _attempt(
     # a package in a folder may have changed without a change of its version
     local = [found[0] for found in map(local_path, request.requirements) if found]
     refresh = [option for name in local for option in ("--refresh-package", name)]
-    return install(folder / "bin" / "python", file, environ, uv, (*options, *refresh), commands)
+    python, options = folder / "bin" / "python", (*options, *refresh)
+    outcome = install(python, file, environ, uv, options, commands)
+    if outcome.exit_code != 0 and uv is not None and not can_keep_packages(environ):
+        # Where HOME cannot be written, uv begins nothing.
+        outcome = install(python, file, {**environ, "UV_CACHE_DIR": str(data.with_name("uv"))}, uv, options, commands)
+    return outcome

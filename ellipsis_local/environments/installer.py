@@ -9,6 +9,7 @@ import os
 import re
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -60,6 +61,18 @@ def find_uv(environ: Mapping[str, str]) -> str | None:
         return str(uv.find_uv_bin())
     except (ImportError, FileNotFoundError):
         return shutil.which("uv", path=environ.get("PATH", ""))
+
+
+def can_keep_packages(environ: Mapping[str, str]) -> bool:
+    """Whether uv's cache can be written, as far as variables say where it is."""
+    user = environ.get("HOME") or os.path.expanduser("~")  # noqa: PTH111 - which fails without a home
+    cache = Path(environ.get("UV_CACHE_DIR") or Path(environ.get("XDG_CACHE_HOME") or Path(user, ".cache"), "uv"))
+    try:
+        cache.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=cache):
+            return True
+    except OSError:
+        return False
 
 
 def make_virtualenv(folder: Path, interpreter: Interpreter, data: Path, environ: Mapping[str, str]) -> None:

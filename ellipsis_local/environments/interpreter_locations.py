@@ -30,7 +30,7 @@ def running() -> list[Path]:
 
 def candidates(environ: Mapping[str, str]) -> list[str]:
     """Real paths of existing files that may be Pythons, each once, in the order in which equals are preferred."""
-    user = Path(environ.get("HOME") or Path.home())
+    user = Path(environ.get("HOME") or os.path.expanduser("~"))  # noqa: PTH111 - Path.home() fails where none is known
     places = [*_on_path(environ), *_managed(environ, user), *_conda(environ, user), *_system(environ)]
     # the same folder comes by many names, such as /bin and /usr/bin
     folders = dict.fromkeys(map(os.path.realpath, places))
@@ -113,7 +113,7 @@ def _folder(environ: Mapping[str, str], name: str) -> Path | None:
 
 
 def _below(root: Path, patterns: Iterable[str]) -> Iterator[Path]:
-    # glob does not fail on absent or closed folders
-    if root.is_dir():
+    # glob does not fail on absent or closed folders, and Path.is_dir() does on closed ones
+    if os.path.isdir(root):  # noqa: PTH112
         for pattern in patterns:
             yield from sorted(root.glob(pattern), reverse=True)

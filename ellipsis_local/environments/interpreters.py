@@ -150,7 +150,7 @@ def _ask(probe: Probe, paths: Iterable[str]) -> list[Interpreter]:
             answer = answers.get(path)
             if answer is None:
                 continue
-            if answer["executable"] == path or not (answer["virtual"] or Path(answer["executable"]).is_file()):
+            if answer["executable"] == path or not (answer["virtual"] or os.path.isfile(answer["executable"])):  # noqa: PTH113
                 found[path] = _interpreter(path, answer)
             else:
                 behind[answer["executable"]] = None

@@ -119,7 +119,7 @@ class Probe:
 
     def _write(self) -> None:
         # What vanished meanwhile needs no place; a home that cannot be written only costs time.
-        kept = {path: answer for path, answer in self._kept.items() if Path(path).exists()}
+        kept = {path: answer for path, answer in self._kept.items() if os.path.exists(path)}  # noqa: PTH110
         with contextlib.suppress(OSError):
             self._file.parent.mkdir(parents=True, exist_ok=True)
             with self._home.publish_file(self._file) as draft:

@@ -492,6 +492,21 @@ def test_home_that_cannot_be_written(light, home, own):
         home.environments.chmod(0o700)
 
 
+@needs_uv
+@pytest.mark.parametrize("variables", [{}, {"XDG_CACHE_HOME": "FILE"}, {"UV_CACHE_DIR": "FILE/cache"}])
+def test_nothing_is_kept_in_a_home_folder_that_cannot_be_written(light, home, own, tmp_path, variables):
+    # Nobody can make a folder in a file, not even root.
+    file = tmp_path / "file"
+    file.touch()
+    left_out = ("XDG_CACHE_HOME", "XDG_DATA_HOME", "XDG_CONFIG_HOME", "UV_CACHE_DIR")
+    environ = {name: value for name, value in os.environ.items() if name not in left_out} | {"HOME": str(file)}
+    environ |= {name: value.replace("FILE", str(file)) for name, value in variables.items()}
+    environments = Environments(home, environ=environ, background=False)
+    assert environments.choose(own.name).version[:2] == own.version[:2]
+    assert run(environments.ensure(own, ["click"]), "import click; print(1)") == "1"
+    assert (home.cache / "uv").is_dir()
+
+
 def test_what_virtualenv_says_of_its_arguments(home, own, tmp_path):
     # Settings refuse such a folder; whoever makes environments of it himself gets the reason.
     with pytest.raises(EnvironmentBuildError, match=r"must not contain the path separator") as caught:

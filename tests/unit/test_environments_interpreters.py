@@ -2,6 +2,7 @@
 
 import copy
 import json
+import os
 import pickle
 import stat
 from pathlib import Path
@@ -321,3 +322,16 @@ def test_default_that_is_here_warns_of_nothing(machine, recwarn):
     path = machine.python(machine.bin / "python3.12", (3, 12, 4))
     assert choose_interpreter(DEFAULT_INTERPRETER, machine.home, machine.environ).executable == path
     assert not recwarn.list
+
+
+def test_a_closed_folder_holds_nothing(tmp_path):
+    if os.geteuid() == 0:
+        pytest.skip("nothing is closed to root")
+    closed = tmp_path / "closed"
+    (closed / "shims").mkdir(parents=True)
+    closed.chmod(0)
+    try:
+        found = interpreter_locations.candidates({"PATH": str(closed / "shims"), "HOME": str(closed / "home")})
+    finally:
+        closed.chmod(0o700)
+    assert not any(path.startswith(str(tmp_path)) for path in found)

@@ -63,6 +63,7 @@ def test_texts_of_environment_variables(name: str, text: str, value: object) -> 
         ({"strict": None}, "strict must be true or false"),
         ({"home": ""}, "home must be the path of a folder"),
         ({"home": __file__}, "home is a file"),
+        ({"home": "~nobody-is-called-so/x"}, "home begins with the home of a user whom nobody knows"),
     ],
 )
 def test_impossible_values(given: dict, text: str) -> None:
