@@ -12,7 +12,16 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from ellipsis_local.clocks import file_time, monotonic
 from ellipsis_local.errors import StoreError
+
+LOOK_SECONDS = 0.05
+
+
+def idle_seconds(path: Path) -> float:
+    """For how long nobody has written to a file, or to anything in a folder; OSError where somebody is at it now."""
+    newest = max(one.lstat().st_mtime for one in (path, *path.rglob("*")))
+    return file_time(path.parent) - newest
 
 
 class Home:
@@ -57,11 +66,19 @@ class Home:
     def lock(self, key: str, timeout: float = -1) -> Iterator[None]:
         """Hold the lock named `key` until the block or the process ends; TimeoutError after `timeout` seconds."""
         # One object per use: a FileLock that is shared between threads would let them both in.
+        lock, end = FileLock(self.locks / f"{key}.lock", thread_local=False), monotonic() + timeout
+        while not lock.is_locked:
+            try:
+                # A timeout of its own would not pass under a frozen clock.
+                lock.acquire(blocking=timeout < 0)
+            except Timeout as error:
+                if monotonic() >= end:
+                    raise TimeoutError(f"the lock {key} is held by another process") from error
+                time.sleep(LOOK_SECONDS)
         try:
-            with FileLock(self.locks / f"{key}.lock", timeout=timeout, thread_local=False):
-                yield
-        except Timeout as error:
-            raise TimeoutError(f"the lock {key} is held by another process") from error
+            yield
+        finally:
+            lock.release()
 
     def sweep(self, age: float = 3600) -> None:
         """Remove the drafts of killed processes: those in which nobody has written for so many seconds."""
@@ -69,8 +86,7 @@ class Home:
         imports = () if self.journal.exists() else self.root.glob(".new-*")
         for draft in (*self.cuts.glob(".new-*"), *self.cache.glob(".new-*"), *imports):
             with contextlib.suppress(OSError):
-                newest = max(path.stat().st_mtime for path in (draft, *draft.rglob("*")))
-                if time.time() - newest > age:
+                if idle_seconds(draft) > age:
                     shutil.rmtree(draft, ignore_errors=True)
                     draft.unlink(missing_ok=True)
 

@@ -1,4 +1,4 @@
-"""Processes: who one is (an id alone is given to another after its end), and how many may run side by side."""
+"""Processes: who one is (an id alone is given to another after its end), how many may run, and waits for an end."""
 
 from __future__ import annotations
 
@@ -6,11 +6,21 @@ import contextlib
 import functools
 import math
 import os
-from collections.abc import Iterator
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import psutil
+
+from ellipsis_local.clocks import monotonic
+
+LOOK_SECONDS = 0.01
+WATCH_SECONDS = 0.1
 
 
 class ProcessMark(NamedTuple):
@@ -73,3 +83,53 @@ def _quotas(root: Path) -> Iterator[float]:
                     quota, period = (word for name in names for word in (group / name).read_text().split())
                     if float(quota) > 0:
                         yield float(quota) / float(period)
+
+
+def run(
+    command: Sequence[str],
+    seconds: float = math.inf,
+    text: Any = None,
+    *,
+    over: Callable[[], bool] = lambda: False,
+    around: Callable[[int], AbstractContextManager[None]] = lambda _: contextlib.nullcontext(),
+    **options: Any,
+) -> subprocess.CompletedProcess[Any]:
+    """As `subprocess.run`: it ends what the program started, too, and its timeout passes under a frozen clock.
+
+    The program is ended when `over` says so; `around` is entered with its id, which is also that of its group.
+    """
+    done, late = threading.Event(), threading.Event()
+    # A group of its own: what it started holds the pipe as well, and goes on where only itself is ended.
+    with subprocess.Popen(command, start_new_session=True, **options) as process, around(process.pid):
+
+        def end() -> None:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(process.pid, signal.SIGKILL)
+
+        def watch() -> None:
+            left = seconds
+            while not done.wait(WATCH_SECONDS):
+                left -= WATCH_SECONDS
+                if left <= 0:
+                    late.set()
+                if left <= 0 or over():
+                    end()
+
+        threading.Thread(target=watch, name="ellipsis_local-command", daemon=True).start()
+        try:
+            output, errors = process.communicate(text)
+        except BaseException:
+            end()
+            raise
+        finally:
+            done.set()
+    if late.is_set():
+        raise subprocess.TimeoutExpired(command, seconds)
+    return subprocess.CompletedProcess(command, process.returncode, output, errors)
+
+
+def wait(process: subprocess.Popen[Any], seconds: float) -> None:
+    """Until it has ended, or so long; the timeout of `Popen.wait` does not pass under a frozen clock."""
+    end = monotonic() + seconds
+    while process.poll() is None and monotonic() < end:
+        time.sleep(LOOK_SECONDS)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -14,6 +13,7 @@ from rich.status import Status
 
 from ellipsis_local.cli.printing import console, size, table
 from ellipsis_local.cli.session import session_of
+from ellipsis_local.clocks import monotonic
 
 if TYPE_CHECKING:
     from ellipsis_local.cli.demo_job import Outcome
@@ -68,7 +68,7 @@ class Steps:
     @contextlib.contextmanager
     def step(self, name: str) -> Iterator[Callable[[str], None]]:
         """One step; the value takes what it came to."""
-        start = time.monotonic()
+        start = monotonic()
         result: list[str] = []
         self._name = name
         shown = self._out.status(f"{name} …") if self._out.is_terminal else contextlib.nullcontext()
@@ -77,7 +77,7 @@ class Steps:
         self._status = None
         mark = "[green]✓[/] " if self._out.is_terminal else ""
         told = f": {result[0]}" if result else ""
-        self._out.print(f"{mark}{name}{told} [dim]({time.monotonic() - start:.1f} s)[/]")
+        self._out.print(f"{mark}{name}{told} [dim]({monotonic() - start:.1f} s)[/]")
 
     def say(self, text: str) -> None:
         """What the emulator tells meanwhile."""

@@ -15,6 +15,7 @@ from typing import Any, Literal
 
 from rich.filesize import decimal
 
+from ellipsis_local import processes
 from ellipsis_local.cli.printing import counted
 from ellipsis_local.cli.session import Session
 from ellipsis_local.environments import DEFAULT_INTERPRETER, find_interpreters
@@ -22,7 +23,6 @@ from ellipsis_local.environments.installer import Outcome, child_environ, explai
 from ellipsis_local.environments.manifest import folder_size
 from ellipsis_local.errors import EllipsisLocalError
 from ellipsis_local.home import Home
-from ellipsis_local.processes import available_cores
 from ellipsis_local.settings import PREFIX, SECRET, SETTINGS_FILE, Settings
 
 State = Literal["ok", "warning", "problem", "skipped"]
@@ -85,7 +85,7 @@ def check_machine() -> Check:
 
     from ellipsis_local import __version__
 
-    cores = available_cores()
+    cores = processes.available_cores()
     memory = psutil.virtual_memory()
     python = ".".join(map(str, sys.version_info[:3]))
     details = {
@@ -197,9 +197,9 @@ def check_network(settings: Settings, *, offline: bool) -> Check:
 def run(command: list[str], text: str = "") -> Outcome:
     """A command of the installer, with the environment variables that it has in a build, and little patience."""
     own = {**child_environ(os.environ), "UV_HTTP_TIMEOUT": "5", "UV_HTTP_RETRIES": "0"}
-    streams: dict[str, Any] = {"input": text, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+    streams: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
     try:
-        done = subprocess.run(command, env=own, cwd="/", timeout=NETWORK_SECONDS, check=False, **streams)
+        done = processes.run(command, NETWORK_SECONDS, text, env=own, cwd="/", encoding="utf-8", **streams)
     except (OSError, subprocess.TimeoutExpired) as error:
         late = "timed out: " if isinstance(error, subprocess.TimeoutExpired) else ""
         return Outcome(tuple(command), -1, f"{late}{error}")

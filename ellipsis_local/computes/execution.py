@@ -6,11 +6,11 @@ import contextlib
 import hashlib
 import re
 import threading
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from ellipsis_local.clocks import monotonic
 from ellipsis_local.computes.records import Record, Records
 from ellipsis_local.computes.replay_inputs import Keeper, replay_command
 from ellipsis_local.computes.results import file_url
@@ -74,8 +74,8 @@ class Execution:
     """Nodes of which others know that they began, or (True) how they ended."""
     storing: threading.Lock = field(default_factory=threading.Lock)
     over: bool = False
-    first: float = field(default_factory=time.monotonic)
-    last: float = field(default_factory=time.monotonic)
+    first: float = field(default_factory=monotonic)
+    last: float = field(default_factory=monotonic)
 
     @property
     def done(self) -> list[NodeOutcome]:
@@ -104,8 +104,8 @@ class Execution:
         self.began.setdefault(outcome.node, self.records.seconds())
         self.outcomes[outcome.node] = outcome
         self.keeper.keep(outcome)
-        if time.monotonic() - self.last > PROGRESS_SECONDS:
-            self.last = time.monotonic()
+        if monotonic() - self.last > PROGRESS_SECONDS:
+            self.last = monotonic()
             self.report(f"{len(self.outcomes)} of {self.record.spec.nodes} nodes are done")
 
     def progress(self) -> None:
@@ -157,7 +157,7 @@ class Execution:
             message = f"{len(failed)} of {len(self.done)} nodes failed: {', '.join(map(str, failed))}"
         with self.storing:
             self.over = True
-        seconds = time.monotonic() - self.first
+        seconds = monotonic() - self.first
         if not self.records.finish(self.record.id, self.done, message, uploads or (), self.began, seconds):
             raise self._terminated()
 

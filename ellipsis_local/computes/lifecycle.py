@@ -13,6 +13,7 @@ from concurrent.futures import wait as wait_for
 from typing import Any, TypeVar
 
 from ellipsis_local import faults
+from ellipsis_local.clocks import monotonic
 from ellipsis_local.computes.execution import Execution, WriteTarget, name_and_hash
 from ellipsis_local.computes.fetch_missing import Fetch, Follower, lacking
 from ellipsis_local.computes.inputs import found_inputs, node_environment, node_files, node_parts
@@ -298,8 +299,8 @@ class Computes:
     def _stop(self, compute_id: str) -> None:
         """End this process's workers of the compute, wait until no other process holds any, then tidy up."""
         self._pools.close(compute_id)
-        end = time.monotonic() + TERMINATE_SECONDS
-        while (others := self.records.other_pools(compute_id)) and time.monotonic() < end:
+        end = monotonic() + TERMINATE_SECONDS
+        while (others := self.records.other_pools(compute_id)) and monotonic() < end:
             time.sleep(0.02)
         if others:
             reason = f"process {others[0].pid} still holds its workers and does not react"

@@ -15,6 +15,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from ellipsis_local.clocks import file_time
 from ellipsis_local.environments.bytecode import Compilations, compile_now
 from ellipsis_local.environments.commands import Commands
 from ellipsis_local.environments.environment_folder import EnvironmentFolders, silent
@@ -134,11 +135,10 @@ class Environments:
         self, keys: Collection[str] | None = None, unused_for: timedelta | None = None, in_use: Collection[str] = ()
     ) -> Infos:
         """Remove environments: those of `keys` (all where None) not used for that long; returns what was removed."""
-        before = datetime.now(UTC) - (unused_for or timedelta(0))
         removed = []
         for info in self.list():
-            chosen = (keys is None or info.key in keys) and (unused_for is None or info.last_used <= before)
-            if chosen and info.key not in in_use:
+            chosen = (keys is None or info.key in keys) and info.key not in in_use
+            if chosen and (unused_for is None or _now(info.folder) - info.last_used >= unused_for):
                 with contextlib.suppress(TimeoutError), self._folders.locked(info.key, timeout=0):
                     self._folders.remove(info.folder)
                     removed.append(info)
@@ -210,7 +210,7 @@ class Environments:
                 interpreter=request.interpreter,
                 requirements=request.requirements,
                 packages=scan_packages(folder),
-                created=datetime.now(UTC),
+                created=_now(folder),
             )
             environment.note_use()
             write_manifest(self._home, environment)
@@ -219,6 +219,11 @@ class Environments:
             raise
         report(f"environment {key} is ready: {len(environment.packages)} packages")
         return environment
+
+
+def _now(folder: Path) -> datetime:
+    """The time of whoever shares the environments, whatever a test has made of this process's."""
+    return datetime.fromtimestamp(file_time(folder), UTC)
 
 
 @contextlib.contextmanager

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import math
-import os
-import signal
 import subprocess
 import sys
 import threading
@@ -13,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from ellipsis_local.errors import EnvironmentBuildError
+from ellipsis_local.processes import run
 
 LOOK_SECONDS = 0.1
 GUARD = 'read -r _ || kill -s KILL -- "-$0"'
@@ -43,31 +42,9 @@ class Commands:
         self._check()
         inherited = () if self.lease is None else (self.lease,)
         options |= {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "pass_fds": inherited}
-        done, late = threading.Event(), threading.Event()
-        # A group of its own: what it started holds the pipe as well, and goes on where only itself is ended.
-        with subprocess.Popen(command, start_new_session=True, **options) as process, _guarded(process.pid):
-
-            def watch() -> None:
-                left = seconds
-                while not done.wait(LOOK_SECONDS):
-                    left -= LOOK_SECONDS
-                    if left <= 0:
-                        late.set()
-                    if left <= 0 or self._is_over:
-                        _kill(process.pid)
-
-            threading.Thread(target=watch, name="ellipsis_local-command", daemon=True).start()
-            try:
-                output, _ = process.communicate()
-            except BaseException:
-                _kill(process.pid)
-                raise
-            finally:
-                done.set()
+        done = run(command, seconds, over=lambda: self._is_over, around=_guarded, **options)
         self._check()
-        if late.is_set():
-            raise subprocess.TimeoutExpired(command, seconds)
-        return subprocess.CompletedProcess(command, process.returncode, output)
+        return done
 
     @property
     def _is_over(self) -> bool:
@@ -78,11 +55,6 @@ class Commands:
     def _check(self) -> None:
         if self._is_over:
             raise EnvironmentBuildError("the environment was not made: who asked for it was interrupted or closed")
-
-
-def _kill(group: int) -> None:
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(group, signal.SIGKILL)
 
 
 @contextlib.contextmanager

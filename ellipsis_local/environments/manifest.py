@@ -12,6 +12,7 @@ from pathlib import Path
 
 from packaging.utils import canonicalize_name
 
+from ellipsis_local.clocks import file_time
 from ellipsis_local.environments.interpreters import Interpreter
 from ellipsis_local.home import Home
 
@@ -43,7 +44,7 @@ class Environment:
         """Remember that it is in use; cheap, and without effect where the folder cannot be written."""
         mark = self.folder / LAST_USED
         try:
-            if datetime.now(UTC).timestamp() - mark.stat().st_mtime < NOTE_EVERY:
+            if file_time(self.folder) - mark.stat().st_mtime < NOTE_EVERY:
                 return
         except OSError:
             pass

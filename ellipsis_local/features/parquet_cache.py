@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import time
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from pathlib import Path
@@ -25,7 +24,7 @@ from ellipsis_local.features.geojson import in_wgs84
 from ellipsis_local.features.ids import Integers
 from ellipsis_local.features.table import FeatureTable
 from ellipsis_local.gdal_errors import writing
-from ellipsis_local.home import Home
+from ellipsis_local.home import Home, idle_seconds
 from ellipsis_local.types import Extent, StoredFile, VectorFile
 
 FORMAT = 2
@@ -79,7 +78,7 @@ def tidy(home: Home, contents: set[str]) -> None:
     for path in folder(home).glob("*"):
         with contextlib.suppress(OSError):
             if path.name.startswith(".new-"):
-                if time.time() - path.stat().st_mtime > DRAFT_SECONDS:
+                if idle_seconds(path) > DRAFT_SECONDS:
                     path.unlink()
             elif path.name.partition("-")[0] not in contents:
                 path.unlink()

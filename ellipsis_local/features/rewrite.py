@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import time
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -18,7 +17,7 @@ from ellipsis_local.features.parquet_cache import carry_over, forget
 from ellipsis_local.features.schema_context import Column, fitted
 from ellipsis_local.features.table import FeatureTable
 from ellipsis_local.gdal_errors import writing
-from ellipsis_local.home import Home
+from ellipsis_local.home import Home, idle_seconds
 from ellipsis_local.store import FileRow, content_of
 from ellipsis_local.types import StoredFile, VectorFile
 from ellipsis_local.vector import Census, GeoParquetWriter, from_shapely, pandas_metadata
@@ -172,5 +171,5 @@ def tidy(files: Sequence[StoredFile]) -> None:
             continue
         with contextlib.suppress(OSError):
             for path in file.folder.iterdir():
-                if path.name not in file.parts and time.time() - path.stat().st_mtime > FORMER_SECONDS:
+                if path.name not in file.parts and idle_seconds(path) > FORMER_SECONDS:
                     path.unlink()

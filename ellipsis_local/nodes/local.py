@@ -20,7 +20,7 @@ from ellipsis_local.errors import EngineError
 from ellipsis_local.node_program.ellipsis_node import records
 from ellipsis_local.node_program.ellipsis_node.records import Command, NodeConfig, NodeFunction, NodeOutcome
 from ellipsis_local.nodes.engine import Capabilities, Parts, Program
-from ellipsis_local.processes import available_cores
+from ellipsis_local.processes import available_cores, run, wait
 
 HOST = Path(__file__).parent.parent / "node_program" / "ellipsis_node"
 START_SECONDS = 300
@@ -82,7 +82,7 @@ def visible_gpus(environ: Mapping[str, str]) -> tuple[str, ...]:
     if program is None:
         return ()
     try:
-        listed = subprocess.run([program, "-L"], capture_output=True, text=True, timeout=10, check=False)
+        listed = run([program, "-L"], 10, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, encoding="utf-8")
     except (OSError, subprocess.TimeoutExpired):
         return ()
     return tuple(re.findall(r"^GPU (\d+):", listed.stdout, re.MULTILINE))
@@ -184,8 +184,7 @@ class LocalPool:
     def _gone(self) -> EngineError:
         if self._closed.is_set():
             return EngineError("the nodes were ended")
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            self._process.wait(5)
+        wait(self._process, 5)
         evidence = self._stderr.read_text(encoding="utf-8", errors="replace")[-4000:].strip()
         text = f"the node program {self._program.python} ended with exit code {self._process.returncode}"
         return EngineError(f"{text}:\n{evidence}" if evidence else text)
@@ -199,11 +198,9 @@ class LocalPool:
         self._closed.set()
         if self._process.poll() is None:
             self._process.terminate()
-        try:
-            self._process.wait(END_SECONDS)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+        wait(self._process, END_SECONDS)
+        self._process.kill()
+        self._process.wait()
         # Of a host that was killed itself there may be others left in its group, whose id no other process has then.
         if not psutil.pid_exists(self._process.pid):
             with contextlib.suppress(ProcessLookupError, PermissionError):

@@ -12,6 +12,8 @@ from collections.abc import Hashable
 
 import psutil
 
+from ellipsis_local.clocks import monotonic
+
 PATIENCE_SECONDS = 2.0
 """What a test ended may take a moment to be gone; what it forgot stays."""
 STEP_SECONDS = 0.01
@@ -71,11 +73,11 @@ class Leaks:
 
     def left(self) -> list[str]:
         """A line for each process, thread and open file that is left, after a short patience."""
-        end = time.monotonic() + PATIENCE_SECONDS
+        end = monotonic() + PATIENCE_SECONDS
         found = self._found()
         if found:
             gc.collect()
-        while found and time.monotonic() < end:
+        while found and monotonic() < end:
             time.sleep(STEP_SECONDS)
             found = self._found()
         return found

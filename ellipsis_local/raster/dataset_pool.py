@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import contextlib
 import threading
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ellipsis_local.clocks import monotonic
 from ellipsis_local.gdal_errors import reading
 from ellipsis_local.raster.opening import OPTIONS, open_dataset
 from ellipsis_local.raster.validity import Masks, masks_of
@@ -80,7 +80,7 @@ class DatasetPool:
         return None
 
     def _given_back(self, location: str, source: OpenRaster) -> None:
-        now = time.monotonic()
+        now = monotonic()
         with self._lock:
             self._idle.append((location, source, now))
             stale = self._stale(now)

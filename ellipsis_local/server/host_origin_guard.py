@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import logging
 import re
-import time
 from collections.abc import Collection
 from urllib.parse import quote
 
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from ellipsis_local.clocks import monotonic
 from ellipsis_local.server.error_responses import error_response
 
 log = logging.getLogger("ellipsis_local.server.requests")
@@ -47,7 +47,7 @@ class Guard:
         if scope["type"] != "http":
             await send({"type": "websocket.close", "code": 1008})
             return
-        start, status = time.perf_counter(), 0
+        start, status = monotonic(), 0
 
         async def watched(message: Message) -> None:
             nonlocal status
@@ -69,7 +69,7 @@ class Guard:
                 raise
         finally:
             self.requests -= 1
-            seconds = time.perf_counter() - start
+            seconds = monotonic() - start
             # Quoted: a path may hold line breaks, which would look like lines of ours.
             path = quote(scope["path"], safe="/:")[:500]
             log.info("%s %s %s %.0f ms", scope["method"][:20], path, status or "unanswered", seconds * 1000)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import logging
 import socket
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING
 import uvicorn
 
 from ellipsis_local.arguments import invalid
+from ellipsis_local.clocks import monotonic
 from ellipsis_local.emulator import Emulator, current_settings
 from ellipsis_local.errors import ArgumentError, EllipsisLocalError
 from ellipsis_local.server.app import BASE_PATH, MAX_UPLOAD, create_app
@@ -100,6 +102,13 @@ class Options:
             raise ArgumentError(text + "or 0 for a free one", argument="port", value=self.port) from error
 
 
+class _Loop(asyncio.SelectorEventLoop):
+    """asyncio's own, whose timers a test that freezes `time.monotonic` does not stop."""
+
+    def time(self) -> float:
+        return monotonic()
+
+
 class Server:
     """The HTTP API on one home. Made by `serve`; `url` is what `ellipsis.apiManager.baseUrl` has to be."""
 
@@ -140,7 +149,8 @@ class Server:
     def run(self) -> None:
         """Serve in this thread until interrupted, or until `stop`."""
         try:
-            self._server.run(sockets=[self._socket])
+            with asyncio.Runner(loop_factory=_Loop) as runner:
+                runner.run(self._server.serve(sockets=[self._socket]))
         finally:
             self._socket.close()
 

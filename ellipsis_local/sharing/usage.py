@@ -5,11 +5,11 @@ from __future__ import annotations
 import contextlib
 import math
 import threading
-import time
 from datetime import UTC, date, datetime
 from typing import Any, NamedTuple
 
 from ellipsis_local.accounts import User
+from ellipsis_local.clocks import monotonic
 from ellipsis_local.database import Database
 from ellipsis_local.errors import ArgumentError, StoreError
 from ellipsis_local.ids import as_uuid
@@ -39,7 +39,7 @@ class Usage:
         self._catalogue = catalogue
         self._lock = threading.Lock()
         self._waiting: dict[tuple[str, str, str], float] = {}
-        self._written = time.monotonic()
+        self._written = monotonic()
 
     def record(self, user: User | None, path_id: str, units: float = 1) -> None:
         """Add units to what a user, or whoever has no token, spent on a path today."""
@@ -48,7 +48,7 @@ class Usage:
         key = (path_id, NOBODY if user is None else user.id, self._database.now().date().isoformat())
         with self._lock:
             self._waiting[key] = self._waiting.get(key, 0) + units
-            due = time.monotonic() - self._written > WRITE_SECONDS or len(self._waiting) > MOST_WAITING
+            due = monotonic() - self._written > WRITE_SECONDS or len(self._waiting) > MOST_WAITING
         if due:
             # A full disk is no reason to refuse what was asked for; the counts wait for the next time.
             with contextlib.suppress(StoreError):
@@ -57,7 +57,7 @@ class Usage:
     def write(self) -> None:
         """Write what was gathered; StoreError where that cannot be, and nothing is lost then."""
         with self._lock:
-            self._written = time.monotonic()
+            self._written = monotonic()
             waiting, self._waiting = self._waiting, {}
         if not waiting:
             return

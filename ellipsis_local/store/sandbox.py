@@ -25,6 +25,7 @@ from typing import IO, Any
 import psutil
 
 from ellipsis_local import errors
+from ellipsis_local.clocks import monotonic
 from ellipsis_local.errors import EllipsisLocalError, LayerError, LimitError, StoreError
 from ellipsis_local.notices import held_back, warn
 from ellipsis_local.processes import available_cores
@@ -76,7 +77,7 @@ class Inspector:
         """The answer to one question; after an error the process is of no use, after Gone it had ended by itself."""
         assert self.process.stdin is not None  # noqa: S101
         assert self.process.stdout is not None  # noqa: S101
-        received, end = b"", time.monotonic() + seconds * PATIENCE
+        received, end = b"", monotonic() + seconds * PATIENCE
         try:
             self.process.stdin.write(json.dumps(question).encode() + b"\n")
         except BrokenPipeError:
@@ -84,7 +85,7 @@ class Inspector:
         with selectors.DefaultSelector() as selector:
             selector.register(self.process.stdout, selectors.EVENT_READ)
             while not received.endswith(b"\n"):
-                if not selector.select(max(0.0, end - time.monotonic())):
+                if not selector.select(max(0.0, end - monotonic())):
                     self.process.kill()
                 data = os.read(self.process.stdout.fileno(), 1 << 16)
                 if not data:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -18,7 +17,7 @@ from ellipsis_local import ids
 from ellipsis_local.arguments import invalid
 from ellipsis_local.database import Database
 from ellipsis_local.errors import ArgumentError, LayerError
-from ellipsis_local.home import Home
+from ellipsis_local.home import Home, idle_seconds
 from ellipsis_local.store.catalog_toml import load
 from ellipsis_local.store.catalogue import Catalogue
 from ellipsis_local.store.export import copy_file, export, footprint
@@ -356,9 +355,10 @@ class LayerStore:
         named = self.catalogue.file_ids()
         removed = 0
         for folder in list(self.home.layers.iterdir()) if self.home.layers.is_dir() else []:
-            if folder.name not in named and time.time() - newest(folder) > age:
-                shutil.rmtree(folder, ignore_errors=True)
-                removed += 1
+            with contextlib.suppress(OSError):
+                if folder.name not in named and idle_seconds(folder) > age:
+                    shutil.rmtree(folder, ignore_errors=True)
+                    removed += 1
         return removed
 
 
@@ -377,15 +377,3 @@ def check_agreement(details: Sequence[Any], parcels: Sequence[Parcel]) -> None:
 
 def with_priority(row: FileRow, priority: str | None) -> FileRow:
     return row if priority is None else replace(row, options=row.options | {"mosaic_priority": priority})
-
-
-def newest(folder: Path) -> float:
-    """The last time that something in `folder` was written."""
-    times = [time.time()]
-    for one in (folder, *folder.rglob("*")):
-        try:
-            times.append(one.lstat().st_mtime)
-        except OSError:
-            # Gone meanwhile: somebody is at work here.
-            return time.time()
-    return max(times[1:])

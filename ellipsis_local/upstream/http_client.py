@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urljoin, urlsplit
 
+from ellipsis_local.clocks import monotonic
 from ellipsis_local.errors import UpstreamError
 from ellipsis_local.settings import is_loopback
 from ellipsis_local.upstream.service_errors import readable, refusal
@@ -263,8 +264,8 @@ class Client:
                 self._sleep(min(LONGEST_WAIT, max(wait, error.wait or 0.0)))
 
     def _sleep(self, seconds: float) -> None:
-        end = time.monotonic() + seconds
-        while (left := end - time.monotonic()) > 0:
+        end = monotonic() + seconds
+        while (left := end - monotonic()) > 0:
             self._check()
             time.sleep(min(left, CHECK_SECONDS))
 

@@ -6,13 +6,12 @@ import contextlib
 import hashlib
 import json
 import shutil
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 from ellipsis_local.errors import StoreError
-from ellipsis_local.home import Home
+from ellipsis_local.home import Home, idle_seconds
 
 KEEP_SECONDS = 7 * 24 * 3600.0
 """How long a broken pull can be continued."""
@@ -53,8 +52,7 @@ class PartialDownloads:
         """Remove what nobody has gone on with for `age` seconds."""
         for folder in self.root.iterdir() if self.root.is_dir() else ():
             with contextlib.suppress(OSError):
-                newest = max(path.stat().st_mtime for path in (folder, *folder.rglob("*")))
-                if time.time() - newest > age:
+                if idle_seconds(folder) > age:
                     shutil.rmtree(folder, ignore_errors=True)
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
+
+from ellipsis_local.clocks import monotonic
 
 SECONDS = 0.2
 """Between two reports of the same thing; the first and the last are always told."""
@@ -65,7 +66,7 @@ class Reporter:
         """A number, told now and then."""
         if self._tell is None:
             return
-        now = time.monotonic()
+        now = monotonic()
         name, then = self._last
         if name != what or done == total or now - then >= SECONDS:
             self._last = (what, now)

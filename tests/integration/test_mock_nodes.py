@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from types import ModuleType
 
 import psutil
 import pytest
+from freezegun import freeze_time
 
 import ellipsis_local
 from ellipsis_local import mock
@@ -46,3 +48,26 @@ def test_a_node_cannot_leave_and_ends_with_the_mock(fixtures: Path) -> None:
         started = set(psutil.Process().children(recursive=True)) - before
         assert started
     assert not any(process.is_running() and process.status() != psutil.STATUS_ZOMBIE for process in started)
+
+
+def half(params):
+    (raster,) = params.values()
+    return raster["raster"].shape[2] / 2
+
+
+@pytest.mark.parametrize("ticking", [{}, {"tick": True}, {"auto_tick_seconds": 3600}])
+@pytest.mark.parametrize("date", ["1970-01-01", "2100-01-01"])
+@pytest.mark.parametrize("inline", [True, False])
+@pytest.mark.filterwarnings("ignore::ellipsis_local.errors.FidelityWarning")
+def test_a_compute_under_a_frozen_clock(fixtures: Path, inline: bool, date: str, ticking: dict[str, object]) -> None:
+    with freeze_time(date, **ticking), mock(cores=1, inline=inline, crs="native") as ellipsis:
+        layers = [ellipsis_local.layers.add(fixtures / "dem.tif")]
+        token = ellipsis.account.logIn("ada", "secret")
+        made = ellipsis.compute.createCompute(layers, token, nodes=2, interpreter=f"python3.{sys.version_info[1]}")[
+            "id"
+        ]
+        widths = ellipsis.compute.execute(made, half, token)
+        ellipsis.compute.terminateCompute(made, token)
+        (found,) = ellipsis.compute.listComputes(token)["result"]
+    assert len(widths) == 2
+    assert found["status"] == "stopped"

@@ -534,7 +534,7 @@ def clock(monkeypatch):
 
     found = Clock()
     monkeypatch.setattr(Database, "now", lambda _: datetime(*found.today.timetuple()[:3], tzinfo=UTC))
-    monkeypatch.setattr(usage_module, "time", found)
+    monkeypatch.setattr(usage_module, "monotonic", found.monotonic)
     return found
 
 

@@ -23,7 +23,7 @@ MOST_LINES = 60
 
 LEVELS = (
     {"errors", "types"},
-    {"settings", "arguments", "notices", "preflight", "faults", "identity"},
+    {"settings", "arguments", "notices", "preflight", "faults", "identity", "clocks"},
     {"home", "database", "processes", "scopes", "crs", "gdal_errors", "ids"},
     {"node_program", "restore", "formats"},
     {"raster", "vector"},
@@ -249,3 +249,21 @@ def test_rooms_are_asked_at_their_door(asked: str) -> None:
 def test_modules_say_what_they_are() -> None:
     silent = [path for path in MODULES.values() if not ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))]
     assert [str(path) for path in silent if path.name != "__main__.py"] == []
+
+
+STOPPED = {"monotonic", "monotonic_ns", "perf_counter", "perf_counter_ns"}
+"""What freezegun stops, besides the calendar."""
+GO_BY_THEM = {"run", "communicate", "call", "check_output", "check_call", "FileLock"}
+"""What takes a timeout of seconds of these clocks."""
+
+
+def test_waits_go_by_a_clock_that_tests_cannot_stop() -> None:
+    wrong = []
+    for path in OURS.values():
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Attribute) and ast.unparse(node) in {f"time.{one}" for one in STOPPED}:
+                wrong.append(f"{path}:{node.lineno}: {ast.unparse(node)}; there is ellipsis_local.clocks.monotonic")
+            limited = isinstance(node, ast.Call) and any(keyword.arg == "timeout" for keyword in node.keywords)
+            if limited and ast.unparse(node.func).rpartition(".")[2] in GO_BY_THEM:
+                wrong.append(f"{path}:{node.lineno}: {ast.unparse(node)}; there is ellipsis_local.processes.run")
+    assert wrong == []

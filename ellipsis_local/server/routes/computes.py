@@ -9,6 +9,7 @@ from fastapi import APIRouter, Path
 from pydantic import Field
 
 from ellipsis_local import faults
+from ellipsis_local.clocks import monotonic
 from ellipsis_local.computes.parse_arguments import compute_request, write_target
 from ellipsis_local.computes.results import result_path
 from ellipsis_local.environments import DEFAULT_INTERPRETER
@@ -35,7 +36,7 @@ PATIENCE_SECONDS = 15
 def wait_briefly(asker: Caller, compute_id: str, until: float) -> None:
     """Let what is done in a moment be done before the answer: after a first look the client sleeps (seen in it)."""
     records = asker.emulator.computes.records
-    while records.statuses((compute_id,)).get(compute_id) in AT_WORK and time.monotonic() < until:
+    while records.statuses((compute_id,)).get(compute_id) in AT_WORK and monotonic() < until:
         time.sleep(LOOK_SECONDS)
 
 
@@ -82,7 +83,7 @@ def reaches(asker: Caller, compute: dict[str, Any]) -> bool:
 
 @router.post("/compute")
 def create(asker: Asker, body: NewCompute) -> dict[str, Any]:
-    until = time.monotonic() + START_SECONDS
+    until = monotonic() + START_SECONDS
     user = asker.user
     request = compute_request(
         [layer.model_dump() for layer in body.layers],
@@ -110,7 +111,7 @@ def list_computes(asker: Asker, page_start: PageStart = None) -> dict[str, Any]:
 
 @router.post("/compute/{computeId}/execute")
 def execute(asker: Asker, compute_id: ComputeId, body: NewExecution) -> dict[str, Any]:
-    until = time.monotonic() + SECONDS
+    until = monotonic() + SECONDS
     check_reach(asker, compute_id)
     target = write_target(body.writeToLayer)
     asker.emulator.execute_compute(compute_id, Sent(body.file), asker.user, wait=False, target=target)
@@ -120,7 +121,7 @@ def execute(asker: Asker, compute_id: ComputeId, body: NewExecution) -> dict[str
 
 @router.post("/compute/{computeId}/terminate")
 def terminate(asker: Asker, compute_id: ComputeId) -> dict[str, Any]:
-    until = time.monotonic() + SECONDS
+    until = monotonic() + SECONDS
     check_reach(asker, compute_id)
     asker.emulator.computes.terminate(compute_id, asker.user.id, wait=False)
     wait_briefly(asker, compute_id, until)

@@ -8,11 +8,11 @@ from __future__ import annotations
 import contextlib
 import re
 import sqlite3
-import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from ellipsis_local.clocks import monotonic
 from ellipsis_local.errors import LayerError, LimitError
 from ellipsis_local.formats import EVERY, Format, limits, register
 from ellipsis_local.gdal_errors import reading
@@ -91,8 +91,8 @@ def listed(database: sqlite3.Connection) -> tuple[str, ...]:
 @contextlib.contextmanager
 def within(database: sqlite3.Connection, path: Path, seconds: float) -> Iterator[None]:
     """LimitError where statements on `database` take longer than so many seconds."""
-    end = time.monotonic() + seconds
-    database.set_progress_handler(lambda: time.monotonic() > end, STEPS)
+    end = monotonic() + seconds
+    database.set_progress_handler(lambda: monotonic() > end, STEPS)
     try:
         yield
     except sqlite3.OperationalError as error:

@@ -1,0 +1,39 @@
+"""The clocks that tests cannot stop: for waits, deadlines and the ages of files; what is stored goes by `identity`."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import os
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+
+def monotonic() -> float:
+    """Seconds, as `time.monotonic` gives them."""
+    # freezegun replaces that one and perf_counter wherever they are held; time-machine replaces the calendar only.
+    return time.clock_gettime(time.CLOCK_MONOTONIC)
+
+
+def file_time(folder: Path) -> float:
+    """The time that a file gets which is written in `folder` now, as `st_mtime` has it; OSError where none can be."""
+    with tempfile.TemporaryFile(dir=folder) as file:
+        return os.fstat(file.fileno()).st_mtime
+
+
+@contextlib.contextmanager
+def real_dates() -> Iterator[None]:
+    """Let what is imported in the block find the classes of `datetime`, not those of a frozen clock.
+
+    No class with a metaclass can inherit from freezegun's, and pydantic has such.
+    """
+    held = {name: getattr(datetime, name) for name in ("date", "datetime")}
+    for name, kind in held.items():
+        setattr(datetime, name, next(one for one in kind.__mro__ if one.__module__ == "datetime"))
+    try:
+        yield
+    finally:
+        for name, kind in held.items():
+            setattr(datetime, name, kind)
