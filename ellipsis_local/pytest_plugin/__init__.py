@@ -152,7 +152,7 @@ def _ellipsis_mock(request: pytest.FixtureRequest, tmp_path_factory: pytest.Temp
     home = None
     if layers:
         home, request.node.stash[_loaded] = request.config.stash[_templates].home(layers, choices.settings())
-    leaks = Leaks() if choices.leaks else None
+    leaks = Leaks(request.config.rootpath) if choices.leaks else None
     double = mock(home=home, environments=choices.environments(tmp_path_factory), **choices.settings())
     pictures = new_folder.set(lambda: tmp_path_factory.mktemp("ellipsis-pictures"))
     try:

@@ -38,7 +38,10 @@ def process(params):
 
 @pytest.fixture(scope="module")
 def _libraries() -> None:
-    """pytester forgets modules that a run imports, which rasterio and geopandas do not survive: import them before."""
+    """pytester forgets modules that a run imports, which these do not survive: import them before."""
+    import multiprocessing.popen_spawn_posix
+    import multiprocessing.resource_tracker  # noqa: F401
+
     with ellipsis_local.mock(inline=True) as ellipsis:
         token = ellipsis.account.logIn("ann", "ann")
         layers = [ellipsis_local.layers.add(FIXTURES / name) for name in ("dem.tif", "roads.geojson")]
@@ -221,7 +224,7 @@ def test_it(ellipsis, dem, ellipsis_token):
     ("body", "left"),
     [
         ("subprocess.Popen(['sleep', '20'])", "process *sleep 20"),
-        ("threading.Thread(target=time.sleep, args=(1,), name='forgotten', daemon=True).start()", "thread 'forgotten'"),
+        ("threading.Thread(target=stop.wait, name='forgotten', daemon=True).start()", "thread 'forgotten'"),
         ("kept.append(open(__file__))", "open file *test_leaks*"),
     ],
 )
@@ -230,10 +233,11 @@ def test_leaks(suite: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, body: st
     monkeypatch.setattr(leaks, "PATIENCE_SECONDS", 0.1)
     suite.makepyfile(
         test_leaks=f"""
-        import subprocess, threading, time
+        import subprocess, threading
         import psutil, pytest
 
         kept = []
+        stop = threading.Event()
 
         def test_leaks(ellipsis):
             {body}
@@ -246,6 +250,7 @@ def test_leaks(suite: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, body: st
             pass
 
         def test_tidy():
+            stop.set()
             for process in psutil.Process().children():
                 process.kill()
                 process.wait()
@@ -259,6 +264,132 @@ def test_leaks(suite: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, body: st
     result = suite.runpytest_inprocess("-p", "no:unraisableexception")
     result.assert_outcomes(passed=4, errors=1)
     result.stdout.fnmatch_lines(["*ERROR at teardown of test_leaks*", f"*{left}*"])
+
+
+LIBRARY = """
+import subprocess, sys
+from concurrent.futures import ThreadPoolExecutor
+from multiprocessing import get_context, resource_tracker
+from pathlib import Path
+
+class Registry:
+    programs = {}
+
+pools = {}
+files = []
+
+def start(count):
+    pools[count] = [ThreadPoolExecutor(count, 'kept-by-library')]
+    pools[count][0].submit(int).result()
+
+def spawn():
+    process = get_context('spawn').Process(target=sys.exit)
+    Registry.programs['worker'] = subprocess.Popen(['sleep', '600'])
+    process.start()
+    process.join()
+
+def read():
+    files.append((Path(__file__).parent / 'proj.db').open())
+
+def close():
+    for (pool,) in pools.values():
+        pool.shutdown()
+    for file in files:
+        file.close()
+    for program in Registry.programs.values():
+        program.kill()
+        program.wait()
+    resource_tracker._resource_tracker._stop()
+"""
+
+
+@pytest.mark.parametrize("installed", [True, False], ids=["by an installer, in the project", "a folder on the path"])
+def test_what_a_library_keeps_is_no_leak(
+    suite: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory, installed: bool
+) -> None:
+    """And what a test opens is one, whoever holds it."""
+    monkeypatch.setattr(leaks, "PATIENCE_SECONDS", 0.1)
+    site = suite.mkdir("vendored") if installed else tmp_path_factory.mktemp("site")
+    if installed:
+        (site / "keeping-1.0.dist-info").mkdir()
+    package = site / "keeping"
+    package.mkdir()
+    (package / "__init__.py").write_text(LIBRARY)
+    (package / "proj.db").write_text("data")
+    suite.syspathinsert(site)
+    suite.makepyfile(
+        test_kept="""
+        from concurrent.futures import ThreadPoolExecutor
+        from pathlib import Path
+        import keeping, pytest
+
+        own = []
+
+        @pytest.fixture
+        def pool(ellipsis):
+            own.append(ThreadPoolExecutor(1, 'own-pool'))
+            own[0].submit(int).result()
+            return own[0]
+
+        def test_kept(ellipsis):
+            keeping.start(2)
+            keeping.spawn()
+            keeping.read()
+
+        def test_own_pool(pool):
+            keeping.start(3)
+
+        def test_own_file(ellipsis):
+            own.append(Path(__file__).open())
+
+        def test_tidy():
+            keeping.close()
+            own[0].shutdown()
+            own[1].close()
+        """
+    )
+    result = suite.runpytest_inprocess("-p", "no:unraisableexception")
+    result.assert_outcomes(passed=4, errors=2)
+    result.stdout.fnmatch_lines(["*ERROR at teardown of test_own_pool*", "*thread 'own-pool_0'"])
+    result.stdout.fnmatch_lines(["*ERROR at teardown of test_own_file*", "*open file *test_kept.py*"])
+    result.stdout.no_fnmatch_line("*kept-by-library*")
+    result.stdout.no_fnmatch_line("*sleep 600*")
+    result.stdout.no_fnmatch_line("*open file *proj.db*")
+
+
+@pytest.mark.parametrize("date", ["1970-01-01", "2100-01-01"])
+def test_leaks_are_told_under_a_frozen_clock(
+    suite: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, date: str
+) -> None:
+    monkeypatch.setattr(leaks, "PATIENCE_SECONDS", 0.1)
+    suite.makepyfile(
+        test_frozen=f"""
+        from freezegun import freeze_time
+        import pytest
+
+        kept = []
+
+        @pytest.fixture
+        def clock():
+            with freeze_time({date!r}):
+                yield
+
+        # The clock is frozen before the mock is entered, and until the check is over.
+        @pytest.mark.usefixtures('clock')
+        class TestFrozen:
+            def test_leaves(self, clock, ellipsis):
+                kept.append(open(__file__))
+
+            def test_leaves_nothing(self, clock, ellipsis):
+                pass
+
+        def test_tidy():
+            kept[0].close()
+        """
+    )
+    result = suite.runpytest_inprocess("-p", "no:unraisableexception")
+    result.assert_outcomes(passed=3, errors=1)
+    result.stdout.fnmatch_lines(["*ERROR at teardown of *test_leaves*", "*open file *test_frozen*"])
 
 
 def test_a_server_for_other_processes(suite: pytest.Pytester) -> None:
