@@ -16,6 +16,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from typing import Any, Protocol, runtime_checkable
 
+from ellipsis_local import direct_requests
 from ellipsis_local.errors import MockError
 from ellipsis_local.mocking.local_functions import CLIENT, local_functions, mocked
 from ellipsis_local.mocking.network_guard import host_of, refused
@@ -173,6 +174,8 @@ class _Requests:
 
 def _sent(requests: Any, method: str) -> Callable[..., Any]:
     def send(url: str, **options: Any) -> Any:
+        if direct_requests.is_served(url):
+            return direct_requests.send(method.upper(), url, **options)
         with requests.Session() as session:
             # Neither a proxy nor an entry of .netrc has a say in what goes to this machine.
             session.trust_env = False

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import uvicorn
 
+from ellipsis_local import direct_requests
 from ellipsis_local.arguments import invalid
 from ellipsis_local.clocks import monotonic
 from ellipsis_local.emulator import Emulator, current_settings
@@ -162,9 +163,11 @@ class Server:
             self._thread.join(0.01)
             if not self._thread.is_alive():
                 raise EllipsisLocalError(f"the server on {self.url} could not start; its log tells why")
+        direct_requests.serves(self.port)
 
     def stop(self) -> None:
         """End it: requests under way get a moment, then everything is closed, the emulator too."""
+        direct_requests.serves(self.port, serving=False)
         self._server.should_exit = True
         if self._thread is not None:
             self._thread.join()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import importlib
 import inspect
@@ -11,9 +12,13 @@ import types
 import warnings
 import webbrowser
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
+import requests_mock
+import responses
+from freezegun import freeze_time
 
 import ellipsis_local
 from ellipsis_local import mock, scopes
@@ -141,6 +146,38 @@ def test_the_rest_of_the_client_goes_to_the_mock(real: types.ModuleType) -> None
             ellipsis_local.configure(max_nodes=4)
             assert ellipsis.account.listRoot("myDrive", other)["result"] == []
         assert len(ellipsis.account.listRoot("myDrive", token)["result"]) == 1
+
+
+PATCHERS = {
+    "responses": lambda: responses.RequestsMock(),
+    "requests_mock": lambda: requests_mock.Mocker(),
+    "frozen clock": lambda: freeze_time("2100-01-01"),
+}
+
+
+@pytest.mark.usefixtures("quick")
+@pytest.mark.parametrize("before", [True, False])
+@pytest.mark.parametrize("name", PATCHERS)
+def test_the_mock_is_reached_whatever_else_a_test_patches(
+    real: types.ModuleType, tmp_path: Any, name: str, before: bool
+) -> None:
+    import requests
+
+    target = tmp_path / "back.bin"
+    with contextlib.ExitStack() as stack:
+        patcher = stack.enter_context(PATCHERS[name]()) if before else None
+        ellipsis = stack.enter_context(mock())
+        patcher = patcher or stack.enter_context(PATCHERS[name]())
+        token = ellipsis.account.logIn("ada", "secret")
+        path = ellipsis.path.raster.add("dem", token)["id"]
+        ellipsis.path.hashtag.add(path, "height", token)
+        assert [one["hashtags"] for one in ellipsis.account.listRoot("myDrive", token)["result"]] == [["height"]]
+        made = ellipsis.apiManager.upload("/path/file", __file__, {"name": "test.py"}, token)["id"]
+        ellipsis.apiManager.download(f"/path/{made}/file/data", str(target), token)
+        assert target.read_bytes() == Path(__file__).read_bytes()
+        if name != "frozen clock":
+            patcher.get("https://example.org/", json="mine")
+            assert requests.get("https://example.org/", timeout=5).json() == "mine"
 
 
 @pytest.mark.usefixtures("quick")
