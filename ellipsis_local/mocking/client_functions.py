@@ -19,11 +19,10 @@ from typing import Any, Protocol, runtime_checkable
 from ellipsis_local import direct_requests
 from ellipsis_local.errors import MockError
 from ellipsis_local.mocking.local_functions import CLIENT, local_functions, mocked
-from ellipsis_local.mocking.network_guard import host_of, refused
+from ellipsis_local.mocking.network_guard import MANAGER, host_of, refused
 from ellipsis_local.node_program.ellipsis_node.patch_functions import copied, set_attribute, swap
 from ellipsis_local.settings import is_loopback
 
-MANAGER = f"{CLIENT}.apiManager"
 SENDING = ("call", "upload", "download")
 """The client's functions through which all of its requests go."""
 VERBS = ("get", "post", "put", "patch", "delete")

@@ -12,8 +12,7 @@ from types import ModuleType
 from ellipsis_local import scopes
 from ellipsis_local.mocking import client_functions, fake_modules
 from ellipsis_local.mocking.local_functions import CLIENT
-from ellipsis_local.mocking.network_guard import guard, host_of
-from ellipsis_local.node_program.ellipsis_node.block_hosts import open_hosts
+from ellipsis_local.mocking.network_guard import guard
 
 _lock = threading.RLock()
 _users = 0
@@ -43,9 +42,7 @@ def release() -> None:
 def _install(stack: contextlib.ExitStack) -> None:
     installed = client_functions.is_installed()
     module = client_functions.import_client() if installed else None
-    manager = sys.modules.get(client_functions.MANAGER) if installed else None
-    stack.callback(open_hosts)
-    guard({host_of(getattr(manager, name, "")) for name in ("baseUrl", "appUrl")} if manager else ())
+    stack.callback(guard())
     stack.callback(client_functions.install(module, _current) if module else fake_modules.install())
 
 

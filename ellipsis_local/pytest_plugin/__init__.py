@@ -5,12 +5,13 @@ Nothing heavy is imported before a test asks for a fixture.
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from pathlib import Path
@@ -19,7 +20,7 @@ from typing import Any
 
 import pytest
 
-from ellipsis_local.pytest_plugin.choices import Choices, pytest_addoption
+from ellipsis_local.pytest_plugin.choices import Choices, guard_of, guards, pytest_addoption
 from ellipsis_local.pytest_plugin.leaks import Leaks
 
 __all__ = [
@@ -29,10 +30,17 @@ __all__ = [
     "ellipsis_server",
     "ellipsis_token",
     "pytest_addoption",
+    "pytest_collection",
     "pytest_configure",
+    "pytest_runtest_protocol",
 ]
 
-MARKER = "ellipsis(inline, strict, layers, seed, clock, leaks, **settings): how the test's own service behaves"
+MARKER = "ellipsis(inline, strict, layers, seed, clock, leaks, guard, **settings): how the test's own service behaves"
+FORGOTTEN = (
+    "no test of this project may reach it (ellipsis_guard): let the test ask for the fixture `ellipsis`, or mark it "
+    "@pytest.mark.ellipsis, and the call stays on this machine; a test that is meant to talk to the service is marked "
+    "@pytest.mark.ellipsis(guard=False), and `ellipsis_guard = false` in the ini file lets all tests"
+)
 USER = "test_user"
 CLIENT = "ellipsis"
 
@@ -136,6 +144,39 @@ def pytest_unconfigure(config: pytest.Config) -> None:
         config.stash[_finder].remove()
 
 
+@contextlib.contextmanager
+def _guarded(chosen: bool) -> Iterator[None]:
+    if not chosen:
+        yield
+        return
+    from ellipsis_local.mocking.network_guard import guard, refused
+
+    def forgotten(host: str, request: str | None) -> BaseException:
+        # Not an Exception: the client tries anything else again, ten times.
+        return pytest.fail.Exception(str(refused(host, request, FORGOTTEN)))
+
+    undo = guard(forgotten, around=True)
+    try:
+        yield
+    finally:
+        undo()
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_collection(session: pytest.Session) -> Generator[None, object, object]:
+    """Keep the modules of tests from the service while they are imported (our choice)."""
+    with _guarded(guards(session.config)):
+        return (yield)
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """Keep a test from the service, and the fixtures of any scope that begin or end with it."""
+    marked = guard_of(item)
+    with _guarded(guards(item.config) if marked is None else marked):
+        return (yield)
+
+
 def pytest_report_header(config: pytest.Config) -> str | None:
     """Say what was chosen, where it is not the default."""
     return Choices.of(config).header()
@@ -172,7 +213,7 @@ def _ellipsis_mock(request: pytest.FixtureRequest, tmp_path_factory: pytest.Temp
 @pytest.fixture(autouse=True)
 def _ellipsis_marked(request: pytest.FixtureRequest) -> None:
     """A test with the marker runs inside the mock, whether it asks for a fixture or not."""
-    if request.node.get_closest_marker("ellipsis") is not None:
+    if request.node.get_closest_marker("ellipsis") is not None and guard_of(request.node) is not False:
         request.getfixturevalue("_ellipsis_mock")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
@@ -22,7 +22,17 @@ HELP = {
     "ellipsis_clock": "the time that all that is stored gets, such as 2025-06-01T12:00:00Z; default none",
     "ellipsis_layers": "folders of layers that the fixture ellipsis_layers loads",
     "ellipsis_leaks": "fail tests that leave processes, threads or open files behind (default true)",
+    "ellipsis_guard": "keep every test from the hosted service, also those without the fixture (default true where the "
+    "project sets any of these options, else false)",
 }
+
+KINDS: dict[str, Literal["bool", "paths"]] = {
+    "ellipsis_strict": "bool",
+    "ellipsis_leaks": "bool",
+    "ellipsis_guard": "bool",
+    "ellipsis_layers": "paths",
+}
+"""Of the options of the ini file; the others are texts."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -33,11 +43,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--ellipsis-cores", metavar="N", default=None, help=HELP["ellipsis_cores"])
     group.addoption("--ellipsis-environments", metavar="WHERE", default=None, help=HELP["ellipsis_environments"])
     group.addoption("--ellipsis-seed", metavar="N", default=None, help=HELP["ellipsis_seed"])
-    for name in ("ellipsis_inline", "ellipsis_cores", "ellipsis_environments", "ellipsis_seed", "ellipsis_clock"):
-        parser.addini(name, HELP[name], type="string", default="")
-    parser.addini("ellipsis_strict", HELP["ellipsis_strict"], type="bool", default=False)
-    parser.addini("ellipsis_leaks", HELP["ellipsis_leaks"], type="bool", default=True)
-    parser.addini("ellipsis_layers", HELP["ellipsis_layers"], type="paths", default=[])
+    # None tells what nobody has set, see `guards`.
+    for name, text in HELP.items():
+        parser.addini(name, text, type=KINDS.get(name, "string"), default=None)
 
 
 def _whole(name: str, text: str, least: int) -> int | None:
@@ -46,6 +54,18 @@ def _whole(name: str, text: str, least: int) -> int | None:
     if not text.isdecimal() or int(text) < least:
         raise pytest.UsageError(f"{name} must be a whole number from {least} on, or none; not {text!r}")
     return int(text)
+
+
+def guard_of(item: pytest.Item) -> bool | None:
+    """What the closest marker that says so has for `guard`; None where none does."""
+    found = (marker.kwargs["guard"] for marker in item.iter_markers("ellipsis") if "guard" in marker.kwargs)
+    return next((bool(value) for value in found), None)
+
+
+def guards(config: pytest.Config) -> bool:
+    """Whether what is not marked is kept from the service: as the ini file says, else where that sets any option."""
+    chosen = config.getini("ellipsis_guard")
+    return any(config.getini(name) is not None for name in HELP) if chosen is None else bool(chosen)
 
 
 @dataclass(frozen=True)
@@ -79,11 +99,11 @@ class Choices:
         return cls(
             inline=inline,
             keep=keep,
-            layers=tuple(Path(folder) for folder in config.getini("ellipsis_layers")),
-            leaks=bool(config.getini("ellipsis_leaks")),
+            layers=tuple(Path(folder) for folder in config.getini("ellipsis_layers") or ()),
+            leaks=config.getini("ellipsis_leaks") is not False,
             given={
                 "strict": bool(value("ellipsis_strict")),
-                "cores": _whole("ellipsis_cores", value("ellipsis_cores"), 1),
+                "cores": _whole("ellipsis_cores", value("ellipsis_cores") or "", 1),
                 "seed": _whole("ellipsis_seed", value("ellipsis_seed") or "0", 0),
                 "clock": config.getini("ellipsis_clock") or None,
             },
@@ -104,6 +124,12 @@ class Choices:
                     f"{item.nodeid}: {name} cannot be set by the marker ellipsis; every test has a home of its own, "
                     "and the option ellipsis_environments says where environments are kept"
                 )
+        if guard_of(item) is False:
+            raise pytest.UsageError(
+                f"{item.nodeid}: guard=False of the marker ellipsis is for a test that talks to the service, and its "
+                "fixtures are there to keep a test from it: leave out one of them"
+            )
+        given.pop("guard", None)
         layers = given.pop("layers", self.layers)
         if isinstance(layers, str | os.PathLike):
             layers = (layers,)

@@ -242,6 +242,55 @@ def test_what_a_user_has_replaced_stays_replaced(real: types.ModuleType, monkeyp
     assert (real.account.getInfo, real.compute.execute) == (spy, fake)
 
 
+FORGETS = """
+import pytest, webbrowser
+
+def test_logs_in():
+    import ellipsis
+    ellipsis.account.logIn('ada', 'secret')
+
+def test_uploads(tmp_path):
+    import ellipsis
+    (tmp_path / 'a').write_text('a')
+    ellipsis.path.file.add(filePath=str(tmp_path / 'a'), token='invented')
+
+def test_another_address(monkeypatch):
+    import ellipsis
+    ellipsis.account.logIn('ada', 'secret')
+
+def test_with_the_fixture(ellipsis):
+    assert ellipsis.account.listRoot('myDrive', ellipsis.account.logIn('ada', 'secret'))['result'] == []
+
+def test_after_it():
+    import ellipsis
+    ellipsis.path.get('523caede-5e2a-4e24-8a4a-4c2a4c9d3a4b', 'invented')
+"""
+
+
+def test_a_test_that_forgets_the_fixture_fails_at_once(pytester: pytest.Pytester, quick: None) -> None:
+    pytester.makeini("[pytest]\nellipsis_guard = true\n")
+    pytester.makeconftest(
+        """
+        import ellipsis, pytest
+
+        @pytest.fixture(autouse=True)
+        def staging(request, monkeypatch):
+            if request.node.name == 'test_another_address':
+                monkeypatch.setattr(ellipsis.apiManager, 'baseUrl', 'https://staging.ellipsis-drive.com/v3')
+        """
+    )
+    pytester.makepyfile(FORGETS)
+    result = pytester.runpytest_inprocess("-p", "no:cacheprovider")
+    result.assert_outcomes(failed=4, passed=1)
+    for called in (
+        "account.logIn (POST https://api.",
+        "path.file.add (POST https://api.",
+        "account.logIn (POST https://staging.",
+    ):
+        result.stdout.fnmatch_lines([f"E *ellipsis.{called}ellipsis-drive.com*the fixture `ellipsis`*"])
+    result.stdout.fnmatch_lines(["E *ellipsis.path.get (GET https://api.ellipsis-drive.com*the fixture `ellipsis`*"])
+
+
 # ----- nothing leaves --------------------------------------------------------------------------------------------------
 
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
 import ellipsis_local
+from ellipsis_local.node_program.ellipsis_node import block_hosts
 from ellipsis_local.pytest_plugin import leaks
 
 ROOT = Path(__file__).parents[2]
@@ -460,3 +462,181 @@ def test_real(ellipsis, dem, ellipsis_token, number):
     (record,) = base.glob("**/environments/*/environment.json")
     assert json.loads(record.read_text())
     assert not (pytester.path / "own").joinpath("environments").exists()
+
+
+FORGETS = """
+import socket, urllib.request
+import pytest, requests
+
+URL = 'https://api.ellipsis-drive.com/v3/account/login?token=secret'
+
+def connect():
+    # Without a network, too, this says what was asked for.
+    try:
+        socket.getaddrinfo('api.ellipsis-drive.com', 443, flags=socket.AI_NUMERICHOST)
+    except OSError:
+        return 'asked'
+"""
+
+
+def test_a_test_that_forgets_the_fixture_is_told(suite: pytest.Pytester) -> None:
+    """By whatever library it asks; a client that tries again after any Exception does not."""
+    suite.makepyfile(
+        FORGETS
+        + """
+def careless(call):
+    for attempt in range(10):
+        try:
+            return call()
+        except Exception as error:
+            assert False, f'was caught: {error!r}'
+
+@pytest.mark.parametrize('call', [
+    lambda: requests.post(URL, json={}, timeout=5),
+    lambda: urllib.request.urlopen(URL, timeout=5),
+    lambda: socket.create_connection(('app.ellipsis-drive.com', 443), timeout=5),
+    connect,
+], ids=['requests', 'urllib', 'sockets', 'names'])
+def test_forgets(call):
+    careless(call)
+
+def test_opens_a_page():
+    import webbrowser
+    webbrowser.open_new_tab('https://app.ellipsis-drive.com/login?application=true')
+
+@pytest.fixture(scope='session')
+def account():
+    return careless(connect)
+
+def test_uses_a_session_fixture(account):
+    pass
+
+@pytest.fixture(scope='module')
+def later():
+    yield
+    careless(connect)
+
+def test_uses_one_that_ends(later):
+    pass
+"""
+    )
+    result = suite.runpytest_inprocess("-rN")
+    result.assert_outcomes(failed=5, passed=1, errors=2)
+    said = (
+        "*was about to leave for the hosted service, and no test of this project may reach it*the fixture `ellipsis`*"
+    )
+    result.stdout.fnmatch_lines(
+        ["*_ test_forgets[[]requests] _*", "*POST https://api.ellipsis-drive.com/v3/account/login" + said]
+    )
+    result.stdout.fnmatch_lines(["*_ test_opens_a_page _*", "*the page https://app.ellipsis-drive.com/login" + said])
+    assert len([line for line in result.outlines if line.startswith("E ") and "the fixture `ellipsis`" in line]) == 7
+    result.stdout.no_fnmatch_line("*was caught*")
+    result.stdout.no_fnmatch_line("E *secret*")
+
+
+def test_the_import_of_tests_is_guarded(suite: pytest.Pytester) -> None:
+    suite.makepyfile(
+        test_at_import=FORGETS + "\nTOKEN = connect()\n\ndef test(): pass\n", test_other="def test(): pass"
+    )
+    result = suite.runpytest_inprocess("--continue-on-collection-errors")
+    result.assert_outcomes(errors=1, passed=1)
+    result.stdout.fnmatch_lines(["*ERROR collecting test_at_import.py*", "*the fixture `ellipsis`*"])
+
+
+GUARDED = (
+    FORGETS
+    + """
+def test_unmarked():
+    assert connect() == 'asked'
+
+@pytest.mark.ellipsis(guard=False)
+def test_means_the_service():
+    assert connect() == 'asked'
+    with pytest.raises(Exception, match='outside of any'):
+        import ellipsis
+        ellipsis.account.logIn('a', 'b')
+
+@pytest.mark.ellipsis(inline=True, guard=False)
+class TestMeansTheService:
+    def test_a_class(self):
+        assert connect() == 'asked'
+
+    @pytest.mark.ellipsis(guard=True)
+    def test_but_one(self):
+        import ellipsis
+        assert ellipsis.account.logIn('a', 'b')
+
+def test_in_the_mock(ellipsis):
+    from ellipsis_local.errors import RealServiceError
+    with pytest.raises(RealServiceError, match='while ellipsis_local.mock is active'):
+        connect()
+
+def test_with_a_mock_of_its_own():
+    import ellipsis_local
+    with ellipsis_local.mock(), pytest.raises(ellipsis_local.errors.RealServiceError):
+        connect()
+
+def test_after_them():
+    assert connect() == 'asked'
+"""
+)
+
+
+@pytest.mark.parametrize(
+    ("ini", "arguments", "guarded"),
+    [
+        ("", [], False),
+        ("ellipsis_seed = 3", [], True),
+        ("ellipsis_seed = 3\nellipsis_guard = false", [], False),
+        ("ellipsis_seed = 3", ["-o", "ellipsis_guard=no"], False),
+        ("", ["-o", "ellipsis_cores=2"], True),
+        ("", ["--ellipsis-cores=2"], False),
+        ("ellipsis_guard = true", [], True),
+    ],
+)
+@pytest.mark.usefixtures("_libraries")
+def test_who_is_guarded(pytester: pytest.Pytester, ini: str, arguments: list[str], guarded: bool) -> None:
+    pytester.makeini(f"[pytest]\naddopts = -p no:cacheprovider\n{ini}\n")
+    pytester.makepyfile(GUARDED)
+    result = pytester.runpytest_inprocess(*arguments)
+    result.assert_outcomes(passed=5 if guarded else 7, failed=2 if guarded else 0)
+    assert block_hosts.closed_hosts() == ()
+
+
+def test_the_guard_is_not_lifted_under_a_mock(suite: pytest.Pytester) -> None:
+    suite.makepyfile("import pytest\n\n@pytest.mark.ellipsis(guard=False)\ndef test(ellipsis): pass")
+    result = suite.runpytest_inprocess()
+    result.assert_outcomes(errors=1)
+    result.stdout.fnmatch_lines(["*guard=False of the marker ellipsis is for a test that talks to the service*"])
+
+
+@pytest.mark.parametrize("inline", [True, False])
+def test_nodes_of_a_guarded_test_are_kept_from_the_service(
+    suite: pytest.Pytester, el: ModuleType, shared_environments: Path, inline: bool
+) -> None:
+    el.configure(inline=inline)
+    suite.makepyfile(
+        LAYERS
+        + f"""
+def leave(params):
+    import socket
+    try:
+        socket.getaddrinfo('api.ellipsis-drive.com', 443)
+    except Exception:
+        return 'was caught'
+
+def test_outside_of_a_mock():
+    import ellipsis_local as el
+    token = el.account.logIn('ann', 'ann')
+    layer = el.layers.add({str(FIXTURES / "dem.tif")!r}, **{DEM})
+    compute = el.compute.createCompute([layer], token, nodes=1, interpreter='{RUNNING}')['id']
+    try:
+        el.compute.execute(compute, leave, token)
+    finally:
+        el.compute.terminateCompute(compute, token)
+"""
+    )
+    result = suite.runpytest_inprocess()
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["E *api.ellipsis-drive.com*"])
+    result.stdout.no_fnmatch_line("*was caught*")
