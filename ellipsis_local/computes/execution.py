@@ -17,7 +17,7 @@ from ellipsis_local.computes.results import file_url
 from ellipsis_local.computes.validate_outputs import add_outputs, places
 from ellipsis_local.errors import ArgumentError, ComputeStateError, EllipsisLocalError
 from ellipsis_local.home import Home
-from ellipsis_local.node_program.ellipsis_node.records import NodeFunction
+from ellipsis_local.node_program.ellipsis_node.records import Command, NodeFunction
 from ellipsis_local.nodes import NodeOutcome, Pool, node_error, node_value
 from ellipsis_local.store import LayerStore
 
@@ -86,7 +86,7 @@ class Execution:
         """Carry it out; the values for the caller, in the order of the partitions."""
         try:
             with use_pool() as pool:
-                pool.execute(self.number, function, large=self.large, on_outcome=self._collect, on_start=self._started)
+                pool.execute(Command(self.number, function, self.large), self._collect, self._started)
             uploads = self._upload()
         except BaseException as error:
             self._interrupted(error)

@@ -8,8 +8,11 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from ellipsis_local.errors import NodeDiedError, NodeError, NodeMemoryError, NodeTimeoutError, ResultError
-from ellipsis_local.node_program.ellipsis_node.records import NodeConfig, NodeFunction, NodeOutcome, Part
+from ellipsis_local.node_program.ellipsis_node.records import Command, NodeConfig, NodeOutcome, Part
 from ellipsis_local.node_program.ellipsis_node.values import NotReadableError, decode
+
+OnOutcome = Callable[[NodeOutcome], None]
+OnStart = Callable[[int], None]
 
 Parts = tuple[tuple[Part, ...], ...]
 """Per node its parts of the layers; empty without layers."""
@@ -74,19 +77,15 @@ def node_value(compute_id: str, outcome: NodeOutcome) -> Any:
         raise node_error(compute_id, refused) from error
 
 
+def nobody(_: int) -> None:
+    """Who need not be told which nodes have begun."""
+
+
 class Pool(Protocol):
     """The running nodes of one compute."""
 
-    def execute(
-        self,
-        execution: int,
-        function: NodeFunction,
-        *,
-        large: bool,
-        on_outcome: Callable[[NodeOutcome], None],
-        on_start: Callable[[int], None] = lambda _: None,
-    ) -> None:
-        """Run the function once per node; EngineError where the pool ended.
+    def execute(self, command: Command, on_outcome: OnOutcome, on_start: OnStart = nobody) -> None:
+        """Run the function once per node, within the program's time limit; EngineError where the pool ended.
 
         `on_start` is told every node that has begun and is not over at once, `on_outcome` how it ended, in any order; a
         large result is a file in the compute's `results` by then.

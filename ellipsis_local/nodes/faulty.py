@@ -7,8 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from ellipsis_local import faults
-from ellipsis_local.node_program.ellipsis_node.records import NodeFunction, NodeOutcome
-from ellipsis_local.nodes.engine import Capabilities, Engine, Parts, Pool, Program
+from ellipsis_local.node_program.ellipsis_node.records import Command, NodeOutcome
+from ellipsis_local.nodes.engine import Capabilities, Engine, OnOutcome, OnStart, Parts, Pool, Program, nobody
 
 
 class FaultyEngine:
@@ -39,15 +39,7 @@ class _FaultyPool:
     def alive(self) -> bool:
         return self._pool.alive
 
-    def execute(
-        self,
-        execution: int,
-        function: NodeFunction,
-        *,
-        large: bool,
-        on_outcome: Callable[[NodeOutcome], None],
-        on_start: Callable[[int], None] = lambda _: None,
-    ) -> None:
+    def execute(self, command: Command, on_outcome: OnOutcome, on_start: OnStart = nobody) -> None:
         """See `Pool.execute`; the compute is terminated where a test asks for that at this point."""
         done = 0
 
@@ -58,8 +50,8 @@ class _FaultyPool:
             self._break_off(done)
 
         self._break_off(done)
-        function = replace(function, faults=faults.of_nodes(self._root, self._nodes))
-        self._pool.execute(execution, function, large=large, on_outcome=ended, on_start=on_start)
+        function = replace(command.function, faults=faults.of_nodes(self._root, self._nodes))
+        self._pool.execute(replace(command, function=function), ended, on_start)
 
     def _break_off(self, done: int) -> None:
         if faults.terminates(self._root, done):

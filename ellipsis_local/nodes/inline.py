@@ -28,7 +28,7 @@ from ellipsis_local.node_program.ellipsis_node.params import answer_vector
 from ellipsis_local.node_program.ellipsis_node.process_state import numpy_random, restored
 from ellipsis_local.node_program.ellipsis_node.records import Command, NodeFunction, NodeOutcome
 from ellipsis_local.node_program.ellipsis_node.run_node import NODE_MARK, run_function
-from ellipsis_local.nodes.engine import Capabilities, Parts, Program
+from ellipsis_local.nodes.engine import Capabilities, OnOutcome, OnStart, Parts, Program, nobody
 from ellipsis_local.nodes.local import own_programs
 
 running = threading.RLock()
@@ -60,20 +60,12 @@ class InlinePool:
         self._frames: dict[str, Any] = {}
         self._config.make_folders()
 
-    def execute(
-        self,
-        execution: int,
-        function: NodeFunction,
-        *,
-        large: bool,
-        on_outcome: Callable[[NodeOutcome], None],
-        on_start: Callable[[int], None] = lambda _: None,
-    ) -> None:
+    def execute(self, command: Command, on_outcome: OnOutcome, on_start: OnStart = nobody) -> None:
         """See `Pool.execute`; outcomes come in the order of the nodes. An interruption (Ctrl-C) closes the pool."""
-        log, command = Path(self._config.log), Command(execution, function, large)
+        log = Path(self._config.log)
         try:
             # Without a buffer, so that what processes print that the function forks gets there, too.
-            with running, log.open("ab", buffering=0) as file, given_function(function):
+            with running, log.open("ab", buffering=0) as file, given_function(command.function):
                 recorder, source = Recorder(file, self._config.clock), Source()
                 for node in range(self._config.nodes):
                     if self._closed.is_set():

@@ -18,8 +18,8 @@ import psutil
 
 from ellipsis_local.errors import EngineError
 from ellipsis_local.node_program.ellipsis_node import records
-from ellipsis_local.node_program.ellipsis_node.records import Command, NodeConfig, NodeFunction, NodeOutcome
-from ellipsis_local.nodes.engine import Capabilities, Parts, Program
+from ellipsis_local.node_program.ellipsis_node.records import Command, NodeConfig, NodeOutcome
+from ellipsis_local.nodes.engine import Capabilities, OnOutcome, OnStart, Parts, Program, nobody
 from ellipsis_local.processes import available_cores, run, wait
 
 HOST = Path(__file__).parent.parent / "node_program" / "ellipsis_node"
@@ -141,18 +141,10 @@ class LocalPool:
             raise EngineError(f"the node program answered {ready!r} instead of being ready")
         self.workers: tuple[int, ...] = tuple(ready["pids"])
 
-    def execute(
-        self,
-        execution: int,
-        function: NodeFunction,
-        *,
-        large: bool,
-        on_outcome: Callable[[NodeOutcome], None],
-        on_start: Callable[[int], None] = lambda _: None,
-    ) -> None:
+    def execute(self, command: Command, on_outcome: OnOutcome, on_start: OnStart = nobody) -> None:
         """See `Pool.execute`; an interruption (Ctrl-C) closes the pool."""
         try:
-            self._send(Command(execution, function, large, self._program.timeout).to_json())
+            self._send(replace(command, timeout=self._program.timeout).to_json())
             while True:
                 header, payload = self._receive()
                 event = header.pop("event")

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from ellipsis_local.errors import EngineError, FidelityWarning
-from ellipsis_local.node_program.ellipsis_node.records import NodeConfig, NodeFile, NodeFunction, RasterPart
+from ellipsis_local.node_program.ellipsis_node.records import Command, NodeConfig, NodeFile, NodeFunction, RasterPart
 from ellipsis_local.node_program.ellipsis_node.values import decode
 from ellipsis_local.nodes import Engine, InlineEngine, LocalEngine, NodeOutcome, Pool, Program, describe_function
 
@@ -65,7 +65,7 @@ def described(f: Callable[..., Any]) -> NodeFunction:
 def outcomes(pool: Pool, f: Callable[..., Any], number: int = 1, *, large: bool = False) -> list[NodeOutcome]:
     """In the order of the nodes, each exactly once."""
     found: list[NodeOutcome] = []
-    pool.execute(number, described(f), large=large, on_outcome=found.append)
+    pool.execute(Command(number, described(f), large), found.append)
     found.sort(key=lambda outcome: outcome.node)
     assert [outcome.node for outcome in found] == list(range(len(found)))
     return found
@@ -122,7 +122,7 @@ def test_a_large_result_is_in_its_place_when_it_is_told(start, tmp_path: Path) -
     def read(outcome: NodeOutcome) -> None:
         found.append((tmp_path / "compute0" / "results" / str(outcome.file)).read_bytes())
 
-    pool.execute(1, described(f), large=True, on_outcome=read)
+    pool.execute(Command(1, described(f), True), read)
     assert found == [b"of a node"] * 3
 
 
@@ -154,7 +154,7 @@ def test_a_node_that_runs_is_told_before_it_ends(start, tmp_path: Path) -> None:
     def ended(outcome: NodeOutcome) -> None:
         told.append(("ended", outcome.node))
 
-    pool.execute(1, described(f), large=False, on_outcome=ended, on_start=started)
+    pool.execute(Command(1, described(f), False), ended, started)
     first = told[0][1]
     assert told.index(("started", first)) < told.index(("ended", first))
     assert sorted(one for one in told if one[0] == "ended") == [("ended", 0), ("ended", 1)]
@@ -264,7 +264,7 @@ def test_an_interruption_closes_the_pool(start) -> None:
 
     pool = start()
     with pytest.raises(KeyboardInterrupt):
-        pool.execute(1, described(f), large=False, on_outcome=interrupt)
+        pool.execute(Command(1, described(f), False), interrupt)
     assert not pool.alive
 
 

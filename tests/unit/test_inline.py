@@ -22,7 +22,7 @@ from ellipsis_local.environments import DEFAULT_INTERPRETER, OwnEnvironments
 from ellipsis_local.errors import EngineError, FidelityError, FidelityWarning
 from ellipsis_local.home import Home
 from ellipsis_local.node_program.ellipsis_node.params import answer_vector
-from ellipsis_local.node_program.ellipsis_node.records import NodeConfig
+from ellipsis_local.node_program.ellipsis_node.records import Command, NodeConfig
 from ellipsis_local.node_program.ellipsis_node.values import decode
 from ellipsis_local.nodes import InlineEngine, NodeOutcome, Program, describe_function
 
@@ -52,7 +52,7 @@ def run(tmp_path):
             function = describe_function(f, sys.version_info[:3], strict=False)
         pool = InlineEngine().start(program(tmp_path, nodes, **given), lambda: ())
         try:
-            pool.execute(1, function, large=False, on_outcome=take)
+            pool.execute(Command(1, function, False), take)
         finally:
             pool.close()
         return found
@@ -215,7 +215,7 @@ def test_outcomes_come_in_order_and_a_close_ends_the_rest(tmp_path):
 
     function = describe_function(node_folder, sys.version_info[:3], strict=False)
     with pytest.raises(EngineError, match="the nodes were ended"):
-        pool.execute(1, function, large=False, on_outcome=close)
+        pool.execute(Command(1, function, False), close)
     assert seen == [0, 1]
     assert not pool.alive
 
@@ -251,7 +251,7 @@ def test_ctrl_c_is_the_callers(tmp_path, f):
     pool = InlineEngine().start(program(tmp_path, 2), lambda: ())
     seen = []
     with pytest.raises(KeyboardInterrupt):
-        pool.execute(1, describe_function(f, sys.version_info[:3], strict=False), large=False, on_outcome=seen.append)
+        pool.execute(Command(1, describe_function(f, sys.version_info[:3], strict=False), False), seen.append)
     assert seen == []
     assert not pool.alive
     assert state() == before
@@ -282,7 +282,7 @@ def test_other_threads_print_and_log_where_they_did(tmp_path, capsys, caplog):
     try:
         function = describe_function(waits, sys.version_info[:3], strict=False)
         seen = []
-        pool.execute(1, function, large=False, on_outcome=seen.append)
+        pool.execute(Command(1, function, False), seen.append)
     finally:
         ready.set()
         thread.join()
@@ -318,7 +318,7 @@ def test_two_threads_do_not_mix(tmp_path):
     def work(number):
         pool = InlineEngine().start(program(tmp_path / str(number), 20, seed=number), lambda: ())
         found: list[NodeOutcome] = []
-        pool.execute(number, function, large=False, on_outcome=found.append)
+        pool.execute(Command(number, function, False), found.append)
         pool.close()
         results[number] = [decode(outcome.payload) for outcome in found]
 

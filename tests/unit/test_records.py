@@ -18,9 +18,10 @@ from ellipsis_local.computes.specification import ComputeRequest, Specification
 from ellipsis_local.database import Database
 from ellipsis_local.errors import EngineError, NotFoundError
 from ellipsis_local.home import Home
-from ellipsis_local.node_program.ellipsis_node.records import NodeFunction
+from ellipsis_local.node_program.ellipsis_node.records import Command, NodeFunction
 from ellipsis_local.node_program.ellipsis_node.values import encode
 from ellipsis_local.nodes import NodeOutcome, Sent, describe_function, describe_sent
+from ellipsis_local.nodes.engine import OnOutcome, OnStart, nobody
 from ellipsis_local.processes import ProcessMark, own_mark
 
 SPEC = Specification(ComputeRequest(layers=()), nodes=2, environment="e")
@@ -227,16 +228,8 @@ class FakePool:
     def __init__(self, script: Callable[[Callable[[int], None], Callable[[NodeOutcome], None]], None]) -> None:
         self.script = script
 
-    def execute(
-        self,
-        execution: int,
-        function: NodeFunction,
-        *,
-        large: bool,
-        on_outcome: Callable[[NodeOutcome], None],
-        on_start: Callable[[int], None],
-    ) -> None:
-        assert (execution, function.key, large) == (1, "key", False)
+    def execute(self, command: Command, on_outcome: OnOutcome, on_start: OnStart = nobody) -> None:
+        assert (command.execution, command.function.key, command.large) == (1, "key", False)
         self.script(on_start, on_outcome)
 
     def close(self) -> None:
