@@ -9,6 +9,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 
 
 def monotonic() -> float:
@@ -21,6 +22,16 @@ def file_time(folder: Path) -> float:
     """The time that a file gets which is written in `folder` now, as `st_mtime` has it; OSError where none can be."""
     with tempfile.TemporaryFile(dir=folder) as file:
         return os.fstat(file.fileno()).st_mtime
+
+
+def stand_ins() -> dict[int, tuple[ModuleType, str]]:
+    """What stands in the place of functions and classes of `time` and `datetime`, by its id: which one that is."""
+    return {
+        id(value): (module, name)
+        for module in (time, datetime)
+        for name, value in vars(module).items()
+        if callable(value) and not name.startswith("_") and getattr(value, "__module__", None) != module.__name__
+    }
 
 
 @contextlib.contextmanager

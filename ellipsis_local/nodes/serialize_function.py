@@ -6,6 +6,7 @@ import base64
 import builtins
 import hashlib
 import inspect
+import io
 import sys
 import textwrap
 import types
@@ -14,6 +15,7 @@ from dataclasses import replace
 from typing import Any
 
 from ellipsis_local import preflight
+from ellipsis_local.clocks import stand_ins
 from ellipsis_local.errors import ArgumentError, FidelityError, FidelityWarning
 from ellipsis_local.node_program.ellipsis_node.records import NodeFunction
 from ellipsis_local.nodes.function_source import find_source, is_edited, magic_of
@@ -161,9 +163,25 @@ def _pickle_by_value(f: Callable[..., Any]) -> bytes:
 
     module = sys.modules.get(f.__module__ or "")
     if module is None or module.__name__ == "__main__":
-        return bytes(cloudpickle.dumps(f))
+        return _dumps(f)
     cloudpickle.register_pickle_by_value(module)
     try:
-        return bytes(cloudpickle.dumps(f))
+        return _dumps(f)
     finally:
         cloudpickle.unregister_pickle_by_value(module)
+
+
+def _dumps(f: Callable[..., Any]) -> bytes:
+    """By cloudpickle; what freezegun has put in the place of `datetime.datetime` is that one on the node."""
+    import cloudpickle
+
+    held = stand_ins()
+
+    class Pickler(cloudpickle.Pickler):  # type: ignore[misc]
+        def reducer_override(self, obj: Any) -> Any:
+            found = held.get(id(obj))
+            return super().reducer_override(obj) if found is None else (getattr, found)
+
+    with io.BytesIO() as file:
+        Pickler(file).dump(f)
+        return file.getvalue()

@@ -229,7 +229,9 @@ class Client:
 
     def _getter(self, url: str) -> Callable[..., requests.Response]:
         # What a test has put in the place of `requests` is for other servers than our own.
-        return partial(direct_requests.send, "GET") if direct_requests.is_served(url) else self._session().get
+        if direct_requests.is_served(url):
+            return partial(direct_requests.send, "GET", verify=certificates())
+        return self._session().get
 
     def _session(self) -> requests.Session:
         found: requests.Session | None = getattr(self._local, "session", None)
@@ -244,7 +246,7 @@ class Client:
             if is_loopback(urlsplit(self.url).hostname or ""):
                 # No proxy reaches this machine's own addresses; the certificates are named by the environment as ever.
                 found.trust_env = False
-                found.verify = os.environ.get("REQUESTS_CA_BUNDLE") or True
+                found.verify = certificates()
             self._local.session = found
             self._sessions.append(found)
         return found
@@ -274,6 +276,11 @@ class Client:
         while (left := end - monotonic()) > 0:
             self._check()
             time.sleep(min(left, CHECK_SECONDS))
+
+
+def certificates() -> str | bool:
+    """What TLS is verified with on this machine's own addresses."""
+    return os.environ.get("REQUESTS_CA_BUNDLE") or True
 
 
 def as_query(query: Mapping[str, Any] | None) -> dict[str, str] | None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import sys
+from datetime import date, datetime
 from pathlib import Path
+from time import time
 from types import ModuleType
 
 import psutil
@@ -71,3 +73,25 @@ def test_a_compute_under_a_frozen_clock(fixtures: Path, inline: bool, date: str,
         (found,) = ellipsis.compute.listComputes(token)["result"]
     assert len(widths) == 2
     assert found["status"] == "stopped"
+
+
+def told(moment):
+    def tell(params):
+        return isinstance(moment, datetime), moment.isoformat(), date(2020, 1, 2).isoformat(), time() > 2e9
+
+    return tell
+
+
+@pytest.mark.filterwarnings("ignore::ellipsis_local.errors.FidelityWarning")
+def test_what_a_frozen_clock_made_is_itself_on_a_node(fixtures: Path) -> None:
+    """Nodes go by the real clock, and have no freezegun."""
+    with freeze_time("2100-01-01"), mock(cores=1) as ellipsis:
+        layers = [ellipsis_local.layers.add(fixtures / "dem.tif")]
+        token = ellipsis.account.logIn("ada", "secret")
+        made = ellipsis.compute.createCompute(layers, token, nodes=1, interpreter=f"python3.{sys.version_info[1]}")[
+            "id"
+        ]
+        assert time() > 4e9
+        for moment in (datetime.now(), date.today()):
+            answer = ellipsis.compute.execute(made, told(moment), token)
+            assert answer == [(isinstance(moment, datetime), moment.isoformat(), "2020-01-02", False)]

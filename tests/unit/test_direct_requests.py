@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import socket
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -12,9 +13,10 @@ import pytest
 import requests
 import requests_mock
 import responses
+import trustme
 
-import ellipsis_local
 from ellipsis_local import direct_requests, serve
+from ellipsis_local.errors import UpstreamError
 from ellipsis_local.server import Server
 from ellipsis_local.upstream.http_client import Client
 
@@ -91,16 +93,16 @@ def test_errors_are_those_of_requests() -> None:
         direct_requests.send("GET", "http://:80/")
 
 
-def test_one_s_own_certificate_is_asked_for(tmp_path: Any, el: ModuleType) -> None:
-    import trustme
-
+def test_certificates_are_verified(tmp_path: Path, el: ModuleType, token: str, monkeypatch: pytest.MonkeyPatch) -> None:
     authority = trustme.CA()
     authority.cert_pem.write_to_path(tmp_path / "ca.pem")
     issued = authority.issue_cert("localhost")
     issued.private_key_pem.write_to_path(tmp_path / "key.pem")
     issued.cert_chain_pems[0].write_to_path(tmp_path / "cert.pem")
-    with ellipsis_local.serve(certificate=tmp_path / "cert.pem", key=tmp_path / "key.pem") as server:
-        url = f"https://localhost:{server.port}/v3/account"
-        assert direct_requests.send("GET", url, verify=str(tmp_path / "ca.pem"), timeout=60).status_code == 401
-        with pytest.raises(requests.exceptions.SSLError):
-            direct_requests.send("GET", url, timeout=60)
+    monkeypatch.delenv("REQUESTS_CA_BUNDLE", raising=False)
+    files = {"certificate": tmp_path / "cert.pem", "key": tmp_path / "key.pem"}
+    with serve(**files) as server, Client(f"https://localhost:{server.port}/v3", token) as client:
+        with pytest.raises(UpstreamError, match="certificate is not trusted"):
+            client.json("/account", what="it")
+        monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "ca.pem"))
+        assert client.json("/account", what="it")["username"] == "demo_user"
