@@ -53,7 +53,8 @@ def mocked(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
         if not scopes.in_scope():
             raise MockError(
                 f"{CLIENT}.{name} was imported inside ellipsis_local.mock and is called outside of any: enter a mock "
-                f"around the call, or, for a home that stays, use ellipsis_local.{name}"
+                "around the call, or let the test ask for the fixture `ellipsis`; for a home that stays, use "
+                f"ellipsis_local.{name}"
             )
         return function(*args, **kwargs)
 

@@ -129,7 +129,7 @@ def test_real(dem, ellipsis_token):
     assert sum(job(dem, size, ellipsis_token)) == 244 * 227
 
 def test_not_without_the_fixture():
-    with pytest.raises(Exception, match='mock'):
+    with pytest.raises(Exception, match='the fixture `ellipsis`'):
         job(None, size, 'token')
 """,
         passed=3,
