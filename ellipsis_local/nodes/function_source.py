@@ -135,7 +135,10 @@ def _imports(file: str) -> list[ast.stmt]:
     found: list[ast.stmt] = []
     for node in pending:
         if isinstance(node, ast.Import | ast.ImportFrom):
-            found += [node] if getattr(node, "module", "") != "__future__" else []
+            if isinstance(node, ast.ImportFrom) and node.module == "__future__":
+                # It counts by its names; what it means is in the flags of the code.
+                node.module = "_"
+            found.append(node)
         elif not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.expr):
             pending += ast.iter_child_nodes(node)
     return found

@@ -260,7 +260,7 @@ from __future__ import annotations
 class Outer:
     @staticmethod
     def make(factor, __hidden=1):
-        def f(params: Later = {}):
+        def f(params: Later = {}, annotations=()):
             """It has
               a text."""
             class Inner:
@@ -270,7 +270,7 @@ class Outer:
                     super().__init__()
                     self.a, self.b = io.StringIO(), {1, "a", None}
 
-            assert isinstance(params, dict)
+            assert isinstance(params, dict) and annotations.index(1)
             return [x * factor for x in range(3) if x in {1, 2, 3}], Inner, lambda: __hidden, io.BytesIO()
 
         return f
