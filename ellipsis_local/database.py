@@ -20,6 +20,8 @@ from ellipsis_local.identity import Identity
 from ellipsis_local.settings import package_version
 
 BUSY_SECONDS = 30
+DEAF_SECONDS = 0.25
+"""For how long a wait of SQLite's may not hear Ctrl-C."""
 
 
 def _to_format_2(connection: sqlite3.Connection) -> None:
@@ -89,6 +91,21 @@ def migrate(connection: sqlite3.Connection, path: Path) -> None:
     connection.execute(f"PRAGMA user_version = {VERSION}")
 
 
+def _begin(connection: sqlite3.Connection) -> None:
+    """Begin to write when others have ended, which is waited for in steps."""
+    connection.execute(f"PRAGMA busy_timeout = {int(DEAF_SECONDS * 1000)}")
+    try:
+        for left in reversed(range(int(BUSY_SECONDS / DEAF_SECONDS))):
+            try:
+                connection.execute("BEGIN IMMEDIATE")
+                return
+            except sqlite3.OperationalError as error:
+                if not left or error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
+                    raise
+    finally:
+        connection.execute(f"PRAGMA busy_timeout = {BUSY_SECONDS * 1000}")
+
+
 DRAWN = "CREATE TABLE IF NOT EXISTS drawn_ids (seed TEXT PRIMARY KEY, count INTEGER NOT NULL) WITHOUT ROWID"
 """How many ids were made with each seed."""
 
@@ -152,7 +169,7 @@ class Database:
         """A write transaction; SQLite's errors become ours, but for IntegrityError, which the block understands."""
         try:
             with self._lend() as connection:
-                connection.execute("BEGIN IMMEDIATE")
+                _begin(connection)
                 self._open.connection = connection
                 try:
                     with connection:

@@ -92,6 +92,34 @@ def test_what_is_no_database(tmp_path: Path) -> None:
         Database(path, SCHEMA)
 
 
+def test_ctrl_c_is_heard_while_another_writes(database: Database) -> None:
+    released = threading.Event()
+    other = sqlite3.connect(database.path, isolation_level=None, check_same_thread=False)
+    other.execute("BEGIN IMMEDIATE")
+
+    def release() -> None:
+        released.set()
+        other.rollback()
+
+    # SQLite itself would wait for whichever comes first, this or its own limit.
+    last = threading.Timer(20, release)
+    last.start()
+    interrupt = threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT))
+    interrupt.start()
+    try:
+        with pytest.raises(KeyboardInterrupt), database.transaction():
+            pytest.fail("the other one still writes")
+        assert not released.is_set()
+    finally:
+        last.cancel()
+        last.join()
+        interrupt.join()
+        other.close()
+    with database.transaction() as connection:
+        connection.execute("UPDATE counts SET value = 5")
+    assert count(database) == 5
+
+
 # ----- homes of other releases ----------------------------------------------------------------------------------------
 
 ARCHIVE = Path(__file__).parents[1] / "integration" / "data" / "home-format-1.zip"
