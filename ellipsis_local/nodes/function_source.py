@@ -4,6 +4,7 @@ from __future__ import annotations
 import __future__
 
 import ast
+import contextlib
 import inspect
 import linecache
 import os
@@ -175,27 +176,15 @@ def _constant(value: Any) -> tuple[object, ...]:
 
 def magic_of(f: types.FunctionType) -> str | None:
     """The magic of the notebook's cell that a function without source was defined in, such as `%%time`."""
-    shell = _shell()
-    if shell is None:
-        return None
-    for cell in reversed(shell.history_manager.input_hist_raw):
+    shell: Any = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
+    # Other kernels have a shell, too, which need not be as much like IPython's.
+    for cell in reversed(getattr(getattr(shell, "history_manager", None), "input_hist_raw", ())):
         magic = None
         # The innermost of several is the one that runs the text.
         while found := MAGIC.match(cell):
             magic, cell = f"%%{found[1]}", cell[found.end() :]
-        if magic is not None and _defines(shell.transform_cell(cell), f):
-            return magic
+        if magic is not None:
+            with contextlib.suppress(SyntaxError):
+                if _makes(preflight.parse(shell.transform_cell(cell)), f.__code__):
+                    return magic
     return None
-
-
-def _shell() -> Any:
-    """IPython's running shell; None outside of it."""
-    ipython = sys.modules.get("IPython")
-    return None if ipython is None else ipython.get_ipython()
-
-
-def _defines(cell: str, f: types.FunctionType) -> bool:
-    try:
-        return _makes(preflight.parse(cell), f.__code__)
-    except SyntaxError:
-        return False
