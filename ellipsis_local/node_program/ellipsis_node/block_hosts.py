@@ -36,9 +36,11 @@ class RealServiceError(BaseException):
 
 def _refusal(host: str, request: str | None) -> BaseException:
     return RealServiceError(
-        f"ellipsis_local.mock is active, and this function on a node wants to reach {host}"
+        "ellipsis_local.mock is active, or its plugin guards this test, and this function on a node wants to reach "
+        + host
         + (f" ({request})" if request else "")
-        + ": nothing may leave for the hosted service; hand the function what it needs as layers and files"
+        + ": nothing may leave for the hosted service; hand the function what it needs as layers and files, and call the "
+        "service's functions in a test with the fixture `ellipsis`"
     )
 
 
@@ -85,7 +87,9 @@ def close_hosts(hosts: Sequence[str], refusal: Refusal = _refusal) -> None:
         hooked += [(tls.SSLSocket, "send", _sending), (tls.SSLSocket, "write", _sending)]
         hooked += [(tls.SSLObject, "write", _sending)]
     _undo.append(_hook_getaddrinfo())
-    _undo.extend(set_attribute(owner, name, hook(getattr(owner, name))) for owner, name, hook in hooked)
+    # A class that another library has put there may lack some.
+    there = [one for one in hooked if hasattr(one[0], one[1])]
+    _undo.extend(set_attribute(owner, name, hook(getattr(owner, name))) for owner, name, hook in there)
 
 
 def open_hosts() -> None:
