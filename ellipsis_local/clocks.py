@@ -7,6 +7,7 @@ import datetime
 import os
 import tempfile
 import time
+import types
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
@@ -16,6 +17,11 @@ def monotonic() -> float:
     """Seconds, as `time.monotonic` gives them."""
     # freezegun replaces that one and perf_counter wherever they are held; time-machine replaces the calendar only.
     return time.clock_gettime(time.CLOCK_MONOTONIC)
+
+
+def is_stopped() -> bool:
+    """Whether a test has put its own clock in the place of `time`'s, by which other libraries wait."""
+    return not isinstance(time.monotonic, types.BuiltinFunctionType)
 
 
 def file_time(folder: Path) -> float:

@@ -39,7 +39,7 @@ def _refusal(host: str, request: str | None) -> BaseException:
         "ellipsis_local.mock is active, or its plugin guards this test, and this function on a node wants to reach "
         + host
         + (f" ({request})" if request else "")
-        + ": nothing may leave for the hosted service; hand the function what it needs as layers and files, and call the "
+        + ": nothing may leave for the hosted service; hand the function what it needs as layers and files; call the "
         "service's functions in a test with the fixture `ellipsis`"
     )
 
