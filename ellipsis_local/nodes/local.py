@@ -6,7 +6,6 @@ import contextlib
 import os
 import re
 import shutil
-import signal
 import subprocess
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -185,18 +184,25 @@ class LocalPool:
     def alive(self) -> bool:
         return not self._closed.is_set() and self._process.poll() is None
 
+    def _end_left_behind(self) -> None:
+        """What is left of a host that was killed itself; its id may be another's by now, who has another PATH."""
+        programs = str(self._program.python.parent)
+        for process in psutil.process_iter():
+            with contextlib.suppress(psutil.Error, OSError, KeyError):
+                if os.getsid(process.pid) == self._process.pid and process.environ()["PATH"].startswith(programs):
+                    process.kill()
+
     def close(self) -> None:
         """Have the host end all processes below it, and itself."""
+        again = self._closed.is_set()
         self._closed.set()
         if self._process.poll() is None:
             self._process.terminate()
-        wait(self._process, END_SECONDS)
-        self._process.kill()
-        self._process.wait()
-        # Of a host that was killed itself there may be others left in its group, whose id no other process has then.
-        if not psutil.pid_exists(self._process.pid):
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.killpg(self._process.pid, signal.SIGKILL)
+            wait(self._process, END_SECONDS)
+            self._process.kill()
+            self._process.wait()
+        elif not again:
+            self._end_left_behind()
         for stream in (self._process.stdin, self._process.stdout):
             if stream is not None:
                 with contextlib.suppress(OSError, ValueError):

@@ -282,7 +282,7 @@ def test_a_compute_that_is_terminated_leaves_no_process_and_no_shared_memory(el,
         el.configure(home=home, progress=False, cores=2)
         compute_id = create([raster])
     el.compute.execute(compute_id, f, token, awaitTillCompleted=False)
-    while len(ready := [one for one in told.iterdir() if one.suffix != ".new"]) < 2:
+    while len(ready := [one for one in told.glob("started-*") if one.suffix != ".new"]) < 2:
         time.sleep(0.02)
     words = [one.read_text().split() for one in ready]
     pids = [int(word) for line in words for word in line[:3]]
