@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from ellipsis_local import accounts, drive, faults, features, sharing, store, upstream
 from ellipsis_local import computes as computes_room
 from ellipsis_local.accounts import Accounts, User
+from ellipsis_local.clocks import import_pandas
 from ellipsis_local.computes import Computes, Records
 from ellipsis_local.computes.execution import WriteTarget
 from ellipsis_local.computes.specification import ComputeRequest
@@ -220,6 +221,7 @@ def emulator_of(scope: Scope) -> Emulator:
     with scope.lock:
         if scope.over:
             raise MockError("the ellipsis_local.mock of this call was left meanwhile, by another thread")
+        import_pandas()
         found: Emulator | None = scope.emulator
         if found is None or found.inherited:
             found = scope.emulator = Emulator(scope.settings(), mocked=scope.mocked)

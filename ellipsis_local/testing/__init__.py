@@ -8,6 +8,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from ellipsis_local.clocks import import_pandas
+
 if TYPE_CHECKING:
     import ellipsis_local.testing.layers as layers
     from ellipsis_local.replay import inputs, replay
@@ -40,6 +42,8 @@ HOMES = {
 
 def __getattr__(name: str) -> Any:
     """Import a public name at its first use: pandas and rasterio come with the one that needs them."""
+    # freezegun asks for every name of every module.
+    import_pandas()
     if name == "layers":
         return import_module(f"{__name__}.layers")
     if name in HOMES:

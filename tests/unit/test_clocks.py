@@ -44,6 +44,24 @@ def test_a_lock_that_is_held_is_given_up(folders: Home) -> None:
         pass
 
 
+FROZEN_FIRST = """
+import gc
+import sys
+
+import ellipsis_local.testing
+from freezegun import freeze_time
+
+assert "pandas" not in sys.modules
+with freeze_time("2030-01-01"):
+    assert "pandas" in sys.modules
+    gc.collect()
+"""
+
+
+def test_a_clock_that_is_stopped_before_pandas_is_imported_ends_no_process() -> None:
+    subprocess.run([sys.executable, "-c", FROZEN_FIRST], check=True)
+
+
 @pytest.mark.usefixtures("frozen")
 def test_programs_have_a_time_limit() -> None:
     with pytest.raises(subprocess.TimeoutExpired):
