@@ -64,6 +64,14 @@ def date_range(value: Any, now: datetime) -> tuple[datetime, datetime]:
     return start, end
 
 
+def wire_date(moment: datetime) -> str:
+    """A time as the client parses it: UTC, with a fraction and a Z (seen in the client)."""
+    if moment.tzinfo is not None:
+        moment = moment.astimezone(UTC)
+    # Not strftime, which writes early years with fewer digits than strptime wants.
+    return f"{moment.replace(tzinfo=None).isoformat(timespec='microseconds')}Z"
+
+
 def to_text(moment: datetime) -> str:
     return moment.astimezone(UTC).isoformat(timespec="microseconds")
 

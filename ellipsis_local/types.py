@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -38,6 +38,16 @@ class Extent(NamedTuple):
     @property
     def height(self) -> float:
         return self.y_max - self.y_min
+
+    @classmethod
+    def around(cls, points: Iterable[tuple[float, float]]) -> Extent:
+        """The smallest that holds some points."""
+        xs, ys = zip(*points, strict=True)
+        return cls(min(xs), min(ys), max(xs), max(ys))
+
+    def common(self, other: Extent) -> Extent:
+        """What both hold; with sides below 0 where that is nothing."""
+        return Extent(*map(max, self[:2], other[:2]), *map(min, self[2:], other[2:]))
 
     def union(self, other: Extent) -> Extent:
         return Extent(*map(min, self[:2], other[:2]), *map(max, self[2:], other[2:]))

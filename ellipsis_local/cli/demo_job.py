@@ -48,8 +48,6 @@ class Row:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What the demo came to."""
-
     compute_id: str
     rows: list[Row]
     total: dict[str, Any]

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from ellipsis_local.crs import transform_extent
 from ellipsis_local.raster.opening import any_raster
+from ellipsis_local.testing.picture import INK, STYLE, dress
 from ellipsis_local.types import Extent
 
 if TYPE_CHECKING:
@@ -18,7 +19,6 @@ NDVI_COLOURS = (
     (1.0, "#12512c"),
 )  # fmt: skip
 NDVI_RANGE = (-0.4, 0.9)
-INK = "#1d2430"
 MOST_LABELLED = 12
 """With more partitions there is room for the number of each only."""
 
@@ -28,7 +28,7 @@ def draw(fixtures: Path, ndvi: Path, rows: list[Row], target: Path) -> None:
     import matplotlib as mpl
     from matplotlib.figure import Figure
 
-    with mpl.rc_context({"font.size": 9, "axes.edgecolor": INK, "text.color": INK, "axes.labelcolor": INK}):
+    with mpl.rc_context(STYLE):
         figure = Figure(figsize=(14, 6.9), dpi=130, layout="constrained")
         left, right = figure.subplots(1, 2)
         draw_ground(left, fixtures)
@@ -37,7 +37,9 @@ def draw(fixtures: Path, ndvi: Path, rows: list[Row], target: Path) -> None:
         draw_ndvi(figure, right, ndvi)
         for axes in (left, right):
             draw_borders(axes, rows)
-            dress(axes, rows, frame)
+            limit(axes, rows, frame)
+            dress(axes, MERCATOR)
+            axes.locator_params(nbins=5)
         few = len(rows) <= MOST_LABELLED
         for row in rows:
             held = f"{row.value['buildings']} buildings\n{row.value['trees']} trees\n{row.value['parcels']} parcels"
@@ -121,19 +123,13 @@ def draw_borders(axes: Any, rows: list[Row]) -> None:
             )
 
 
-def dress(axes: Any, rows: list[Row], frame: tuple[float, float, float, float]) -> None:
-    """Limits around all partitions, and axes that count kilometres of the projection from the lower left corner."""
+def limit(axes: Any, rows: list[Row], frame: tuple[float, float, float, float]) -> None:
     extents = [row.extent for row in rows]
     left, right = min(e["xMin"] for e in extents), max(e["xMax"] for e in extents)
     bottom, top = min(e["yMin"] for e in extents), max(e["yMax"] for e in extents)
     margin = 0.012 * (right - left)
     axes.set_xlim(min(left, frame[0]) - margin, max(right, frame[1]) + margin)
     axes.set_ylim(min(bottom, frame[2]) - margin, max(top, frame[3]) + margin)
-    axes.set_aspect("equal")
-    axes.ticklabel_format(useOffset=False, style="plain")
-    axes.locator_params(nbins=5)
-    axes.tick_params(labelsize=7)
-    axes.set_xlabel("x in EPSG:3857", fontsize=8)
 
 
 def label(axes: Any, row: Row, text: str, frame: tuple[float, float, float, float]) -> None:

@@ -38,8 +38,6 @@ PACKAGES = (
 
 @dataclass(frozen=True)
 class Check:
-    """What one check found."""
-
     name: str
     state: State
     text: str

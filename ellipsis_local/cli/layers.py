@@ -34,8 +34,6 @@ TimestampId = Annotated[
 
 
 class Kind(StrEnum):
-    """What a source can be added as."""
-
     RASTER = "raster"
     VECTOR = "vector"
     FILE = "file"
@@ -283,17 +281,14 @@ def show_layer(answer: dict[str, Any]) -> None:
 
 
 def content(info: dict[str, Any]) -> str:
+    from ellipsis_local.reports.texts import crs_name
+
     if "features" in info:
         return f"{info['features']} features, {crs_name(info['crs'])}; {', '.join(info['properties'])}"
     if "bands" in info:
         nodata = "" if info["noDataValue"] is None else f", nodata {info['noDataValue']:g}"
         return f"{info['width']} × {info['height']}, {info['bands']} × {info['dtype']}, {crs_name(info['crs'])}{nodata}"
     return ""
-
-
-def crs_name(text: str) -> str:
-    """A code as it is, of a WKT its name."""
-    return text if len(text) < 30 else text.split('"')[1] if '"' in text else text[:30]
 
 
 @app.command()

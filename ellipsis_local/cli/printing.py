@@ -23,21 +23,17 @@ Json = Annotated[bool, typer.Option("--json", help="Plain JSON on stdout, and no
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask; off a terminal nothing is asked in any case.")]
 
 
-def _console(*, stderr: bool) -> Console:
+def console(*, stderr: bool = False) -> Console:
+    """Where results go."""
     stream = sys.stderr if stderr else sys.stdout
     # COLUMNS tells of a terminal, and outlives it: programs that call programs pass it on.
     width = None if stream.isatty() else PLAIN_WIDTH
     return Console(stderr=stderr, highlight=False, soft_wrap=stderr, width=width)
 
 
-def console() -> Console:
-    """Where results go."""
-    return _console(stderr=False)
-
-
 def errors() -> Console:
     """Where everything goes that is no result; long lines are left to the terminal."""
-    return _console(stderr=True)
+    return console(stderr=True)
 
 
 def print_json(value: Any, *, indent: int | None = 2) -> None:

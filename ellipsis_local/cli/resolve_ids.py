@@ -21,13 +21,17 @@ def find_layer(records: Iterable[Any], text: str) -> str:
     except ValueError:
         pass
     found = [record for record in records if record.name == text]
+    several = f"several layers are named {text!r}: {', '.join(record.id for record in found)}; give the id"
+    return str(_only(found, "layer", several, "layer", text).id)
+
+
+def _only(found: list[Any], what: str, several: str, argument: str, text: str) -> Any:
     if len(found) == 1:
-        return str(found[0].id)
+        return found[0]
     if found:
-        ids = ", ".join(record.id for record in found)
-        raise ArgumentError(f"several layers are named {text!r}: {ids}; give the id", argument="layer", value=text)
-    missing = f"there is no layer {text!r} in this home; `layers list` shows what there is"
-    raise NotFoundError(missing, argument="layer", value=text)
+        raise ArgumentError(several, argument=argument, value=text)
+    missing = f"there is no {what} {text!r} in this home; `{what}s list` shows what there is"
+    raise NotFoundError(missing, argument=argument, value=text)
 
 
 def every_compute(records: Records) -> Iterator[Record]:
@@ -41,15 +45,10 @@ def every_compute(records: Records) -> Iterator[Record]:
 
 
 def find_compute(records: Records, text: str) -> Record:
-    """The compute with this id or beginning of an id."""
     try:
         return records.get(text)
     except NotFoundError:
         found = [record for record in every_compute(records) if record.id.startswith(text.lower())]
-    if len(found) == 1:
-        return found[0]
-    if found:
-        several = f"{len(found)} computes begin with {text!r}: give more of the id"
-        raise ArgumentError(several, argument="computeId", value=text)
-    missing = f"there is no compute {text!r} in this home; `computes list` shows what there is"
-    raise NotFoundError(missing, argument="computeId", value=text)
+    several = f"{len(found)} computes begin with {text!r}: give more of the id"
+    record: Record = _only(found, "compute", several, "computeId", text)
+    return record

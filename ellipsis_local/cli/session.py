@@ -51,7 +51,6 @@ class Session:
 
 
 def session_of(ctx: typer.Context) -> Session:
-    """The session that the global options made."""
     found = ctx.find_object(Session)
     return Session() if found is None else found
 

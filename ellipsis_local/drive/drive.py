@@ -12,7 +12,7 @@ from typing import Any, Literal
 from ellipsis_local.accounts import User, checked_access
 from ellipsis_local.arguments import invalid
 from ellipsis_local.drive.path_metadata import PathMetadata
-from ellipsis_local.errors import AccessError, AccountError, ArgumentError, NotFoundError
+from ellipsis_local.errors import AccessError, AccountError, NotFoundError
 from ellipsis_local.sharing import DOWNLOAD, EDIT, MANAGE, VIEW, Sharing
 from ellipsis_local.store import LayerStore
 from ellipsis_local.types import PathRecord, PathType, StoredFile, Timestamp
@@ -54,11 +54,9 @@ class Drive:
         level = self.level(record)
         if level < needed:
             who = "without a token" if self.user is None else f"as {self.user.name!r}"
-            raise AccessError(
-                f"insufficient access to path {record.id}: to {WORDS.get(needed, 'own')} it takes access level "
-                f"{needed}, and {who} you have {level}; ask its owner for an invite",
-                needed=needed,
-            )
+            text = f"to {WORDS.get(needed, 'own')} it takes access level {needed}, and {who} you have {level}"
+            text = f"insufficient access to path {record.id}: {text}; ask its owner for an invite"
+            raise AccessError(text, needed=needed)
         return level
 
     def layer(self, path_id: str, type: PathType, needed: int = VIEW) -> PathRecord:
@@ -89,7 +87,6 @@ class Drive:
     def file(
         self, path_id: str, timestamp_id: str, file_id: str, type: LayerType | None = None, needed: int = DOWNLOAD
     ) -> StoredFile:
-        """A file of a timestamp."""
         timestamp = self.timestamp(path_id, timestamp_id, type, needed)
         return self.store.catalogue.get_file(path_id, timestamp.id, file_id)
 
@@ -106,24 +103,23 @@ class Drive:
                 if not missing_ok:
                     raise
 
-    def visible(self, records: Iterable[PathRecord], needed: int = VIEW) -> list[PathRecord]:
+    def visible(self, records: Iterable[PathRecord]) -> list[PathRecord]:
         """Those of `records` that the user may view."""
         records = list(records)
         levels = self.sharing.levels(self.user, records)
-        return [record for record in records if levels[record.id] >= needed]
+        return [record for record in records if levels[record.id] >= VIEW]
 
     def parent(self, parent_id: str | None) -> str | None:
         """A folder in which the user may make something; None is the user's own root."""
         _ = self.owner  # an error for whoever has no token
         if parent_id is None:
             if self.user is not None and self.user.grants is not None:
-                raise AccessError(
-                    "an access token reaches the paths of its access list only: give a parentId among them", needed=EDIT
-                )
+                text = "an access token reaches the paths of its access list only: give a parentId among them"
+                raise AccessError(text, needed=EDIT)
             return None
         record = self.path(parent_id, EDIT, argument="parentId")
         if record.type != "folder":
-            raise ArgumentError(f"parentId {parent_id} is not a folder", argument="parentId", value=parent_id)
+            raise invalid("parentId", parent_id, f"{parent_id} is not a folder")
         return record.id
 
     def add(
@@ -182,10 +178,8 @@ class Drive:
     def name_band(self, path_id: str, band: int, name: str) -> None:
         """Name a band of a raster, the first being 1; ArgumentError where there is no such band."""
         record = self.layer(path_id, "raster", EDIT)
-        bands = max(
-            (file.bands for timestamp in self.store.catalogue.timestamps_of(record.id) for file in timestamp.rasters),
-            default=0,
-        )
+        timestamps = self.store.catalogue.timestamps_of(record.id)
+        bands = max((file.bands for timestamp in timestamps for file in timestamp.rasters), default=0)
         if band > bands:
             raise invalid("bandNumber", band, f"must be from 1 to {bands}, the bands of raster {record.id}, not {band}")
         self.path_metadata.update(record.id, "bands", {str(band): name})
@@ -199,11 +193,8 @@ class Drive:
         owner = self.owner
         catalogue = self.store.catalogue
         if name in ("myDrive", "trash"):
-            listed = (
-                catalogue.list_paths(types=types, trashed=True)
-                if name == "trash"
-                else catalogue.list_paths(types=types, parent_id=None)
-            )
+            which: dict[str, Any] = {"trashed": True} if name == "trash" else {"parent_id": None}
+            listed = catalogue.list_paths(types=types, **which)
             # What was added to the home itself belongs to everybody who logs in.
             found = [record for record in listed if record.owner in (owner, None)]
         elif name == "public":
@@ -243,10 +234,8 @@ class Drive:
                 if record.name == name and (wanted is None or record.type == wanted)
             ]
             if not found:
-                raise NotFoundError(
-                    f"location: folder {current.name!r} ({current.id}) holds no {wanted or 'path'} named {name!r}",
-                    argument="location", value=list(names),
-                )  # fmt: skip
+                text = f"location: folder {current.name!r} ({current.id}) holds no {wanted or 'path'} named {name!r}"
+                raise NotFoundError(text, argument="location", value=list(names))
             current = found[0]
         if type is not None and current.type != type:
             raise NotFoundError(f"location: {current.name!r} is a {current.type}, not a {type}", argument="location")
@@ -258,7 +247,7 @@ def checked_public(values: Mapping[str, Any]) -> dict[str, Any]:
     given = {key: value for key, value in values.items() if value is not None}
     hidden = given.pop("hidden", None)
     if hidden is not None and not isinstance(hidden, bool):
-        raise ArgumentError(f"hidden must be of type boolean, not {hidden!r}", argument="hidden", value=hidden)
+        raise invalid("hidden", hidden, f"must be of type boolean, not {hidden!r}")
     access = checked_access("publicAccess", given, partial=True)
     return access if hidden is None else {**access, "hidden": hidden}
 

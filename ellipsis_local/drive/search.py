@@ -55,24 +55,20 @@ def shown(drive: Drive, record: PathRecord) -> bool:
 
 
 def matches(drive: Drive, record: PathRecord, query: Query) -> bool:
-    if query.owner is not None and record.owner != query.owner:
+    dated = any(one is not None for one in (query.extent, query.resolution, query.date))
+    text = f"{record.name}\n{record.metadata.get('description') or ''}".casefold()
+    if query.owner not in (None, record.owner) or (query.text or "").casefold() not in text:
         return False
-    if query.text is not None:
-        text = f"{record.name}\n{record.metadata.get('description') or ''}".casefold()
-        if query.text.casefold() not in text:
-            return False
     if query.hashtag is not None and not has_tag(drive.sharing, record, query.hashtag):
         return False
-    if query.active is None and query.extent is None and query.resolution is None and query.date is None:
+    if query.active is None and not dated:
         return True
     if record.type not in ("raster", "vector"):
-        return query.active is False and query.extent is None and query.resolution is None and query.date is None
+        return query.active is False and not dated
     timestamps = drive.store.catalogue.timestamps_of(record.id)
     if query.active is not None and any(timestamp.status == "active" for timestamp in timestamps) != query.active:
         return False
-    if query.extent is None and query.resolution is None and query.date is None:
-        return True
-    return any(timestamp_matches(drive, timestamp, query) for timestamp in timestamps)
+    return not dated or any(timestamp_matches(drive, timestamp, query) for timestamp in timestamps)
 
 
 def has_tag(sharing: Sharing, record: PathRecord, tag: str) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Literal, Protocol
 
 import numpy as np
@@ -51,14 +51,8 @@ class Entry:
 
 
 def entry(row: sqlite3.Row) -> Entry:
-    return Entry(
-        id=row["id"],
-        file_id=row["file_id"],
-        action=row["action"],
-        date=from_text(row["date"]),
-        user={"id": row["user_id"], "username": row["username"]},
-        numbers=unpacked(row["numbers"]),
-    )
+    user = {"id": row["user_id"], "username": row["username"]}
+    return Entry(row["id"], row["file_id"], row["action"], from_text(row["date"]), user, unpacked(row["numbers"]))
 
 
 def insert_entry(
@@ -82,15 +76,11 @@ def insert_entry(
     )  # fmt: skip
 
 
-def wire_date(moment: datetime) -> str:
-    """A time as the client reads it (seen in the client)."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-
-
-def frozen(table: Any) -> bytes:
-    """Rows as an Arrow stream."""
+def remembered(sheet: FeatureTable, table: Any) -> bytes:
+    """Rows of a sheet for the log as an Arrow stream, with what is needed to read them."""
     import pyarrow as pa
 
+    table = table.replace_schema_metadata({CRS: sheet.detail.crs.encode(), GEOMETRY: sheet.geometry.encode()})
     sink = pa.BufferOutputStream()
     options = pa.ipc.IpcWriteOptions(compression="zstd", unify_dictionaries=True)
     with pa.ipc.new_stream(sink, table.schema, options=options) as stream:
@@ -103,11 +93,6 @@ def thawed(data: bytes) -> Any:
 
     with pa.ipc.open_stream(data) as stream:
         return stream.read_all()
-
-
-def remembered(sheet: FeatureTable, table: Any) -> bytes:
-    """Rows of a sheet for the log, with what is needed to read them."""
-    return frozen(table.replace_schema_metadata({CRS: sheet.detail.crs.encode(), GEOMETRY: sheet.geometry.encode()}))
 
 
 def thawed_features(table: Any, file_id: str, numbers: Sequence[int], names: Sequence[str]) -> list[dict[str, Any]]:

@@ -19,6 +19,11 @@ Where = Callable[[int], str]
 """From the position of a value in a list to words for the feature that it belongs to."""
 
 
+def refused(text: str, value: Any = None) -> ArgumentError:
+    """The error for features that were given."""
+    return ArgumentError(text, argument="features", value=value)
+
+
 def logical_type(field: Any) -> str:
     """Which of TYPES an Arrow field is."""
     from pyarrow import types
@@ -53,12 +58,8 @@ def _kind(name: str, value: Any, place: str) -> str:
     for kinds, known in ((bool, "boolean"), (int, "integer"), (float, "float"), (str, "string")):
         if isinstance(value, kinds):
             return known
-    raise ArgumentError(
-        f"property {name!r} of {place} is a {type(value).__name__}; values are text, numbers, booleans or null, "
-        "unless the property was added with type 'json'",
-        argument="features",
-        value=value,
-    )
+    known = "values are text, numbers, booleans or null, unless the property was added with type 'json'"
+    raise refused(f"property {name!r} of {place} is a {type(value).__name__}; {known}", value)
 
 
 def new_field(name: str, type: str | None, values: Sequence[Any]) -> Any:
@@ -117,11 +118,7 @@ def is_taken(values: Sequence[Any], kind: Any) -> bool:
 
 def disagrees(name: str, place: str, value: Any, wanted: str) -> ArgumentError:
     text = repr(value) if len(repr(value)) <= 60 else f"{repr(value)[:57]}..."
-    return ArgumentError(
-        f"property {name!r} of {place} is {text}, and this property is of type {wanted}",
-        argument="features",
-        value=value,
-    )
+    return refused(f"property {name!r} of {place} is {text}, and this property is of type {wanted}", value)
 
 
 def _converted(field: Any, logical: str, value: Any, place: str) -> Any:
@@ -135,7 +132,7 @@ def _converted(field: Any, logical: str, value: Any, place: str) -> Any:
     if logical == "integer" and (kind == "integer" or (kind == "float" and value.is_integer())):
         # A frame with nulls sends its integers as floats.
         return int(value)
-    if logical == "float" and kind in ("integer", "float") and is_double(value):
+    if logical == "float" and finite(value):
         return Decimal(str(value)) if str(field.type).startswith("decimal") else float(value)
     if logical == "boolean" and kind == "boolean":
         return value
@@ -153,9 +150,10 @@ def is_long(value: int) -> bool:
     return -(2**63) <= value < 2**63
 
 
-def is_double(value: float) -> bool:
+def finite(value: Any) -> bool:
+    """Whether a JSON value is a finite number."""
     try:
-        return math.isfinite(value)
+        return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
     except OverflowError:
         return False
 
@@ -164,9 +162,7 @@ def _text(name: str, value: str, place: str) -> str:
     try:
         value.encode()
     except UnicodeEncodeError as error:
-        raise ArgumentError(
-            f"property {name!r} of {place} is no valid text: {value!r}", argument="features", value=value
-        ) from error
+        raise refused(f"property {name!r} of {place} is no valid text: {value!r}", value) from error
     return value
 
 

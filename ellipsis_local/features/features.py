@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, TypeVar
 from uuid import UUID, uuid5
 
@@ -18,46 +19,27 @@ from ellipsis_local.arguments import invalid
 from ellipsis_local.crs import WGS84
 from ellipsis_local.database import Database
 from ellipsis_local.errors import ArgumentError, LayerError, NotFoundError
-from ellipsis_local.features import nearby, parquet_cache, rewrite
-from ellipsis_local.features.changelog import (
-    COLUMNS,
-    PAGE,
-    Author,
-    Entry,
-    checked_actions,
-    checked_mark,
-    entry,
-    insert_entry,
-    remembered,
-    thawed,
-    thawed_features,
-    wire_date,
-)  # fmt: skip
+from ellipsis_local.features import changelog, nearby, parquet_cache, query, rewrite, validate_geojson
+from ellipsis_local.features.changelog import Action, Author, Entry
 from ellipsis_local.features.columns import TYPES, logical_type
-from ellipsis_local.features.edit import Edit, Made, check_known, checked_edits, edited_columns, has_room
-from ellipsis_local.features.filters import Condition, checked_filter
 from ellipsis_local.features.geojson import from_wgs84
-from ellipsis_local.features.ids import Integers, feature_id, feature_ids, stem
+from ellipsis_local.features.ids import Integers, feature_id, feature_ids, parted, stem
 from ellipsis_local.features.parquet_cache import bounds_of, meeting, open_table
-from ellipsis_local.features.query import (
-    PAGE_BYTES,
-    PAGE_SIZE,
-    Page,
-    Room,
-    checked_extent,
-    checked_ids,
-    checked_size,
-    checked_start,
-    located,
-    missing,
-    position_of,
-)  # fmt: skip
-from ellipsis_local.features.rewrite import NewFeatures, drop_former, write_version
-from ellipsis_local.features.schema_context import Column, check_count, fitted, joined, known_columns, patched, planned
+from ellipsis_local.features.rewrite import MARK, NewFeatures, Version, drop_former, write_version
+from ellipsis_local.features.schema_context import (
+    Column,
+    Known,
+    check_count,
+    fitted,
+    joined,
+    known_columns,
+    patched,
+    planned,
+)
 from ellipsis_local.features.table import FeatureTable
-from ellipsis_local.features.validate_geojson import Incoming, checked_features
+from ellipsis_local.features.validate_geojson import Incoming, place_of
 from ellipsis_local.home import Home
-from ellipsis_local.ids import as_uuid
+from ellipsis_local.ids import as_uuid, wire_date
 from ellipsis_local.store import LayerStore, checked_name
 from ellipsis_local.types import Extent, PathRecord, StoredFile, Timestamp, VectorFile
 from ellipsis_local.vector import attributes, from_shapely
@@ -69,7 +51,28 @@ FLAGS = ("required", "private", "trashed")
 TAKEN = ("geometry", "id")
 """Names that a feature has beside its properties."""
 ATTEMPTS = 5
+TAIL_ROWS = 30_000
+TAIL_BYTES = 32 * 1024**2
+"""Added features go into the file of those added before until it holds so much: few files, and little written twice."""
 Found = TypeVar("Found")
+
+
+@dataclass(frozen=True)
+class Edit:
+    properties: Mapping[str, Any]
+    geometry: Any
+    """shapely, EPSG:4326; None where it stays."""
+    position: int
+
+
+@dataclass(frozen=True)
+class Made:
+    """What was done to one file: its new version, and what the log is to say of it."""
+
+    version: Version
+    action: Action
+    numbers: Integers
+    before: bytes | None = None
 
 
 def property_id(path_id: str, name: str) -> str:
@@ -107,35 +110,26 @@ class Features:
         path = self._vector(path_id)
         name = checked_property(name)
         if type not in TYPES:
-            raise ArgumentError(f"type must be one of {', '.join(TYPES)}, not {type!r}", argument="type", value=type)
-        flags = (checked_flag("required", required), checked_flag("private", private))
+            raise invalid("type", type, f"must be one of {', '.join(TYPES)}, not {type!r}")
+        flags = {"required": checked_flag("required", required), "private": checked_flag("private", private)}
         # Once before: what has to be read from files is read outside of the transaction.
         self.properties(path.id)
         with self.store.catalogue.transaction():
             for known in self.properties(path.id):
                 if known["name"] != name:
                     continue
-                if known["trashed"]:
-                    raise ArgumentError(
-                        f"property {name!r} is in the trash; recover it first", argument="name", value=name
-                    )
-                if known["type"] != type:
-                    raise ArgumentError(
-                        f"property {name!r} exists already, of type {known['type']}, not {type}",
-                        argument="name", value=name,
-                    )  # fmt: skip
-            self._declare(path.id, name, type, *flags, trashed=False)
+                text = "is in the trash; recover it first" if known["trashed"] else None
+                if text is None and known["type"] != type:
+                    text = f"exists already, of type {known['type']}, not {type}"
+                if text is not None:
+                    raise ArgumentError(f"property {name!r} {text}", argument="name", value=name)
+            self._declare(path.id, {"name": name, "type": type, **flags, "trashed": False})
         return property_id(path.id, name)
 
     def edit_property(self, path_id: str, property_id: str, required: Any = None, private: Any = None) -> None:
         """Change whether a property is required or private; None: as it is. NotFoundError for an unknown id."""
-        path = self._vector(path_id)
-        self.properties(path.id)
         given = {"required": required, "private": private}
-        flags = {name: checked_flag(name, flag) for name, flag in given.items() if flag is not None}
-        with self.store.catalogue.transaction():
-            known = self._property(path.id, property_id) | flags
-            self._declare(path.id, known["name"], known["type"], known["required"], known["private"], known["trashed"])
+        self._set_flags(path_id, property_id, {name: flag for name, flag in given.items() if flag is not None})
 
     def trash_property(self, path_id: str, property_id: str, trashed: Any = True) -> None:
         """Put a property in the trash, or take it out.
@@ -143,12 +137,14 @@ class Features:
         Answers about features leave it out then, and new features may not have it. The files keep the column, so
         computes still see it: our choice, and cheap to undo. NotFoundError for an unknown id.
         """
+        self._set_flags(path_id, property_id, {"trashed": trashed})
+
+    def _set_flags(self, path_id: str, property_id: str, flags: Mapping[str, Any]) -> None:
         path = self._vector(path_id)
-        trashed = checked_flag("trashed", trashed)
+        checked = {name: checked_flag(name, flag) for name, flag in flags.items()}
         self.properties(path.id)
         with self.store.catalogue.transaction():
-            known = self._property(path.id, property_id)
-            self._declare(path.id, known["name"], known["type"], known["required"], known["private"], trashed)
+            self._declare(path.id, self._property(path.id, property_id) | checked)
 
     def declared(self, path_id: str) -> dict[str, dict[str, Any]]:
         """What was declared, by name: `type`, `required`, `private`, `trashed`."""
@@ -204,20 +200,19 @@ class Features:
         for known in self.properties(path_id):
             if known["id"] == wanted:
                 return known
-        raise NotFoundError(
-            f"propertyId {wanted} does not exist in path {path_id}", argument="propertyId", value=wanted
-        )
+        text = f"propertyId {wanted} does not exist in path {path_id}"
+        raise NotFoundError(text, argument="propertyId", value=wanted)
 
-    def _declare(self, path_id: str, name: str, type: str, required: bool, private: bool, trashed: bool) -> None:
+    def _declare(self, path_id: str, known: Mapping[str, Any]) -> None:
         with self.store.catalogue.transaction() as connection:
             connection.execute(
                 "INSERT INTO feature_properties (id, path_id, name, type, required, private, trashed) "
                 "VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET required = excluded.required, "
                 "private = excluded.private, trashed = excluded.trashed",
-                (property_id(path_id, name), path_id, name, type, required, private, trashed),
+                (property_id(path_id, known["name"]), path_id, *(known[one] for one in ("name", "type", *FLAGS))),
             )
 
-    def page(self, timestamp: Timestamp, start: str | None = None, size: int | None = PAGE_SIZE) -> Page:
+    def page(self, timestamp: Timestamp, start: str | None = None, size: int | None = query.PAGE_SIZE) -> query.Page:
         """Features in the order of the files, and of the rows in them, in EPSG:4326; null what that cannot express.
 
         A page ends at 10,000 features or about 3 MB (our choice). Ids stand beside the properties and in them (seen in
@@ -231,12 +226,12 @@ class Features:
         extent: Extent | Mapping[str, Any],
         property_filter: Any = None,
         start: str | None = None,
-        size: int | None = PAGE_SIZE,
-    ) -> Page:
+        size: int | None = query.PAGE_SIZE,
+    ) -> query.Page:
         """Features whose bounds meet an extent, as `page` gives them; touching counts (as in the client)."""
-        box = checked_extent(extent)
+        box = query.checked_extent(extent)
         known = [one["name"] for one in self.properties(timestamp.path_id)]
-        conditions = checked_filter(property_filter, known)
+        conditions = query.checked_filter(property_filter, known)
         return self._listed(timestamp, start, size, lambda sheet: meeting(bounds_of(self.home, sheet), box), conditions)
 
     def _listed(
@@ -245,16 +240,16 @@ class Features:
         start: Any,
         size: Any,
         rows_of: Callable[[FeatureTable], Integers],
-        conditions: Collection[Condition] = (),
-    ) -> Page:
-        room = Room(checked_size(size), PAGE_BYTES)
-        begin = None if start is None else checked_start(start)
+        conditions: Collection[query.Condition] = (),
+    ) -> query.Page:
+        most = query.checked_size(size)
+        begin = None if start is None else query.checked_start(start)
 
-        def listed(files: Sequence[StoredFile]) -> Page:
+        def listed(files: Sequence[StoredFile]) -> query.Page:
             features: list[dict[str, Any]] = []
-            room.reset()
+            room = query.Room(most)
             names = self.names(timestamp.path_id, files)
-            first = 0 if begin is None else position_of(files, begin[0], str(start))
+            first = 0 if begin is None else query.position_of(files, begin[0], str(start))
             for file in files[first:]:
                 with open_table(self.home, file) as sheet:
                     rows = rows_of(sheet)
@@ -269,19 +264,19 @@ class Features:
 
     def by_ids(self, timestamp: Timestamp, ids: Any) -> list[dict[str, Any]]:
         """Features by their ids, in their order, as `page` gives them."""
-        wanted = checked_ids("featureIds", ids)
+        wanted = query.checked_ids(ids)
 
         def found(files: Sequence[StoredFile]) -> list[dict[str, Any]]:
             features: dict[str, dict[str, Any]] = {}
             names = self.names(timestamp.path_id, files)
-            for file, numbers in located(files, wanted):
+            for file, numbers in query.located(files, wanted):
                 with open_table(self.home, file) as sheet:
                     rows = sheet.rows_of(numbers)
                     for piece, table in sheet.read(rows[rows >= 0]):
                         features |= {one["id"]: one for one in sheet.features(piece, table, names)}
             for one in wanted:
                 if one not in features:
-                    raise missing(one)
+                    raise query.missing(one)
             return [features[one] for one in wanted]
 
         return self._steady(timestamp, found)
@@ -325,10 +320,8 @@ class Features:
     def files(self, timestamp: Timestamp) -> tuple[StoredFile, ...]:
         """The files of a vector timestamp as they are now."""
         if timestamp.type != "vector":
-            raise ArgumentError(
-                f"timestamp {timestamp.id} is of a {timestamp.type}, which has no features",
-                argument="timestampId", value=timestamp.id,
-            )  # fmt: skip
+            text = f"timestamp {timestamp.id} is of a {timestamp.type}, which has no features"
+            raise ArgumentError(text, argument="timestampId", value=timestamp.id)
         return self.store.timestamp(timestamp.path_id, timestamp.id).files
 
     def versions(self, timestamp: Timestamp, feature_id: Any) -> list[dict[str, Any]]:
@@ -336,15 +329,14 @@ class Features:
         wanted = as_uuid("featureId", feature_id)
 
         def found(files: Sequence[StoredFile]) -> list[dict[str, Any]]:
-            ((file, numbers),) = located(files, [wanted])
+            ((file, numbers),) = query.located(files, [wanted])
             names = self.names(timestamp.path_id, files)
             with open_table(self.home, file) as sheet:
                 rows = sheet.rows_of(numbers)
                 if numbers[0] >= sheet.following:
-                    raise missing(wanted)
-                now = [
-                    one for piece, table in sheet.read(rows[rows >= 0]) for one in sheet.features(piece, table, names)
-                ]
+                    raise query.missing(wanted)
+                pieces = sheet.read(rows[rows >= 0])
+                now = [one for piece, table in pieces for one in sheet.features(piece, table, names)]
             return self._versions(timestamp, file, int(numbers[0]), now, names)
 
         return self._steady(timestamp, found)
@@ -360,10 +352,8 @@ class Features:
             if place == len(one.numbers) or one.numbers[place] != number:
                 continue
             if one.action in ("edit", "trash"):
-                before = self._before(one.id).slice(place, 1)
-                states.append(
-                    {"feature": thawed_features(before, file.id, [number], names)[0], "date": date, "user": user}
-                )
+                (before,) = changelog.thawed_features(self._before(one.id).slice(place, 1), file.id, [number], names)
+                states.append({"feature": before, "date": date, "user": user})
             date, user = wire_date(one.date), one.user
         states += [{"feature": feature, "date": date, "user": user} for feature in now]
         return states[::-1]
@@ -372,28 +362,26 @@ class Features:
         self, timestamp: Timestamp, start: Any = None, size: Any = None, actions: Any = None
     ) -> tuple[list[dict[str, Any]], str | None]:
         """The changes of a timestamp's features, one entry for each feature of each, the newest first (our choice)."""
-        left = PAGE if size is None else checked_size(size)
-        kinds = checked_actions(actions)
-        top, skipped = (None, 0) if start is None else checked_mark(start)
+        left = changelog.PAGE if size is None else query.checked_size(size)
+        kinds = changelog.checked_actions(actions)
+        top, skipped = (None, 0) if start is None else changelog.checked_mark(start)
         marks = ", ".join("?" * len(kinds))
-        query = (
-            f"SELECT {COLUMNS} FROM feature_changes WHERE timestamp_id = ? AND action IN ({marks}) "  # noqa: S608
+        select = (
+            f"SELECT {changelog.COLUMNS} FROM feature_changes WHERE timestamp_id = ? AND action IN ({marks}) "  # noqa: S608
             f"AND (? IS NULL OR id <= ?) ORDER BY id DESC LIMIT ?"
         )
         found: list[dict[str, Any]] = []
-        for row in self.database.rows(query, (timestamp.id, *kinds, top, top, left + 1)):
-            one = entry(row)
+        for row in self.database.rows(select, (timestamp.id, *kinds, top, top, left + 1)):
+            one = changelog.entry(row)
             numbers = one.numbers[skipped:] if one.id == top else one.numbers
             offset = len(one.numbers) - len(numbers)
             if left == 0:
                 return found, f"{one.id}-{offset}"
-            for place, feature in enumerate(feature_ids(one.file_id, numbers[:left].tolist()), start=offset):
-                found.append(
-                    {
-                        "id": f"{one.id}-{place}", "featureId": feature, "action": one.action,
-                        "date": wire_date(one.date), "user": one.user,
-                    }
-                )  # fmt: skip
+            told = {"action": one.action, "date": wire_date(one.date), "user": one.user}
+            found += (
+                {"id": f"{one.id}-{place}", "featureId": feature, **told}
+                for place, feature in enumerate(feature_ids(one.file_id, numbers[:left].tolist()), start=offset)
+            )
             if len(numbers) > left:
                 return found, f"{one.id}-{offset + left}"
             left -= len(numbers)
@@ -401,17 +389,17 @@ class Features:
 
     def _entries_of(self, file_id: str, low: int, high: int, action: str | None = None) -> list[Entry]:
         """What the log says of some of a file's features, oldest first; it may say it of others only."""
-        query = (
-            f"SELECT {COLUMNS} FROM feature_changes WHERE file_id = ? AND low <= ? AND high >= ? "  # noqa: S608
+        select = (
+            f"SELECT {changelog.COLUMNS} FROM feature_changes WHERE file_id = ? AND low <= ? AND high >= ? "  # noqa: S608
             "AND (? IS NULL OR action = ?) ORDER BY id"
         )
-        return [entry(row) for row in self.database.rows(query, (file_id, high, low, action, action))]
+        return [changelog.entry(row) for row in self.database.rows(select, (file_id, high, low, action, action))]
 
     def _before(self, entry_id: int) -> Any:
         row = self.database.row("SELECT before FROM feature_changes WHERE id = ?", (entry_id,))
         if row is None or row["before"] is None:
             raise NotFoundError("the log of this timestamp was removed meanwhile", argument="timestampId")
-        return thawed(row["before"])
+        return changelog.thawed(row["before"])
 
     def _trashed_rows(self, file: StoredFile, numbers: Integers) -> list[tuple[Integers, Any]]:
         """The rows that features had when they were put in the trash: numbers, ascending, and a table, several times.
@@ -430,7 +418,7 @@ class Features:
                 left = np.setdiff1d(left, here, assume_unique=True)
             if not len(left):
                 return found
-        raise missing(feature_id(stem(file.id), int(left[0])))
+        raise query.missing(feature_id(stem(file.id), int(left[0])))
 
     def add(self, path_id: str, timestamp_id: str, features: Any, user: Author | None = None) -> list[str]:
         """Add features to a timestamp, all or none, and return their ids. Its status stays.
@@ -438,29 +426,25 @@ class Features:
         A property that nobody knows becomes a column of its own, null for all other features; its type is that of its
         values. In a timestamp whose files share a CRS, added features are stored in that, otherwise in EPSG:4326.
         """
-        incoming = checked_features(features)
+        incoming = validate_geojson.checked_features(features)
         with self._alone(path_id, timestamp_id) as timestamp:
             if not len(incoming.geometries):
                 return []
             columns = self._columns_of_new(timestamp, incoming)
             tail = timestamp.files[-1] if timestamp.files else None
-            ids = None
             if tail is not None and has_room(tail):
                 ids = self._append(timestamp, tail, incoming, columns, user)
-            return self._add_file(timestamp, incoming, columns, user) if ids is None else ids
+                if ids is not None:
+                    return ids
+            return self._add_file(timestamp, incoming, columns, user)
 
     def _columns_of_new(self, timestamp: Timestamp, incoming: Incoming) -> list[Column]:
         known = known_columns(self.home, timestamp, self.declared(timestamp.path_id))
         given = [name for properties in incoming.properties for name in properties]
         names = dict.fromkeys((*known.fields, *known.declared, *given))
         check_count(names)
-        return [
-            planned(
-                known, name, [properties.get(name) for properties in incoming.properties],
-                lambda position: f"features[{position}]",
-            )
-            for name in names
-        ]  # fmt: skip
+        values = {name: [properties.get(name) for properties in incoming.properties] for name in names}
+        return [planned(known, name, values[name], place_of) for name in names]
 
     def _append(
         self, timestamp: Timestamp, tail: StoredFile, incoming: Incoming, columns: Sequence[Column], user: Author | None
@@ -490,18 +474,20 @@ class Features:
         numbers = np.arange(len(geometries), dtype=np.int64)
         parcel = NewFeatures(columns, geometries, name, crs)
         with self.store.intake.staged([parcel], self.store.catalogue.file_ids) as staged:
-            (row,) = staged.rows
+            (row,) = staged
             with self.store.catalogue.transaction() as connection:
                 self._writable(timestamp.path_id, timestamp.id)
-                self.store.catalogue.add_files(timestamp.path_id, timestamp.id, staged.rows)
-                insert_entry(connection, timestamp.id, row.id, "add", numbers, None, user, self.database.now())
+                self.store.catalogue.add_files(timestamp.path_id, timestamp.id, staged)
+                changelog.insert_entry(
+                    connection, timestamp.id, row.id, "add", numbers, None, user, self.database.now()
+                )
         return feature_ids(row.id, numbers.tolist())
 
     def edit(self, path_id: str, timestamp_id: str, changes: Any, user: Author | None = None) -> None:
         """Change properties and geometries of features, all or none."""
         edits = checked_edits(changes)
         with self._alone(path_id, timestamp_id) as timestamp, self._committed(timestamp, user) as made:
-            for file, numbers in located(timestamp.files, list(edits)):
+            for file, numbers in query.located(timestamp.files, list(edits)):
                 with open_table(self.home, file) as sheet:
                     ids = feature_ids(file.id, numbers.tolist())
                     made.append(self._edited(timestamp, sheet, numbers, [edits[one] for one in ids], ids))
@@ -510,10 +496,9 @@ class Features:
         self, timestamp: Timestamp, sheet: FeatureTable, numbers: Integers, edits: Sequence[Edit], ids: Sequence[str]
     ) -> Made:
         """A file with some of its features changed; `edits` and `ids` go with `numbers`."""
-
         rows = sheet.rows_of(numbers)
         for position in np.flatnonzero(rows < 0).tolist():
-            raise missing(ids[position])
+            raise query.missing(ids[position])
         before = sheet.table(rows)
         known = known_columns(self.home, timestamp, self.declared(timestamp.path_id))
         columns = edited_columns(known.of(sheet.schema), edits)
@@ -526,44 +511,37 @@ class Features:
         if positions:
             moved, fits = from_wgs84(np.array([edits[one].geometry for one in positions], object), sheet.detail.crs)
             for index in np.flatnonzero(~fits).tolist():
-                raise ArgumentError(
-                    f"the geometry of changes[{edits[positions[index]].position}] lies outside the area of "
-                    f"{sheet.detail.crs[:40]}, the CRS of its file",
-                    argument="changes",
-                )
+                place = f"changes[{edits[positions[index]].position}]"
+                area = f"the area of {sheet.detail.crs[:40]}, the CRS of its file"
+                raise ArgumentError(f"the geometry of {place} lies outside {area}", argument="changes")
             after = patched(after, sheet.geometry, positions, from_shapely(moved))
         version = write_version(self.home, sheet, schema, rows=(numbers, after))
-        return Made(version, "edit", numbers, remembered(sheet, before))
+        return Made(version, "edit", numbers, changelog.remembered(sheet, before))
 
     def trash(self, path_id: str, timestamp_id: str, ids: Any, trashed: Any = True, user: Author | None = None) -> None:
         """Put features in the trash, or take them out of it with the ids that they had; all or none.
 
         What is there already is nothing to do.
         """
-        wanted = checked_ids("featureIds", ids)
+        wanted = query.checked_ids(ids)
         trashed = checked_flag("trashed", trashed)
         with self._alone(path_id, timestamp_id) as timestamp, self._committed(timestamp, user) as made:
-            for file, numbers in located(timestamp.files, wanted):
+            for file, numbers in query.located(timestamp.files, wanted):
                 with open_table(self.home, file) as sheet:
-                    one = self._trashed(sheet, numbers) if trashed else self._recovered(sheet, numbers)
-                    made += [one] if one is not None else []
+                    check_known(sheet, numbers)
+                    is_there = sheet.rows_of(numbers) >= 0
+                    if trashed and is_there.any():
+                        made.append(self._trashed(sheet, numbers[is_there]))
+                    elif not trashed and not is_there.all():
+                        made.append(self._recovered(sheet, numbers[~is_there]))
 
-    def _trashed(self, sheet: FeatureTable, numbers: Integers) -> Made | None:
-        rows = sheet.rows_of(numbers)
-        check_known(sheet, numbers)
-        there = numbers[rows >= 0]
-        if not len(there):
-            return None
-        before = remembered(sheet, sheet.table(rows[rows >= 0]))
+    def _trashed(self, sheet: FeatureTable, there: Integers) -> Made:
+        before = changelog.remembered(sheet, sheet.table(sheet.rows_of(there)))
         return Made(write_version(self.home, sheet, sheet.schema, without=there), "trash", there, before)
 
-    def _recovered(self, sheet: FeatureTable, numbers: Integers) -> Made | None:
+    def _recovered(self, sheet: FeatureTable, gone: Integers) -> Made:
         import pyarrow as pa
 
-        check_known(sheet, numbers)
-        gone = numbers[sheet.rows_of(numbers) < 0]
-        if not len(gone):
-            return None
         found = self._trashed_rows(sheet.file, gone)
         # A column of the file may have got a wider type since.
         tables = [fitted(table, sheet.schema) for _, table in found]
@@ -581,14 +559,11 @@ class Features:
     def _writable(self, path_id: str, timestamp_id: str) -> Timestamp:
         timestamp = self.store.timestamp(path_id, as_uuid("timestampId", timestamp_id))
         if timestamp.type != "vector":
-            raise invalid(
-                "pathId", timestamp.path_id, f"{timestamp.path_id} is a {timestamp.type}, which has no features"
-            )
+            text = f"{timestamp.path_id} is a {timestamp.type}, which has no features"
+            raise invalid("pathId", timestamp.path_id, text)
         if timestamp.trashed or self.store.path(timestamp.path_id).trashed:
-            raise ArgumentError(
-                f"timestamp {timestamp.id} or its path is in the trash; recover it first",
-                argument="timestampId", value=timestamp.id,
-            )  # fmt: skip
+            text = f"timestamp {timestamp.id} or its path is in the trash; recover it first"
+            raise ArgumentError(text, argument="timestampId", value=timestamp.id)
         return timestamp
 
     @contextlib.contextmanager
@@ -602,14 +577,12 @@ class Features:
                 for one in made:
                     file = one.version.file
                     if not self.store.catalogue.replace_file(one.version.row, file.content):
-                        raise LayerError.of(
-                            file.name,
-                            "was replaced or removed while its features were changed; nothing was changed, try again",
-                        )
-                    insert_entry(
-                        connection, timestamp.id, file.id, one.action, one.numbers, one.before, user,
-                        self.database.now(),
-                    )  # fmt: skip
+                        text = "was replaced or removed while its features were changed; nothing was changed, try again"
+                        raise LayerError.of(file.name, text)
+                    now = self.database.now()
+                    changelog.insert_entry(
+                        connection, timestamp.id, file.id, one.action, one.numbers, one.before, user, now
+                    )
         except BaseException:
             for one in made:
                 one.version.path.unlink(missing_ok=True)
@@ -631,11 +604,59 @@ def checked_property(given: Any) -> str:
     if not name or len(name) > LONGEST_NAME or "\0" in name:
         raise invalid("name", name, f"must have 1 to {LONGEST_NAME} characters, not {len(name)}")
     if name in TAKEN:
-        raise ArgumentError(f"name {name!r} is taken by the feature's own {name}", argument="name", value=name)
+        raise invalid("name", name, f"{name!r} is taken by the feature's own {name}")
     return name
 
 
 def checked_flag(argument: str, value: Any) -> bool:
     if not isinstance(value, bool):
-        raise ArgumentError(f"{argument} must be of type boolean", argument=argument, value=value)
+        raise invalid(argument, value, "must be of type boolean")
     return value
+
+
+def has_room(file: StoredFile) -> bool:
+    """Whether a file holds features that were added, and may get more of them."""
+    if file.options.get(MARK) != "added" or file.detail is None or file.size >= TAIL_BYTES:
+        return False
+    return getattr(file.detail, "features", TAIL_ROWS) < TAIL_ROWS
+
+
+def check_known(sheet: FeatureTable, numbers: Integers) -> None:
+    """NotFoundError for the first number that no feature of the file ever had."""
+    for number in numbers[numbers >= sheet.following]:
+        raise query.missing(feature_id(stem(sheet.file.id), int(number)))
+
+
+def edited_columns(known: Known, edits: Sequence[Edit]) -> list[tuple[list[int], Column]]:
+    """The columns that edits of features of one file touch: which of the edits, and their values."""
+    names = dict.fromkeys(name for edit in edits for name in edit.properties)
+    check_count({*known.fields, *names})
+    found = []
+    for name in names:
+        positions = [position for position, edit in enumerate(edits) if name in edit.properties]
+        places = [f"changes[{edits[position].position}]" for position in positions]
+        values = [edits[position].properties[name] for position in positions]
+        found.append((positions, planned(known, name, values, places.__getitem__)))
+    return found
+
+
+def checked_edits(changes: Any) -> dict[str, Edit]:
+    """The entries of an edit by the ids of their features."""
+    found: dict[str, Edit] = {}
+    for position, change in enumerate(validate_geojson.checked_list("changes", changes)):
+        place = f"changes[{position}]"
+        if not isinstance(change, Mapping) or "featureId" not in change:
+            text = f"{place} must be a dictionary of featureId, newProperties and newGeometry"
+            raise ArgumentError(text, argument="changes", value=change)
+        one = as_uuid("featureId", change["featureId"])
+        if one in found:
+            raise ArgumentError(f"{place}: featureId {one} occurs twice", argument="changes", value=one)
+        if parted(one) is None:
+            raise query.missing(one)
+        geometry = change.get("newGeometry")
+        found[one] = Edit(
+            validate_geojson.checked_properties(place, change.get("newProperties")),
+            None if geometry is None else validate_geojson.checked_geometry(place, geometry),
+            position,
+        )
+    return found

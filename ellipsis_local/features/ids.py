@@ -42,7 +42,6 @@ def feature_id(of_file: str, number: int) -> str:
 
 
 def feature_ids(file_id: str, numbers: Iterable[int]) -> list[str]:
-    """The ids of several features of one file."""
     first = stem(file_id)
     return [feature_id(first, number) for number in numbers]
 

@@ -9,12 +9,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ellipsis_local.arguments import invalid
 from ellipsis_local.crs import WGS84, epsg_text, transformer
 from ellipsis_local.errors import ArgumentError, LimitError
+from ellipsis_local.features.columns import finite
 from ellipsis_local.features.geojson import in_wgs84
 from ellipsis_local.features.ids import Integers
 from ellipsis_local.features.table import FeatureTable
-from ellipsis_local.features.validate_geojson import finite
 
 MOST_LOCATIONS = 100
 MOST_FEATURES = 10
@@ -31,24 +32,21 @@ def checked_locations(locations: Any, epsg: Any) -> Floats:
     ArgumentError for what is no list of pairs of numbers, or lies outside the CRS; LimitError for more than 100.
     """
     if not isinstance(locations, list | tuple):
-        raise ArgumentError("locations must be of type list", argument="locations", value=locations)
+        raise invalid("locations", locations, "must be of type list")
     if len(locations) > MOST_LOCATIONS:
         # The client's own words.
         raise LimitError(f"can get information for only {MOST_LOCATIONS} locations at a time")
     for position, one in enumerate(locations):
         if not isinstance(one, list | tuple) or len(one) != 2 or not all(map(finite, one)):
-            raise ArgumentError(
-                f"locations[{position}] must be a pair of finite numbers, x and y, not {one!r}",
-                argument="locations", value=one,
-            )  # fmt: skip
+            text = f"locations[{position}] must be a pair of finite numbers, x and y, not {one!r}"
+            raise ArgumentError(text, argument="locations", value=one)
     points = np.array(locations, float).reshape(-1, 2)
     crs = epsg_text(epsg)
     if crs != WGS84:
         points = np.column_stack(transformer(crs, WGS84).transform(points[:, 0], points[:, 1]))
     for position in np.flatnonzero(~np.isfinite(points).all(axis=1)).tolist():
-        raise ArgumentError(
-            f"locations[{position}] lies outside EPSG:{epsg}", argument="locations", value=locations[position]
-        )
+        text = f"locations[{position}] lies outside EPSG:{epsg}"
+        raise ArgumentError(text, argument="locations", value=locations[position])
     return points
 
 

@@ -1,4 +1,9 @@
-"""Asking for features: pages and what fits on them, and checks of what is asked for."""
+"""Asking for features: pages and what fits on them, the property filter, and checks of what is asked for.
+
+The service's own form of the filter is not documented. Ours is a list of {'key', 'operator', 'value'}, all of which
+must hold: key a property, operator one of =, !=, <, >, <=, >=, value a JSON scalar of the property's type. Null is
+equal to null only, and neither less nor more than anything.
+"""
 
 from __future__ import annotations
 
@@ -8,15 +13,17 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ellipsis_local.arguments import invalid
-from ellipsis_local.errors import ArgumentError, LimitError, NotFoundError
-from ellipsis_local.features.filters import Condition, matching
+from ellipsis_local.errors import ArgumentError, NotFoundError
+from ellipsis_local.features.columns import array_of, finite, logical_type
 from ellipsis_local.features.ids import Integers, feature_id, parted, stem
 from ellipsis_local.features.table import FeatureTable
-from ellipsis_local.features.validate_geojson import MOST_FEATURES, finite
+from ellipsis_local.features.validate_geojson import checked_list
 from ellipsis_local.ids import as_uuid
 from ellipsis_local.types import Extent, StoredFile
+from ellipsis_local.vector import value_type
 
 PAGE_SIZE = 10_000
 """Features on a page at most; the client asks for as many."""
@@ -25,30 +32,110 @@ PAGE_BYTES = 3_000_000
 TEXT_PER_WKB = 2.5
 """A coordinate of 16 bytes is about 40 characters."""
 
+OPERATORS = {
+    "=": "equal", "!=": "not_equal", "<": "less", ">": "greater", "<=": "less_equal", ">=": "greater_equal",
+}  # fmt: skip
+FORM = "propertyFilter is a list of {'key': …, 'operator': one of " + ", ".join(OPERATORS) + ", 'value': …}"
+
+
 Page = tuple[list[dict[str, Any]], str | None]
 
 
 def collection(page: Page) -> dict[str, Any]:
     """A page as the client wants it (seen in the client, for listFeatures, compressedListFeatures and the others)."""
     features, following = page
-    return {
-        "result": {"type": "FeatureCollection", "features": features},
-        "size": len(features),
-        "nextPageStart": following,
-    }
+    listed = {"type": "FeatureCollection", "features": features}
+    return {"result": listed, "size": len(features), "nextPageStart": following}
+
+
+@dataclass(frozen=True)
+class Condition:
+    key: str
+    operator: str
+    value: Any
+
+
+def checked_filter(value: Any, known: Collection[str]) -> tuple[Condition, ...]:
+    """The conditions; ArgumentError for another form, an unknown operator, or a property that is none of `known`."""
+    if value is None:
+        return ()
+    if not isinstance(value, list | tuple):
+        raise _wrong_filter(f"{FORM}, not {type(value).__name__}", value)
+    found = []
+    for position, one in enumerate(value):
+        place = f"propertyFilter[{position}]"
+        if not isinstance(one, Mapping) or set(one) != {"key", "operator", "value"}:
+            raise _wrong_filter(f"{place}: {FORM}", one)
+        condition = Condition(one["key"], one["operator"], one["value"])
+        if not isinstance(condition.operator, str) or condition.operator not in OPERATORS:
+            raise _wrong_filter(
+                f"{place}: operator must be one of {', '.join(OPERATORS)}, not {condition.operator!r}", one
+            )
+        if not isinstance(condition.key, str) or condition.key not in known:
+            listing = ", ".join(map(repr, known)) or "none"
+            raise _wrong_filter(f"{place}: there is no property {condition.key!r}; there are {listing}", one)
+        if condition.value is None and condition.operator not in ("=", "!="):
+            raise _wrong_filter(f"{place}: null can be compared by = and != only", one)
+        found.append(condition)
+    return tuple(found)
+
+
+def _wrong_filter(text: str, value: Any) -> ArgumentError:
+    return ArgumentError(text, argument="propertyFilter", value=value)
+
+
+def matching(conditions: Collection[Condition], fields: Mapping[str, Any], table: Any) -> NDArray[np.bool_]:
+    """Which rows of a table fulfil all conditions; a property that this file does not have is null in it."""
+    keep = np.ones(len(table), bool)
+    for condition in conditions:
+        keep &= _matches(condition, fields.get(condition.key), table)
+    return keep
+
+
+def _matches(condition: Condition, field: Any, table: Any) -> NDArray[np.bool_]:
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    negative = condition.operator == "!="
+    if field is None or pa.types.is_null(field.type):
+        return np.full(len(table), negative != (condition.value is None))
+    column = table[condition.key]
+    if pa.types.is_dictionary(column.type):
+        column = column.cast(value_type(column.type))
+    if pa.types.is_floating(column.type):
+        column = pc.if_else(pc.is_finite(column), column, pa.scalar(None, column.type))
+    if condition.value is None:
+        missing = np.asarray(pc.is_null(column).to_numpy(), dtype=bool)
+        return ~missing if negative else missing
+    scalar = _scalar(condition, field, column.type)
+    try:
+        found = getattr(pc, OPERATORS[condition.operator])(column, scalar)
+    except pa.ArrowException as error:
+        raise _wrong_filter(
+            f"propertyFilter: {condition.key!r} is of a type that cannot be compared", condition.value
+        ) from error
+    return np.asarray(pc.fill_null(found, negative).to_numpy(), dtype=bool)
+
+
+def _scalar(condition: Condition, field: Any, kind: Any) -> Any:
+    import pyarrow as pa
+
+    if logical_type(field) == "json":
+        raise _wrong_filter(
+            f"propertyFilter: {condition.key!r} holds nested values; only null can be asked of it", condition.value
+        )
+    value = condition.value
+    if pa.types.is_integer(kind) and isinstance(value, float) and not value.is_integer():
+        return pa.scalar(value)
+    return array_of(pa.field(field.name, kind), [value], lambda _: "propertyFilter")[0]
 
 
 @dataclass
 class Room:
     """What still fits on a page."""
 
-    size: int
-    bytes: float
-    left: int = 0
-    free: float = 0.0
-
-    def reset(self) -> None:
-        self.left, self.free = self.size, self.bytes
+    left: int
+    free: float = PAGE_BYTES
 
     def fill(
         self,
@@ -96,9 +183,9 @@ def checked_size(size: Any) -> int:
     if size is None:
         return PAGE_SIZE
     if isinstance(size, bool) or not isinstance(size, int):
-        raise ArgumentError("pageSize must be of type int", argument="pageSize", value=size)
+        raise invalid("pageSize", size, "must be of type int")
     if size < 1:
-        raise ArgumentError(f"pageSize must be at least 1, not {size}", argument="pageSize", value=size)
+        raise invalid("pageSize", size, f"must be at least 1, not {size}")
     return min(size, PAGE_SIZE)
 
 
@@ -109,12 +196,8 @@ def checked_start(start: Any) -> tuple[str, int]:
     return found
 
 
-def checked_ids(argument: str, ids: Any) -> list[str]:
-    if not isinstance(ids, list | tuple):
-        raise ArgumentError(f"{argument} must be a list of uuids", argument=argument, value=ids)
-    if len(ids) > MOST_FEATURES:
-        raise LimitError(f"{argument} holds {len(ids):,} ids; one call takes {MOST_FEATURES:,}: split them")
-    return [as_uuid(argument, one) for one in ids]
+def checked_ids(ids: Any) -> list[str]:
+    return [as_uuid("featureIds", one) for one in checked_list("featureIds", ids, "must be a list of uuids", "ids")]
 
 
 def checked_extent(extent: Any) -> Extent:
@@ -123,13 +206,11 @@ def checked_extent(extent: Any) -> Extent:
             raise invalid("extent", extent, "must be a dictionary with keys xMin, xMax, yMin, yMax")
         extent = Extent(extent["xMin"], extent["yMin"], extent["xMax"], extent["yMax"])
     if not all(map(finite, extent)):
-        raise ArgumentError("extent must hold finite numbers", argument="extent", value=extent)
+        raise invalid("extent", extent, "must hold finite numbers")
     found = Extent(*map(float, extent))
     if found.x_min > found.x_max or found.y_min > found.y_max or not math.isfinite(sum(found)):
-        raise ArgumentError(
-            f"extent: xMax must be larger than xMin, and yMax than yMin, not {found.to_dict()}",
-            argument="extent", value=extent,
-        )  # fmt: skip
+        text = f"extent: xMax must be larger than xMin, and yMax than yMin, not {found.to_dict()}"
+        raise ArgumentError(text, argument="extent", value=extent)
     return found
 
 
@@ -149,18 +230,13 @@ def located(files: Sequence[StoredFile], ids: Sequence[str]) -> list[tuple[Store
 
 
 def position_of(files: Sequence[StoredFile], name: str, start: str) -> int:
-    for position, file in enumerate(files):
-        if stem(file.id) == name:
-            return position
-    raise NotFoundError(
-        f"pageStart {start} is in no file of this timestamp any more; begin with the first page",
-        argument="pageStart", value=start,
-    )  # fmt: skip
+    stems = [stem(file.id) for file in files]
+    if name in stems:
+        return stems.index(name)
+    text = f"pageStart {start} is in no file of this timestamp any more; begin with the first page"
+    raise NotFoundError(text, argument="pageStart", value=start)
 
 
 def missing(feature: str) -> NotFoundError:
-    return NotFoundError(
-        f"featureId {feature} does not exist in this timestamp, or is in the trash",
-        argument="featureIds",
-        value=feature,
-    )
+    text = f"featureId {feature} does not exist in this timestamp, or is in the trash"
+    return NotFoundError(text, argument="featureIds", value=feature)

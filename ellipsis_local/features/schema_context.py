@@ -6,8 +6,8 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ellipsis_local.errors import ArgumentError, LimitError
-from ellipsis_local.features.columns import Where, array_of, inferred, new_field
+from ellipsis_local.errors import LimitError
+from ellipsis_local.features.columns import Where, array_of, inferred, new_field, refused
 from ellipsis_local.features.parquet_cache import open_table
 from ellipsis_local.home import Home
 from ellipsis_local.types import Timestamp
@@ -76,25 +76,17 @@ def check_name(known: Known, name: str, values: Sequence[Any], where: Where) -> 
     given = [position for position, value in enumerate(values) if value is not None]
     place = where(given[0] if given else 0) if len(values) else "the features"
     if name in known.taken or not name or "\0" in name or len(name) > 256:
-        raise ArgumentError(
-            f"{place} has a property named {name[:256]!r}: the name of a geometry, or no name of 1 to 256 characters",
-            argument="features", value=name,
-        )  # fmt: skip
+        what = "the name of a geometry, or no name of 1 to 256 characters"
+        raise refused(f"{place} has a property named {name[:256]!r}: {what}", name)
     try:
         name.encode()
     except UnicodeEncodeError as error:
-        raise ArgumentError(
-            f"{place} has a property whose name {name!r} is no valid text", argument="features"
-        ) from error
+        raise refused(f"{place} has a property whose name {name!r} is no valid text") from error
     if given and name in known.trashed:
-        raise ArgumentError(
-            f"property {name!r} of {place} is in the trash; recover it first", argument="features", value=name
-        )
+        raise refused(f"property {name!r} of {place} is in the trash; recover it first", name)
     if name in known.required and len(given) < len(values):
         position = next(position for position, value in enumerate(values) if value is None)
-        raise ArgumentError(
-            f"{where(position)} lacks the property {name!r}, which is required", argument="features", value=name
-        )
+        raise refused(f"{where(position)} lacks the property {name!r}, which is required", name)
 
 
 def check_count(names: Collection[str]) -> None:
@@ -155,14 +147,12 @@ def fitted(table: Any, schema: Any) -> Any:
     """A table with the columns of a schema, nulls for those that it lacks."""
     import pyarrow as pa
 
-    columns = []
-    for field in schema:
-        if field.name not in table.schema.names:
-            columns.append(pa.nulls(len(table), field.type))
-        elif table[field.name].type == field.type:
-            columns.append(table[field.name])
-        else:
-            columns.append(table[field.name].cast(field.type))
+    columns = [
+        table[field.name] if field.name in table.schema.names else pa.nulls(len(table), field.type) for field in schema
+    ]
+    columns = [
+        one if one.type == field.type else one.cast(field.type) for one, field in zip(columns, schema, strict=True)
+    ]
     return pa.Table.from_arrays(columns, schema=schema.remove_metadata())
 
 

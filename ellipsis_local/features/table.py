@@ -31,7 +31,6 @@ class FeatureTable(Rows):
         return np.arange(self.rows, dtype=np.int64) if self._numbers is None else self._numbers
 
     def ids(self, rows: Integers) -> list[str]:
-        """The ids of the features in some rows."""
         return feature_ids(self.file.id, self.numbers[rows].tolist())
 
     def features(self, rows: Integers, table: Any, names: Sequence[str]) -> list[dict[str, Any]]:

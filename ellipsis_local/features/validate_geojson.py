@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import reprlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,7 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ellipsis_local.errors import ArgumentError, LimitError
+from ellipsis_local.arguments import invalid
+from ellipsis_local.errors import LimitError
+from ellipsis_local.features.columns import finite, refused
 from ellipsis_local.features.geojson import RESERVED, SLACK, knows_height
 
 MOST_FEATURES = 3000
@@ -40,24 +41,28 @@ class Incoming:
     properties: tuple[Mapping[str, Any], ...]
 
 
-def checked_list(argument: str, value: Any) -> Sequence[Any]:
+def checked_list(argument: str, value: Any, rule: str = "must be of type list", of: str = "features") -> Sequence[Any]:
     if not isinstance(value, list | tuple):
-        raise ArgumentError(f"{argument} must be of type list", argument=argument, value=value)
+        raise invalid(argument, value, rule)
     if len(value) > MOST_FEATURES:
-        raise LimitError(f"{argument} holds {len(value):,} features; one call takes {MOST_FEATURES:,}: split them")
+        raise LimitError(f"{argument} holds {len(value):,} {of}; one call takes {MOST_FEATURES:,}: split them")
     return value
+
+
+def place_of(position: int) -> str:
+    return f"features[{position}]"
 
 
 def checked_features(features: Any) -> Incoming:
     """A list of GeoJSON features, EPSG:4326."""
     found, properties = [], []
     for position, feature in enumerate(checked_list("features", features)):
-        place = f"features[{position}]"
+        place = place_of(position)
         if not isinstance(feature, Mapping) or feature.get("type", "Feature") != "Feature":
-            raise ArgumentError(f"{place} is no GeoJSON feature", argument="features", value=feature)
+            raise refused(f"{place} is no GeoJSON feature", feature)
         properties.append(checked_properties(place, feature.get("properties")))
         found.append(feature.get("geometry"))
-    return Incoming(geometries_of(found, lambda position: f"features[{position}]"), tuple(properties))
+    return Incoming(geometries_of(found, place_of), tuple(properties))
 
 
 def checked_properties(place: str, value: Any) -> dict[str, Any]:
@@ -65,10 +70,10 @@ def checked_properties(place: str, value: Any) -> dict[str, Any]:
     if value is None:
         return {}
     if not isinstance(value, Mapping):
-        raise ArgumentError(f"the properties of {place} must be of type dict", argument="features", value=value)
+        raise refused(f"the properties of {place} must be of type dict", value)
     for name in value:
         if not isinstance(name, str):
-            raise ArgumentError(f"{place} has a property named {name!r}; names are text", argument="features")
+            raise refused(f"{place} has a property named {name!r}; names are text")
     return {name: one for name, one in value.items() if name != RESERVED}
 
 
@@ -92,30 +97,21 @@ def check_geometry(value: Any, place: str, *, inside: bool = False) -> None:
     if isinstance(kind, str) and kind == COLLECTION and not inside:
         members = value.get("geometries")
         if not isinstance(members, list | tuple) or not members:
-            raise ArgumentError(f"{place} has a {COLLECTION} without geometries", argument="features", value=value)
+            raise refused(f"{place} has a {COLLECTION} without geometries", value)
         for one in members:
             check_geometry(one, place, inside=True)
         return
     if not isinstance(kind, str) or kind not in SHAPES:
-        what = (
-            "no geometry"
-            if value is None
-            else f"a geometry of type {reprlib.repr(kind)}"
-            if kind is not None
-            else reprlib.repr(value)
-        )
-        raise ArgumentError(
-            f"{place} has {what[:80]}; a geometry is a GeoJSON {', '.join(SHAPES)}, or a {COLLECTION} of these",
-            argument="features", value=value,
-        )  # fmt: skip
+        what = "no geometry" if value is None else reprlib.repr(value)
+        if kind is not None:
+            what = f"a geometry of type {reprlib.repr(kind)}"
+        forms = f"a geometry is a GeoJSON {', '.join(SHAPES)}, or a {COLLECTION} of these"
+        raise refused(f"{place} has {what[:80]}; {forms}", value)
     depth, form = SHAPES[kind]
     sizes: set[int] = set()
     if not is_shape(value.get("coordinates"), depth, kind, sizes) or len(sizes) > 1:
-        raise ArgumentError(
-            f"{place}: the coordinates of a {kind} are {form}; a position is [x, y] or [x, y, z], finite numbers, and "
-            "all of one geometry have as many",
-            argument="features", value=value.get("coordinates"),
-        )  # fmt: skip
+        position = "a position is [x, y] or [x, y, z], finite numbers, and all of one geometry have as many"
+        raise refused(f"{place}: the coordinates of a {kind} are {form}; {position}", value.get("coordinates"))
 
 
 def is_shape(value: Any, depth: int, kind: str, sizes: set[int]) -> bool:
@@ -155,17 +151,5 @@ def check_limits(geometries: NDArray[Any], place: Callable[[int], str]) -> None:
     limits = np.array([180, 90]) + SLACK
     for row in np.flatnonzero((np.abs(coordinates) > limits).any(axis=1)):
         x, y = coordinates[row]
-        raise ArgumentError(
-            f"{place(int(index[row]))} has the coordinate ({x:g}, {y:g}), which is no longitude and latitude "
-            "(EPSG:4326, within ±180 and ±90)",
-            argument="features",
-            value=(float(x), float(y)),
-        )
-
-
-def finite(value: Any) -> bool:
-    """Whether a JSON value is a finite number."""
-    try:
-        return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-    except OverflowError:
-        return False
+        limit = "which is no longitude and latitude (EPSG:4326, within ±180 and ±90)"
+        raise refused(f"{place(int(index[row]))} has the coordinate ({x:g}, {y:g}), {limit}", (float(x), float(y)))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ellipsis_local.arguments import invalid
 from ellipsis_local.crs import WEB_MERCATOR, WORLD
-from ellipsis_local.errors import ArgumentError, LayerError, LimitError
+from ellipsis_local.errors import LayerError, LimitError
 from ellipsis_local.imagery.zoom import DEEPEST, TILE, resolution, zoom
 from ellipsis_local.raster.dataset_pool import DatasetPool
 from ellipsis_local.types import Extent, Timestamp
@@ -75,10 +75,7 @@ class Imagery:
         size = WORLD / 2**z
         extent = Extent(x * size - WORLD / 2, WORLD / 2 - (y + 1) * size, (x + 1) * size - WORLD / 2,
                         WORLD / 2 - y * size)  # fmt: skip
-        sample = self._paint(timestamp, extent, TILE, TILE)
-        if sample is None:
-            return None
-        image = masked(sample)
+        image = self._paint(timestamp, extent, TILE, TILE)
         return None if image is None else tiff_bytes(image, extent, "band")
 
     def window(self, timestamp: Timestamp, extent: Extent, width: int, height: int) -> bytes:
@@ -102,8 +99,7 @@ class Imagery:
                     extent.x_min + columns.start * dx, extent.y_max - rows.stop * dy,
                     extent.x_min + columns.stop * dx, extent.y_max - rows.start * dy,
                 )  # fmt: skip
-                sample = self._paint(timestamp, part, columns.stop - columns.start, rows.stop - rows.start)
-                painted = None if sample is None else masked(sample)
+                painted = self._paint(timestamp, part, columns.stop - columns.start, rows.stop - rows.start)
                 if painted is not None:
                     image[:, rows, columns] = painted
         return tiff_bytes(image, extent, "pixel")
@@ -152,7 +148,7 @@ class Imagery:
         from ellipsis_local.imagery.zonal_statistics import analysed, checked_geometry, checked_want
 
         if not isinstance(approximate, bool):
-            raise ArgumentError("approximate must be of type bool", argument="approximate", value=approximate)
+            raise invalid("approximate", approximate, "must be of type bool")
         wanted, shape = checked_want(want), checked_geometry(geometry)
         for timestamp in timestamps:
             if any("complex" in file.dtype for file in with_files(timestamp)):
@@ -164,12 +160,15 @@ class Imagery:
 
         return RasterLayer.of(self._pool, timestamp.rasters)
 
-    def _paint(self, timestamp: Timestamp, extent: Extent, width: int, height: int) -> Sample | None:
+    def _paint(self, timestamp: Timestamp, extent: Extent, width: int, height: int) -> NDArray[np.generic] | None:
+        """The bands and the mask; see `masked`."""
         from ellipsis_local.raster.grid import TargetGrid
 
         dx, dy = extent.width / width, extent.height / height
         grid = TargetGrid(WEB_MERCATOR, (dx, 0.0, extent.x_min, 0.0, -dy, extent.y_max), width, height)
-        return self._layer(timestamp).read(grid, coarse=min(dx, dy) >= 2 * (resolution(timestamp) or math.inf))
+        coarse = min(dx, dy) >= 2 * (resolution(timestamp) or math.inf)
+        sample = self._layer(timestamp).read(grid, coarse=coarse)
+        return None if sample is None else masked(sample)
 
 
 def plain(value: Any) -> Any:
@@ -214,11 +213,11 @@ def opaque(dtype: np.dtype[Any]) -> Any:
 def whole(name: str, value: Any, least: int, most: int | None = None) -> int:
     """An integer of a range; ArgumentError otherwise."""
     if isinstance(value, bool) or not isinstance(value, numbers.Integral):
-        raise ArgumentError(f"{name} must be of type int", argument=name, value=value)
+        raise invalid(name, value, "must be of type int")
     result = operator.index(value)
     if result < least or (most is not None and result > most):
         bounds = f"from {least} to {most}" if most is not None else f"at least {least}"
-        raise ArgumentError(f"{name} must be {bounds}, not {result}", argument=name, value=value)
+        raise invalid(name, value, f"must be {bounds}, not {result}")
     return result
 
 
@@ -227,10 +226,8 @@ def check_size(width: int, height: int, pixel: int) -> None:
         most = min(MOST_PIXELS, MOST_BYTES // pixel)
         # Python does not write integers of more than 4300 digits.
         size = f"{width} x {height} = {width * height:,}" if max(width, height) < 10**18 else "more than 10**18"
-        raise LimitError(
-            f"width x height is {size} pixels; at most {most:,} of this layer are given at once: ask for several "
-            "smaller extents"
-        )
+        way_out = f"at most {most:,} of this layer are given at once: ask for several smaller extents"
+        raise LimitError(f"width x height is {size} pixels; {way_out}")
 
 
 def checked_extent(extent: Extent) -> Extent:
@@ -238,11 +235,8 @@ def checked_extent(extent: Extent) -> Extent:
         if not math.isfinite(number(value)):
             raise invalid("extent", value, f"must be of finite numbers, {name} is {value!r}")
     if min(extent.width, extent.height) < LEAST_METRES:
-        raise invalid(
-            "extent",
-            extent,
-            f"has no area: xMin {extent.x_min} to xMax {extent.x_max}, yMin {extent.y_min} to yMax {extent.y_max}",
-        )
+        sides = f"xMin {extent.x_min} to xMax {extent.x_max}, yMin {extent.y_min} to yMax {extent.y_max}"
+        raise invalid("extent", extent, f"has no area: {sides}")
     return extent
 
 
@@ -258,16 +252,13 @@ def checked_locations(locations: Any) -> NDArray[np.float64]:
     """Longitudes and latitudes as (n, 2)."""
     import numpy as np
 
-    def error(text: str, value: Any) -> ArgumentError:
-        return ArgumentError(f"locations {text}", argument="locations", value=value)
-
     if isinstance(locations, str | bytes | Mapping) or not isinstance(locations, Sequence):
-        raise error("must be a list of [longitude, latitude]", locations)
+        raise invalid("locations", locations, "must be a list of [longitude, latitude]")
     if len(locations) > MOST_LOCATIONS:
         raise LimitError(f"{len(locations):,} locations; at most {MOST_LOCATIONS:,} are looked up at once")
     for one in locations:
         if not isinstance(one, list | tuple) or len(one) != 2:
-            raise error(f"must be pairs [longitude, latitude], not {one!r}", one)
+            raise invalid("locations", one, f"must be pairs [longitude, latitude], not {one!r}")
         if not (math.isfinite(number(one[0])) and abs(number(one[1])) <= 90):
-            raise error(f"must be degrees, longitude then latitude of -90 to 90, not {one!r}", one)
+            raise invalid("locations", one, f"must be degrees, longitude then latitude of -90 to 90, not {one!r}")
     return np.array(locations, dtype=np.float64).reshape(-1, 2)

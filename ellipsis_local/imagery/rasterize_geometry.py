@@ -33,8 +33,6 @@ Shapes = NDArray[np.object_]
 
 @dataclass(frozen=True)
 class Inside:
-    """A geometry in the columns and rows of a grid."""
-
     grid: TargetGrid
     polygons: Shapes
     others: Shapes

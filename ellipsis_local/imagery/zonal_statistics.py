@@ -35,10 +35,8 @@ def analysed(
     inside = on_grid(timestamp, shape)
     area = float(shapely.area(inside.polygons).sum())
     if not approximate and area > MOST_PIXELS:
-        raise LimitError(
-            f"geometry holds about {area:,.0f} pixels of timestamp {timestamp.id}; at most {MOST_PIXELS:,} are read "
-            "one by one: pass approximate=True, or smaller geometries"
-        )
+        way_out = f"at most {MOST_PIXELS:,} are read one by one: pass approximate=True, or smaller geometries"
+        raise LimitError(f"geometry holds about {area:,.0f} pixels of timestamp {timestamp.id}; {way_out}")
     step = max(1, math.ceil(math.sqrt(area / APPROXIMATE_ABOVE))) if approximate else 1
     if step > 1:
         inside = inside.coarser(step)
@@ -80,7 +78,7 @@ def kept(statistics: dict[str, Any], wanted: tuple[str, ...] | None) -> dict[str
 def checked_want(want: Collection[str]) -> tuple[str, ...] | None:
     """The keys of the statistics that are asked for; None for all."""
     if isinstance(want, str) or not isinstance(want, Collection):
-        raise ArgumentError("want must be a set of words", argument="want", value=want)
+        raise invalid("want", want, "must be a set of words")
     for one in want:
         if one not in WANTED:
             raise invalid("returnType", one, f"must be one of {', '.join(WANTED)}, not {one!r}")
@@ -93,7 +91,7 @@ def checked_geometry(geometry: Any) -> Any:
     """GeoJSON as a shapely geometry without heights; ArgumentError where it is none on earth."""
 
     def error(text: str) -> ArgumentError:
-        return ArgumentError(f"geometry {text}", argument="geometry", value=geometry)
+        return invalid("geometry", geometry, text)
 
     if isinstance(geometry, Mapping) and geometry.get("type") == "Feature":
         geometry = geometry.get("geometry")

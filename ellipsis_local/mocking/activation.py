@@ -1,13 +1,19 @@
-"""One stay in a mock: settings, home and emulator of its own, and a server where the client needs one."""
+"""One stay in a mock: settings, home and emulator of its own, and a server where the client needs one.
+
+The first stay changes this process (the client's functions, the guard of the network), the last one changes it back.
+"""
 
 from __future__ import annotations
 
 import atexit
 import contextlib
 import functools
+import importlib
 import os
 import shutil
+import sys
 import tempfile
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,7 +22,9 @@ from typing import TYPE_CHECKING, Any
 
 from ellipsis_local import layers, scopes
 from ellipsis_local.emulator import emulator_of
-from ellipsis_local.mocking import installing
+from ellipsis_local.mocking import client_functions, local_functions
+from ellipsis_local.mocking.local_functions import CLIENT
+from ellipsis_local.mocking.network_guard import guard
 from ellipsis_local.settings import PREFIX, Settings, process_environ, read_settings
 
 if TYPE_CHECKING:
@@ -70,8 +78,8 @@ class Activation(scopes.Scope):
             self.given = {**QUIET, **self.plan.given, "home": home}
             if settings.environments is None:
                 self.given["environments"] = _environments(scopes.current_scope())
-            module = installing.acquire()
-            stack.callback(installing.release)
+            module = _acquire()
+            stack.callback(_release)
             stack.callback(self._end)
             scopes.enter(self)
             stack.callback(scopes.leave, self)
@@ -159,3 +167,45 @@ def _end_with_process() -> None:
             if isinstance(scope, Activation):
                 with contextlib.suppress(Exception):
                     scope.close()
+
+
+_lock = threading.RLock()
+_users = 0
+_changes = contextlib.ExitStack()
+
+
+def _acquire() -> ModuleType:
+    """The module `ellipsis`, mocked; each call needs one of `_release`."""
+    global _users, _changes
+    with _lock:
+        if _users == 0:
+            installed = client_functions.is_installed()
+            client = client_functions.import_client() if installed else None
+            with contextlib.ExitStack() as stack:
+                stack.callback(guard())
+                stack.callback(client_functions.install(client, _current) if client else local_functions.install())
+                _changes = stack.pop_all()
+        _users += 1
+        return sys.modules[CLIENT] if CLIENT in sys.modules else importlib.import_module(CLIENT)
+
+
+def _release() -> None:
+    global _users
+    with _lock:
+        _users -= 1
+        if _users == 0:
+            _changes.close()
+
+
+def _current() -> client_functions.Addressed:
+    scope = scopes.current_scope()
+    assert isinstance(scope, client_functions.Addressed)  # noqa: S101 - whoever is in no mock does not get here
+    return scope
+
+
+def _after_fork() -> None:
+    global _lock
+    _lock = threading.RLock()
+
+
+os.register_at_fork(after_in_child=_after_fork)

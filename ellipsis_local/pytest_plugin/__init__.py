@@ -51,13 +51,13 @@ class StandInFinder(MetaPathFinder, Loader):
     def find_spec(self, name: str, *_: object) -> ModuleSpec | None:
         if name.partition(".")[0] != CLIENT:
             return None
-        from ellipsis_local.mocking.fake_modules import fake_modules
+        from ellipsis_local.mocking.local_functions import fake_modules
 
         found = fake_modules().get(name)
         return None if found is None else ModuleSpec(name, self, is_package=hasattr(found, "__path__"))
 
     def create_module(self, spec: ModuleSpec) -> ModuleType:
-        from ellipsis_local.mocking.fake_modules import fake_modules
+        from ellipsis_local.mocking.local_functions import fake_modules
 
         return fake_modules()[spec.name]
 
@@ -146,20 +146,16 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 @contextlib.contextmanager
 def _guarded(chosen: bool) -> Iterator[None]:
-    if not chosen:
-        yield
-        return
-    from ellipsis_local.mocking.network_guard import guard, refused
+    with contextlib.ExitStack() as stack:
+        if chosen:
+            from ellipsis_local.mocking.network_guard import guard, refused
 
-    def forgotten(host: str, request: str | None) -> BaseException:
-        # Not an Exception: the client tries anything else again, ten times.
-        return pytest.fail.Exception(str(refused(host, request, FORGOTTEN)))
+            def forgotten(host: str, request: str | None) -> BaseException:
+                # Not an Exception: the client tries anything else again, ten times.
+                return pytest.fail.Exception(str(refused(host, request, FORGOTTEN)))
 
-    undo = guard(forgotten, around=True)
-    try:
+            stack.callback(guard(forgotten, around=True))
         yield
-    finally:
-        undo()
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)

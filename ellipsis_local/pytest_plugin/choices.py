@@ -70,8 +70,6 @@ def guards(config: pytest.Config) -> bool:
 
 @dataclass(frozen=True)
 class Choices:
-    """How the mock of a test is made."""
-
     inline: str = "marked"
     keep: str = SHARED
     """Where environments are kept: 'shared', 'session' or a folder."""

@@ -26,13 +26,13 @@ from ellipsis_local.types import Extent, RasterFile
 
 SMALL = 64 * 1024**2
 """Bytes of pixels up to which what is no TIFF is read whole; of larger files the first and last blocks are."""
+NOTHING_SAID: dict[str, set[Any]] = {"scales": {1.0}, "offsets": {0.0}, "units": {None, ""}}
+"""Of a band: its values are as they are."""
 SIDECARS = {".xml", ".ovr", ".msk"}
 RAW_DRIVERS = {"ENVI", "EHdr", "ERS", "RRASTER"}
 
 
 class Inspected(NamedTuple):
-    """A raster file as it was found."""
-
     file: RasterFile
     parts: tuple[Path, ...]
     """The files that GDAL reads for it: itself first, then sidecars, or a VRT's sources."""
@@ -105,7 +105,6 @@ def facts(
     if parts:
         check_end(dataset, parts, source)
     check_pixels(dataset, source)
-    scales, offsets, units = tuple(dataset.scales), tuple(dataset.offsets), tuple(dataset.units)
     return RasterFile(
         location=location,
         content="",
@@ -119,10 +118,14 @@ def facts(
         block=tuple(dataset.block_shapes[0]),
         descriptions=tuple(dataset.descriptions),
         mask=masks_of(dataset).name,
-        scales=scales if set(scales) != {1.0} else (),
-        offsets=offsets if set(offsets) != {0.0} else (),
-        units=units if any(units) else (),
+        **band_notes(dataset),
     )
+
+
+def band_notes(dataset: Any) -> dict[str, Any]:
+    """Scales, offsets and units of the bands of an open dataset; empty where they say nothing."""
+    said = {name: tuple(getattr(dataset, name)) for name in NOTHING_SAID}
+    return {name: () if set(values) <= NOTHING_SAID[name] else values for name, values in said.items()}
 
 
 def sized(file: RasterFile) -> RasterFile:
@@ -140,7 +143,6 @@ def own_facts(path: Path) -> tuple[int | None, float | None]:
 
 
 def extent_of(file: RasterFile) -> Extent:
-    """The rectangle around a raster in its CRS."""
     return corners_extent(file.transform, file.width, file.height)
 
 
@@ -149,9 +151,8 @@ def effective_nodata(dataset: Any, source: str, given: float | None, dtype: str)
         return check_nodata(given, dtype)
     values = dataset.nodatavals
     if any(not is_same(value, values[0]) for value in values[1:]):
-        raise LayerError.of(
-            source, f"has a different nodata value per band {values}; pass noDataValue=… with the one that counts"
-        )
+        text = f"has a different nodata value per band {values}; pass noDataValue=… with the one that counts"
+        raise LayerError.of(source, text)
     # A nodata tag that no pixel can have (-9999 in bytes) means that none is missing.
     return check_nodata(values[0], dtype) if values[0] is not None and possible(values[0], dtype) else None
 
@@ -161,7 +162,7 @@ def check_nodata(nodata: Any, dtype: str) -> float | int | None:
     if nodata is None:
         return None
     if isinstance(nodata, bool) or not isinstance(nodata, int | float | np.integer | np.floating):
-        raise ArgumentError("nodata must be of type float", argument="nodata", value=nodata)
+        raise invalid("nodata", nodata, "must be of type float")
     value = nodata.item() if isinstance(nodata, np.generic) else nodata
     if not possible(value, dtype):
         raise ArgumentError(f"nodata={nodata!r} cannot occur in a raster of {dtype}", argument="nodata", value=nodata)
@@ -183,23 +184,18 @@ def check_points(dataset: Any, source: str) -> None:
     points, _ = dataset.gcps
     if dataset.transform.is_identity and (points or dataset.rpcs):
         what = f"{len(points)} ground control points" if points else "RPCs"
-        raise LayerError.of(
-            source,
-            f"is placed by {what} only, which give no grid; warp it first (gdalwarp {'-tps' if points else '-rpc'} "
-            f"-t_srs EPSG:… in.tif out.tif, or rasterio.warp.reproject with {'gcps' if points else 'rpcs'}=…) and "
-            f"add the result",
-        )
+        option, argument = ("-tps", "gcps") if points else ("-rpc", "rpcs")
+        warp = f"gdalwarp {option} -t_srs EPSG:… in.tif out.tif, or rasterio.warp.reproject with {argument}=…"
+        text = f"is placed by {what} only, which give no grid; warp it first ({warp}) and add the result"
+        raise LayerError.of(source, text)
 
 
 def check_georeference(dataset: Any, source: str) -> None:
     """LayerError where its transform places it nowhere."""
     check_points(dataset, source)
     if dataset.transform.is_identity:
-        raise LayerError.of(
-            source,
-            "has no georeference: its pixels lie nowhere on earth; give it a transform and a CRS (gdal_translate "
-            "-a_ullr … -a_srs EPSG:…, or rasterio)",
-        )
+        way_out = "give it a transform and a CRS (gdal_translate -a_ullr … -a_srs EPSG:…, or rasterio)"
+        raise LayerError.of(source, f"has no georeference: its pixels lie nowhere on earth; {way_out}")
     if not all(map(math.isfinite, dataset.transform)) or dataset.transform.is_degenerate:
         raise LayerError.of(source, f"has a transform that maps no area: {tuple(dataset.transform)[:6]}")
 
@@ -207,20 +203,16 @@ def check_georeference(dataset: Any, source: str) -> None:
 def check_dtype(dataset: Any, source: str) -> str:
     """The one dtype of all bands, as what reading them gives."""
     if len(set(dataset.dtypes)) != 1:
-        raise LayerError.of(
-            source,
-            f"has bands of several dtypes ({', '.join(dataset.dtypes)}); a layer has one: convert it "
-            "(gdal_translate -ot Float32 …)",
-        )
+        several = f"has bands of several dtypes ({', '.join(dataset.dtypes)})"
+        raise LayerError.of(source, f"{several}; a layer has one: convert it (gdal_translate -ot Float32 …)")
     dtype = {"complex_int16": "complex64"}.get(dataset.dtypes[0], dataset.dtypes[0])
     try:
         known = np.dtype(dtype)
     except TypeError:
         known = None
     if known is None or known.kind not in "iufc":
-        raise LayerError.of(
-            source, f"has pixels of {dtype}, which cannot be computed with; convert it (gdal_translate -ot …)"
-        )
+        text = f"has pixels of {dtype}, which cannot be computed with; convert it (gdal_translate -ot …)"
+        raise LayerError.of(source, text)
     return str(known)
 
 
@@ -236,10 +228,8 @@ def check_pixels(dataset: Any, source: str) -> None:
             if small and dataset.driver != "GTiff":
                 dataset.read(band)
                 continue
-            for row, column in (
-                (0, 0),
-                ((dataset.height - 1) // rows * rows, (dataset.width - 1) // columns * columns),
-            ):
+            last = (dataset.height - 1) // rows * rows, (dataset.width - 1) // columns * columns
+            for row, column in ((0, 0), last):
                 # A format without blocks names the whole raster as one; a row of it is enough.
                 window = Window(column, row, columns, min(rows, 256)).intersection(whole)
                 dataset.read(band, window=window)
@@ -294,12 +284,9 @@ def raster_array(value: Mapping[str, Any], *, epsg: Any = None, nodata: Any = No
     """
     unknown = set(value) - KEYS
     if unknown or "raster" not in value or "transform" not in value:
-        raise ArgumentError(
-            "a raster object is a dictionary with the keys raster, transform, crs and, where pixels are missing, "
-            "nodata or mask" + (f"; not {', '.join(map(repr, sorted(map(str, unknown))))}" if unknown else ""),
-            argument="source",
-            value=sorted(map(str, value)),
-        )
+        text = "a raster object is a dictionary with the keys raster, transform, crs and, where pixels are missing, "
+        text += "nodata or mask" + (f"; not {', '.join(map(repr, sorted(map(str, unknown))))}" if unknown else "")
+        raise ArgumentError(text, argument="source", value=sorted(map(str, value)))
     nodata = nodata if nodata is not None else value.get("nodata")
     crs = epsg_text(epsg) if epsg is not None else crs_text(value.get("crs"), "the raster object")
     array = checked_array(value["raster"], nodata)
@@ -337,12 +324,8 @@ def checked_mask(mask: Any, array: NDArray[Any]) -> NDArray[np.bool_] | None:
         return None
     if not isinstance(mask, np.ndarray) or mask.dtype != np.bool_ or mask.shape != array.shape[1:]:
         got = f"{mask.dtype} {mask.shape}" if isinstance(mask, np.ndarray) else type(mask).__name__
-        raise invalid(
-            "mask",
-            got,
-            f"must be an array of bool of shape (height, width) = {array.shape[1:]}, not {got}; what is missing "
-            "in some bands only is told by a nodata value",
-        )
+        text = f"must be an array of bool of shape (height, width) = {array.shape[1:]}, not {got}; what is missing "
+        raise invalid("mask", got, f"{text}in some bands only is told by a nodata value")
     return mask
 
 

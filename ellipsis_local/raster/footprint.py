@@ -53,7 +53,9 @@ def footprint(file: RasterFile, crs: str) -> Footprint:
         x, y = apply(file.transform, *samples(file, INNER))
         return Footprint(x, y, corners_extent(file.transform, file.width, file.height), (), whole=True)
     if not names.same(crs, names.WEB_MERCATOR):
-        x, y = known_only(*transformed(file, crs, *samples(file, INNER)))
+        x, y = transformed(file, crs, *samples(file, INNER))
+        known = np.isfinite(x) & np.isfinite(y)
+        x, y = x[known], y[known]
         if not x.size:
             raise PartitionError(f"{file.location} lies outside {crs[:40]} altogether; crs='native' keeps its own CRS")
         extent = Extent(float(x.min()), float(y.min()), float(x.max()), float(y.max()))
@@ -76,11 +78,6 @@ def transformed(file: RasterFile, crs: str, columns: Floats, rows: Floats) -> tu
     x, y = apply(file.transform, columns, rows)
     found = names.transformer(file.crs, crs).transform(x, y)
     return np.asarray(found[0]), np.asarray(found[1])
-
-
-def known_only(x: Floats, y: Floats) -> tuple[Floats, Floats]:
-    known = np.isfinite(x) & np.isfinite(y)
-    return x[known], y[known]
 
 
 def limb(file: RasterFile) -> tuple[Floats, Floats]:

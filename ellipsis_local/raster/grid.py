@@ -152,6 +152,4 @@ def axes_of(transform: Sequence[float], width: int, height: int) -> tuple[float,
 
 def corners_extent(transform: Sequence[float], width: int, height: int) -> Extent:
     """The rectangle around all pixels, turned or not, in units of the CRS."""
-    places = [apply(transform, column, row) for column in (0, width) for row in (0, height)]
-    xs, ys = zip(*places, strict=True)
-    return Extent(min(xs), min(ys), max(xs), max(ys))
+    return Extent.around(apply(transform, column, row) for column in (0, width) for row in (0, height))

@@ -38,8 +38,6 @@ Bools = NDArray[np.bool_]
 
 
 class Sample(NamedTuple):
-    """The pixels of a grid."""
-
     pixels: Pixels
     """(bands, height, width), of the layer's dtype."""
     valid: Bools
@@ -169,7 +167,8 @@ class RasterLayer:
                 return None
             turned = placement.transposed or any(placement.flip)
             with self._pool.lent(file.location) as source:
-                values = read_window(source, placement.own_window(area), out=None if turned else out)
+                window = window_of(placement.own_window(area))
+                values = source.dataset.read(window=window, out=None if turned else out)
             return Sample(placement.turned(values), NOTHING)
         moved = shifts(file)
         located = Centres(grid, area[:2], area[2:]).find(file, moved[0]) if len(moved) == 1 else None
@@ -219,9 +218,10 @@ class RasterLayer:
         if both is None:
             return
         part = canvas.part(slice(both[0] - area[0], both[1] - area[0]), slice(both[2] - area[2], both[3] - area[2]))
+        window = window_of(placement.own_window(both))
         with self._pool.lent(file.location) as source:
-            values = read_window(source, placement.own_window(both))
-            there = there_of(source, file, values, placement.own_window(both))
+            values = source.dataset.read(window=window)
+            there = there_in(source, file, values, window)
         there = None if there is None else placement.turned(there)
         part.paint(placement.turned(values), there, None, self._blank)
 
@@ -318,25 +318,16 @@ def shrink(position: Any, size: int, step: int) -> Any:
     return (2 * position + 1) * -(-size // step) // (2 * size)
 
 
-def read_window(source: OpenRaster, window: Rectangle, out: Pixels | None = None) -> Pixels:
-    """Rows and columns of a file, (bands, h, w)."""
+def window_of(area: Rectangle) -> Any:
+    """rasterio's window of rows and columns of a file."""
     from rasterio.windows import Window
 
-    top, bottom, left, right = window
-    values: Pixels = source.dataset.read(window=Window(left, top, right - left, bottom - top), out=out)
-    return values
-
-
-def there_of(source: OpenRaster, file: RasterFile, values: Pixels, window: Rectangle) -> Bools | None:
-    """Which pixels of a window of the file are there, (bands or 1, h, w); None for all."""
-    from rasterio.windows import Window
-
-    top, bottom, left, right = window
-    return there_in(source, file, values, Window(left, top, right - left, bottom - top))
+    top, bottom, left, right = area
+    return Window(left, top, right - left, bottom - top)
 
 
 def there_in(source: OpenRaster, file: RasterFile, values: Pixels, window: Any) -> Bools | None:
-    """The same, for a window of rasterio's that may be read at another resolution."""
+    """Which pixels of rasterio's window are there, (bands or 1, h, w), at the resolution of `values`; None for all."""
     there = differs(values, file.nodata)
     masks = source.masks
     if masks.alpha is not None and masks.kind == "none" and file.nodata is None:

@@ -1,4 +1,4 @@
-"""How raster files are opened: which drivers may, with which options, and what a file must not refer to."""
+"""How raster files are opened: which drivers may, with which options and names, and what they must not refer to."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from typing import Any
 from ellipsis_local.errors import LayerError
 from ellipsis_local.formats import HEADS, MEMBERS
 from ellipsis_local.gdal_errors import reading
-from ellipsis_local.raster.formats import OTHER_DRIVERS
 
 OPTIONS: dict[str, Any] = {
     # A truncated JPEG is otherwise grey and no error; a mask of an object we write stays inside the file.
@@ -25,8 +24,33 @@ OPTIONS: dict[str, Any] = {
     "GDAL_HTTP_MAX_RETRY": 0,
     "GDAL_VRT_ENABLE_PYTHON": False,
 }
+SUFFIXES = {
+    ".tif", ".tiff", ".gtiff", ".vrt", ".jp2", ".j2k", ".png", ".jpg", ".jpeg", ".webp", ".asc", ".img", ".bil",
+    ".bip", ".bsq", ".dat", ".hgt", ".dem", ".nc",
+}  # fmt: skip
+ALIASES: dict[str, tuple[str, str]] = {
+    "tif": ("tif", ".tif"), "tiff": ("tif", ".tif"), "geotiff": ("tif", ".tif"), "gtiff": ("tif", ".tif"),
+    "cog": ("tif", ".tif"), "jp2": ("jp2", ".jp2"), "jpeg2000": ("jp2", ".jp2"), "png": ("png", ".png"),
+    "jpg": ("jpg", ".jpg"), "jpeg": ("jpg", ".jpg"), "asc": ("asc", ".asc"), "img": ("img", ".img"),
+    "webp": ("webp", ".webp"), "vrt": ("vrt", ".vrt"), "nc": ("nc", ".nc"),
+}  # fmt: skip
+"""The names that the client's `fileFormat` may have: what they mean here, and the suffix of a file without one."""
+OTHER_DRIVERS = {
+    "VRT", "netCDF", "ENVI", "EHdr", "ERS", "SRTMHGT", "USGSDEM", "GSAG", "GSBG", "GS7BG", "SAGA", "RST", "PCIDSK",
+    "RMF", "RRASTER",
+}  # fmt: skip
+"""What is opened besides those that are recognised by how they begin. Not what takes any text for
+a grid (XYZ), nor what does not tell its files (ILWIS)."""
+NAMES = {
+    "GTiff": "tif", "COG": "tif", "JP2OpenJPEG": "jp2", "JPEG": "jpg", "AAIGrid": "asc", "HFA": "img", "netCDF": "nc",
+}  # fmt: skip
 VSIZIP = "/vsizip/"
 BESIDE = ":::BASE:::"
+
+
+def format_of(driver: str) -> str:
+    """What the catalogue calls the format of a driver."""
+    return NAMES.get(driver, driver.lower())
 
 
 @contextlib.contextmanager
@@ -50,10 +74,8 @@ def open_dataset(location: str | Path, *, contained: bool = False, **options: An
     contained = contained or location.startswith(VSIZIP)
     driver = driver_of(location)
     if driver is None and contained:
-        raise LayerError.of(
-            location,
-            f"is no layer that is known here, none of the formats that hold all of it in one file: {', '.join(HEADS)}",
-        )
+        text = "is no layer that is known here, none of the formats that hold all of it in one file"
+        raise LayerError.of(location, f"{text}: {', '.join(HEADS)}")
     dataset = rasterio.open(location, driver=driver, **options)
     try:
         if driver is None and dataset.driver not in OTHER_DRIVERS:
@@ -154,11 +176,8 @@ def check_overviews(dataset: Any, location: str, contained: bool) -> None:
             continue
         beside = name.startswith(BESIDE) and not set(name.removeprefix(BESIDE)) & set("/\\:<")
         if contained or not beside:
-            raise LayerError.of(
-                location,
-                f"names a file of overviews, {name[:80]!r}, in its metadata; remove that, and build the "
-                "overviews in the file itself",
-            )
+            way_out = "remove that, and build the overviews in the file itself"
+            raise LayerError.of(location, f"names a file of overviews, {name[:80]!r}, in its metadata; {way_out}")
 
 
 def check_references(dataset: Any, location: str) -> None:
@@ -166,6 +185,5 @@ def check_references(dataset: Any, location: str) -> None:
     folder = location.rpartition("/")[0] + "/"
     for name in dataset.files:
         if name not in location and not (location.startswith(VSIZIP) and name.startswith(folder)):
-            raise LayerError.of(
-                location, f"refers to another file, {PurePosixPath(name).name!r}; convert it to one GeoTIFF"
-            )
+            other = PurePosixPath(name).name
+            raise LayerError.of(location, f"refers to another file, {other!r}; convert it to one GeoTIFF")

@@ -27,8 +27,6 @@ def common(one: Rectangle, other: Rectangle) -> Rectangle | None:
 
 @dataclass(frozen=True)
 class Placement:
-    """Where a file lies on a grid."""
-
     covers: Rectangle | None = None
     """What of the grid it can touch, which may be beyond the grid; anything where None."""
     exact: bool = False

@@ -43,7 +43,6 @@ class Masks:
 
 
 def masks_of(dataset: Any) -> Masks:
-    """The masks of an open rasterio dataset."""
     from rasterio.enums import ColorInterp, MaskFlags
 
     colors = list(dataset.colorinterp)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,23 +12,26 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ellipsis_local.crs import WGS84, crs_text, epsg_text, transform_extent
 from ellipsis_local.errors import LayerError, LayerWarning
 from ellipsis_local.formats import check_raster, missing_bytes
 from ellipsis_local.gdal_errors import reading, writing
 from ellipsis_local.notices import warn
 from ellipsis_local.raster.dataset_pool import DatasetPool
-from ellipsis_local.raster.files import RasterArray, check_dtype
-from ellipsis_local.raster.grid import TargetGrid
+from ellipsis_local.raster.files import RasterArray, band_notes, check_dtype, check_georeference, subdataset
+from ellipsis_local.raster.grid import TargetGrid, apply, corners_extent, inverse
 from ellipsis_local.raster.layer import RasterLayer
 from ellipsis_local.raster.opening import opened
 from ellipsis_local.raster.placement import native_grid
-from ellipsis_local.raster.validity import disagreements, has_masks, mask_kind, missing_in
+from ellipsis_local.raster.validity import disagreements, has_masks, mask_kind, masks_of, missing_in
 from ellipsis_local.types import Extent, RasterFile
 
 TILE = 256
 WINDOW = 1024
 """Pixels per side of what is written at a time: with float64 bands, 8 MB each."""
 MOST_PIXELS = 2**40
+SLACK = 1e-6
+"""Of a pixel: an extent that ends on an edge of pixels does not take the next ones."""
 
 
 @dataclass(frozen=True)
@@ -55,22 +59,16 @@ class Looks:
             output.scales = tuple(self.scales)
         if self.offsets:
             output.offsets = tuple(self.offsets)
-        if any(self.units):
+        if self.units:
             output.units = tuple(unit or "" for unit in self.units)
 
 
 def looks_of(dataset: Any) -> Looks:
-    """What an open rasterio dataset says of its bands."""
     colormap = None
     if dataset.count == 1 and dataset.dtypes[0] in ("uint8", "uint16"):
         with contextlib.suppress(ValueError):
             colormap = dataset.colormap(1)
-    return Looks(
-        dataset.descriptions, dataset.colorinterp, colormap,
-        dataset.scales if set(dataset.scales) != {1.0} else (),
-        dataset.offsets if set(dataset.offsets) != {0.0} else (),
-        dataset.units,
-    )  # fmt: skip
+    return Looks(dataset.descriptions, dataset.colorinterp, colormap, **band_notes(dataset))
 
 
 def creation_options(dtype: str, width: int, height: int) -> dict[str, Any]:
@@ -124,7 +122,7 @@ def windows(width: int, height: int) -> Iterator[tuple[int, int, int, int]]:
             yield column, row, min(WINDOW, width - column), min(WINDOW, height - row)
 
 
-def write_window(output: Any, column: int, row: int, pixels: NDArray[Any], mask: NDArray[np.bool_] | None) -> None:
+def write_window(output: Any, column: int, row: int, pixels: NDArray[Any], mask: NDArray[Any] | None) -> None:
     """Pixels (bands, h, w), and which are there (h, w), at a place of a dataset that is being written."""
     from rasterio.windows import Window
 
@@ -240,11 +238,8 @@ def write_mosaic(files: Sequence[RasterFile], target: Path) -> None:
     for text in disagreements(files):
         warn(text, LayerWarning)
     if partly:
-        warn(
-            f"{partly} pixels are missing in some bands only, which the mask of one GeoTIFF cannot say; they count as "
-            "there in all",
-            LayerWarning,
-        )
+        text = "pixels are missing in some bands only, which the mask of one GeoTIFF cannot say; they count as there"
+        warn(f"{partly} {text} in all", LayerWarning)
 
 
 def common_looks(first: Looks, files: Sequence[RasterFile], *, masked: bool) -> Looks:
@@ -259,3 +254,67 @@ def common_looks(first: Looks, files: Sequence[RasterFile], *, masked: bool) -> 
     # A mask and an alpha band in one file: readers would take the one for the other.
     colors = [ColorInterp.undefined if masked and one == ColorInterp.alpha else one for one in first.colors]
     return Looks(names, colors, first.colormap, **agreed)
+
+
+def clip(
+    source: Path,
+    target: Path,
+    area: Extent,
+    *,
+    member: str | None = None,
+    epsg: int | None = None,
+    nodata: float | None = None,
+    layer: str | None = None,
+) -> bool:
+    """Write the pixels of `source` that touch `area` (EPSG:4326); False, and nothing written, where there are none.
+
+    `member`: the raster in an archive; `epsg`, `nodata`, `layer`: what is said of the file and not by it.
+    """
+    location = str(source) if member is None else f"/vsizip/{source}/{member}"
+    if member is None:
+        with reading(source), opened(source, contained=True) as dataset:
+            location = subdataset(dataset, location, source.name, layer)
+    with reading(source), opened(location, contained=True) as dataset:
+        check_georeference(dataset, source.name)
+        crs = epsg_text(epsg) if epsg is not None else crs_text(dataset.crs, source.name)
+        grid = TargetGrid(crs, tuple(dataset.transform)[:6], dataset.width, dataset.height)
+        window = _window_of(grid, area)
+        if window is None:
+            return False
+        nodata = dataset.nodata if nodata is None else nodata
+        _copy(dataset, target, grid.moved(*window), window[:2], nodata)
+    return True
+
+
+def _window_of(grid: TargetGrid, area: Extent) -> tuple[int, int, int, int] | None:
+    """Column, row, width and height of the pixels that touch the area; None where none does."""
+    own = transform_extent(grid.crs, WGS84, corners_extent(grid.transform, grid.width, grid.height))
+    if own is not None and own.x_min <= own.x_max:
+        # Within the file's own area, because its CRS may have no place for more. A little wider: edges are curves.
+        dx, dy = own.width / 100, own.height / 100
+        area = area.common(Extent(own.x_min - dx, own.y_min - dy, own.x_max + dx, own.y_max + dy))
+        if area.width <= 0 or area.height <= 0:
+            return None
+    box = transform_extent(WGS84, grid.crs, area)
+    if box is None:
+        return None
+    to_pixels = inverse(grid.transform)
+    own = Extent.around(apply(to_pixels, x, y) for x in (box.x_min, box.x_max) for y in (box.y_min, box.y_max))
+    left, right = max(0, math.floor(own.x_min + SLACK)), min(grid.width, math.ceil(own.x_max - SLACK))
+    top, bottom = max(0, math.floor(own.y_min + SLACK)), min(grid.height, math.ceil(own.y_max - SLACK))
+    return (left, top, right - left, bottom - top) if left < right and top < bottom else None
+
+
+def _copy(dataset: Any, target: Path, grid: TargetGrid, origin: tuple[int, int], nodata: float | None) -> None:
+    """Pixels from a column and row on, mask, and what is said of the bands."""
+    from rasterio.windows import Window
+
+    left, top = origin
+    masked = masks_of(dataset).kind != "none"
+    with geotiff(target, grid, dataset.count, dataset.dtypes[0], nodata, looks_of(dataset)) as output:
+        for column, row, wide, high in windows(grid.width, grid.height):
+            source = Window(left + column, top + row, wide, high)
+            with reading(dataset.name, "cannot be read; it is truncated or damaged"):
+                values = dataset.read(window=source)
+                mask = dataset.dataset_mask(window=source) if masked else None
+            write_window(output, column, row, values, mask)

@@ -47,17 +47,7 @@ class NodeFacts:
 
 
 @dataclass(frozen=True)
-class Machine:
-    cores: int
-    """Nodes that run at the same time, at most."""
-    memory: int
-    """Bytes."""
-
-
-@dataclass(frozen=True)
 class Facts:
-    """One compute and its last execution."""
-
     id: str
     status: str
     message: str
@@ -68,7 +58,10 @@ class Facts:
     layers: bool
     """Whether there are layers; without them every node gets the same."""
     most_nodes: int
-    machine: Machine
+    cores: int
+    """Nodes that run at the same time, at most."""
+    memory: int
+    """Of the machine, in bytes."""
     nodes: tuple[NodeFacts, ...]
 
     @property
@@ -99,7 +92,6 @@ def read_facts(emulator: Emulator, record: Record) -> Facts:
     parts = () if found is None else found.parts
     lines = Counter(_logged(emulator.home.compute(record.id) / "log.jsonl", record.executions))
     nodes = emulator.computes.records.nodes(record.id)
-    cores = 1 if settings.inline else settings.cores or available_cores()
     return Facts(
         id=record.id,
         status=record.status,
@@ -109,7 +101,8 @@ def read_facts(emulator: Emulator, record: Record) -> Facts:
         large=spec.request.large_result,
         layers=bool(spec.request.layers),
         most_nodes=settings.max_nodes,
-        machine=Machine(cores, psutil.virtual_memory().total),
+        cores=1 if settings.inline else settings.cores or available_cores(),
+        memory=psutil.virtual_memory().total,
         nodes=tuple(_node(node, lines[node.node], parts[node.node] if parts else None) for node in nodes),
     )
 

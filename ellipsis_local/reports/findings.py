@@ -28,8 +28,6 @@ LONG_SECONDS = 10.0
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that the report says."""
-
     code: str
     level: Literal["good", "advice", "problem"]
     text: str
@@ -137,8 +135,8 @@ def _memory(facts: Facts) -> Iterator[Finding]:
     peaks = [node.peak_memory for node in facts.completed if node.peak_memory is not None]
     if not peaks:
         return
-    together = min(len(facts.nodes), facts.machine.cores)
-    needed, there = max(peaks) * together, facts.machine.memory
+    together = min(len(facts.nodes), facts.cores)
+    needed, there = max(peaks) * together, facts.memory
     if needed > MEMORY_SHARE * there:
         fit = _more(facts, math.ceil(len(facts.nodes) * needed / (MEMORY_SHARE * there)))
         yield Finding(
@@ -190,11 +188,11 @@ def _number(facts: Facts) -> Iterator[Finding]:
             f"asks once a second whether a compute is done: {_count(fewer, 'node')} would be as fast.",
             nodes=fewer,
         )  # fmt: skip
-    cores = min(facts.machine.cores, _most(facts))
+    cores = min(facts.cores, _most(facts))
     if max(seconds) >= LONG_SECONDS and count < cores:
         yield Finding(
             "cores", "advice",
-            f"{_count(count, 'node')} on {facts.machine.cores} cores, the longest {max(seconds):.0f} s: {cores} nodes "
+            f"{_count(count, 'node')} on {facts.cores} cores, the longest {max(seconds):.0f} s: {cores} nodes "
             "would use them all.",
             nodes=cores,
         )  # fmt: skip

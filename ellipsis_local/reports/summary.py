@@ -71,7 +71,7 @@ class Report:
                 "peakMemory": max(peaks, default=None),
                 "logLines": sum(node.log_lines for node in facts.nodes),
             },
-            "machine": {"cores": facts.machine.cores, "memory": facts.machine.memory},
+            "machine": {"cores": facts.cores, "memory": facts.memory},
             "findings": [{"code": one.code, "level": one.level, "text": one.text} for one in self.findings],
             "fits": {"nodes": self.fits.nodes, "largeResult": self.fits.large_result},
         }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
@@ -22,6 +22,7 @@ from pydantic import (
 )
 
 from ellipsis_local.errors import ArgumentError
+from ellipsis_local.ids import utc
 from ellipsis_local.types import Extent, PathType
 
 MAX_TEXT = 10_000
@@ -120,15 +121,10 @@ class ExtentBody(Body):
 
 def _moment(value: Any) -> Any:
     """A time in UTC, which it is without a zone, too (seen in the client)."""
-    if value is None:
-        return None
     try:
-        moment = datetime.fromisoformat(value) if isinstance(value, str) else value
-        if isinstance(moment, datetime):
-            return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
-    except (ValueError, OverflowError):
-        pass
-    raise ValueError("must be a time such as 2024-01-31T00:00:00, of the years 1 to 9999")
+        return None if value is None else utc("date", value)
+    except ArgumentError:
+        raise ValueError("must be a time such as 2024-01-31T00:00:00, of the years 1 to 9999") from None
 
 
 Moment = Annotated[

@@ -6,7 +6,7 @@ import functools
 import hashlib
 import inspect
 from collections.abc import Callable, Coroutine
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 import orjson
@@ -14,6 +14,7 @@ from fastapi import HTTPException, Request, Response
 from fastapi.routing import APIRoute
 from starlette.requests import ClientDisconnect
 
+from ellipsis_local.ids import wire_date
 from ellipsis_local.server.auth import KNOWN, authenticate
 from ellipsis_local.server.idempotency import Idempotency
 
@@ -22,14 +23,6 @@ MAX_BODY = 32 * 1024**2
 """Bytes of a JSON body: 3000 features, the client's page, or a function of 16 MB, with room."""
 MAX_OPEN_BODY = 64 * 1024
 """Bytes of a JSON body of somebody who has not said who they are."""
-
-
-def wire_date(moment: datetime) -> str:
-    """A time as the client parses it: UTC, with a fraction and a Z (seen in the client)."""
-    if moment.tzinfo is not None:
-        moment = moment.astimezone(UTC)
-    # Not strftime, which writes early years with fewer digits than strptime wants.
-    return f"{moment.replace(tzinfo=None).isoformat(timespec='microseconds')}Z"
 
 
 def _other(value: Any) -> Any:

@@ -125,9 +125,8 @@ class Members:
             "SELECT user, level, access FROM memberships WHERE user = ? AND path_id = ?", (user_id, path.id)
         ).fetchone()
         if row is None:
-            raise NotFoundError(
-                f"userId {user_id} is no direct member of path {path.id}", argument="userId", value=user_id
-            )
+            text = f"userId {user_id} is no direct member of path {path.id}"
+            raise NotFoundError(text, argument="userId", value=user_id)
         return path, row
 
 
@@ -167,12 +166,9 @@ class Invites:
             raise ArgumentError("give userId or email: who is invited", argument="userId")
         named = None if email is None else self._accounts.find_user(checked_name(email, "email"))
         if email is not None and named is None:
-            raise ArgumentError(
-                f"email: there is no user {email!r} in this home, and no mail is sent; let them log in once, or make "
-                "them with `ellipsis-local users add`",
-                argument="email",
-                value=email,
-            )
+            way_out = "let them log in once, or make them with `ellipsis-local users add`"
+            text = f"email: there is no user {email!r} in this home, and no mail is sent; {way_out}"
+            raise ArgumentError(text, argument="email", value=email)
         if user_id is None:
             assert named is not None  # noqa: S101 - for the type checker
             return named
@@ -183,9 +179,7 @@ class Invites:
 
     def revoke(self, path_id: str, invite_id: str) -> None:
         """Take an invite back; NotFoundError where the path has no such invite."""
-        with self._catalogue.transaction() as connection:
-            row = self._find(connection, path_id, invite_id, None)
-            connection.execute("DELETE FROM invites WHERE id = ?", (row["id"],))
+        self._delete(path_id, invite_id, None)
 
     def accept(self, path_id: str, invite_id: str, user: User) -> None:
         """Become a member, or stay one with more access; AccessError where the sender has lost that access."""
@@ -205,6 +199,9 @@ class Invites:
 
     def decline(self, path_id: str, invite_id: str, user: User) -> None:
         """Refuse an invite; NotFoundError where the user has no such invite."""
+        self._delete(path_id, invite_id, user)
+
+    def _delete(self, path_id: str, invite_id: str, user: User | None) -> None:
         with self._catalogue.transaction() as connection:
             row = self._find(connection, path_id, invite_id, user)
             connection.execute("DELETE FROM invites WHERE id = ?", (row["id"],))
@@ -213,11 +210,8 @@ class Invites:
         path, invite_id = self._catalogue.get_path(path_id), as_uuid("inviteId", invite_id)
         row = connection.execute("SELECT * FROM invites WHERE id = ? AND path_id = ?", (invite_id, path.id)).fetchone()
         if row is None or (user is not None and row["user"] != user.id):
-            raise NotFoundError(
-                f"inviteId {invite_id} is no open invite {'to' if user is None else 'of yours to'} path {path.id}",
-                argument="inviteId",
-                value=invite_id,
-            )
+            text = f"inviteId {invite_id} is no open invite {'to' if user is None else 'of yours to'} path {path.id}"
+            raise NotFoundError(text, argument="inviteId", value=invite_id)
         found: sqlite3.Row = row
         return found
 

@@ -62,9 +62,8 @@ class Rights:
     def level(self, user: User | None, record: PathRecord) -> int:
         """The access level of a user, or of whoever has no token, on a path; at most two reads."""
         if user is not None and user.grants is None:
-            if record.owner == user.id:
-                return OWNER
-            if record.owner is None and record.parent_id is None:
+            everybodys = record.owner is None and record.parent_id is None
+            if everybodys or record.owner == user.id:
                 return OWNER
         return self.levels(user, (record,))[record.id]
 

@@ -30,9 +30,8 @@ def _tag(value: Any) -> str:
     """A tag without the # before it, which people write or leave out."""
     tag = checked_name(value, "hashtag", most=MOST_TAG).strip().removeprefix("#").strip()
     if not tag or any(character in tag for character in "#/?"):
-        raise invalid(
-            "hashtag", value, f"{value!r} must be a word without # / ?, by which the client could not remove it"
-        )
+        text = f"{value!r} must be a word without # / ?, by which the client could not remove it"
+        raise invalid("hashtag", value, text)
     return tag
 
 
@@ -76,19 +75,16 @@ class Sharing:
         """Tag a path, once whatever the case; ArgumentError for what is no word of at most 100 characters."""
         tag = _tag(hashtag)
         with self._catalogue.transaction() as connection:
-            connection.execute(
-                "INSERT OR IGNORE INTO hashtags VALUES (?, ?, ?)",
-                (self._catalogue.get_path(path_id).id, tag.casefold(), tag),
-            )
+            path = self._catalogue.get_path(path_id)
+            connection.execute("INSERT OR IGNORE INTO hashtags VALUES (?, ?, ?)", (path.id, tag.casefold(), tag))
 
     def remove_hashtag(self, path_id: str, hashtag: str) -> None:
         """Take a tag off a path; NotFoundError where it has no such tag."""
         tag = _tag(hashtag)
         with self._catalogue.transaction() as connection:
             path = self._catalogue.get_path(path_id)
-            changed = connection.execute(
-                "DELETE FROM hashtags WHERE path_id = ? AND tag_key = ?", (path.id, tag.casefold())
-            )
+            query = "DELETE FROM hashtags WHERE path_id = ? AND tag_key = ?"
+            changed = connection.execute(query, (path.id, tag.casefold()))
             if changed.rowcount == 0:
                 raise NotFoundError(f"path {path.id} has no hashtag {tag!r}", argument="hashtag", value=hashtag)
 
@@ -150,10 +146,8 @@ class Sharing:
         return self._paths("favourites", user)
 
     def is_favourite(self, user: User | None, path_id: str) -> bool:
-        if user is None:
-            return False
         test = "SELECT 1 FROM favourites WHERE user = ? AND path_id = ?"
-        return self._database.row(test, (user.id, path_id)) is not None
+        return user is not None and self._database.row(test, (user.id, path_id)) is not None
 
     def set_domains(self, path_id: str, domains: Iterable[str] | None) -> None:
         """Note the domains that may show a path; none where None. ArgumentError for what is no list of names."""

@@ -83,7 +83,6 @@ class Usage:
         return [User(row["id"], row["name"]) for row in rows]
 
     def of_user_on_path(self, path_id: str, user_id: str) -> list[DayUsage]:
-        """What a user spent on a path, day by day."""
         return self._days("path_id = ? AND user = ?", self._catalogue.get_path(path_id).id, as_uuid("userId", user_id))
 
     def aggregated(self, path_id: str, logged_in: bool) -> list[DayUsage]:

@@ -4,8 +4,7 @@ from ellipsis_local.store.catalogue import Catalogue
 from ellipsis_local.store.export import file_footprint, footprint
 from ellipsis_local.store.formats import Kind, detect
 from ellipsis_local.store.records import SCHEMA, FileRow, checked_name, path_record
-from ellipsis_local.store.requests import NewFile, Taken, Target
-from ellipsis_local.store.staging import Overrides, content_of
+from ellipsis_local.store.staging import NewFile, Overrides, Taken, Target, content_of
 from ellipsis_local.store.store import LayerStore
 
 __all__ = [

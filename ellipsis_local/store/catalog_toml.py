@@ -24,7 +24,6 @@ ids are made (UUIDv5). The sources of a VRT and the parts of a raster or shapefi
 
 from __future__ import annotations
 
-import contextlib
 import os
 import tomllib
 from collections.abc import Callable, Iterator
@@ -39,8 +38,7 @@ from ellipsis_local.errors import ArgumentError, EllipsisLocalError, LayerError,
 from ellipsis_local.gdal_errors import reading
 from ellipsis_local.notices import warn
 from ellipsis_local.store import formats
-from ellipsis_local.store.requests import Target
-from ellipsis_local.store.staging import FileParcel, Overrides
+from ellipsis_local.store.staging import FileParcel, NewFile, Overrides, Target
 
 if TYPE_CHECKING:
     from ellipsis_local.store.store import LayerStore
@@ -162,18 +160,13 @@ def plain_layer(context: Context, plan: dict[str, Any]) -> Loaded:
 
 def dated_layer(context: Context, plan: dict[str, Any]) -> Loaded:
     for timestamp in plan["timestamp"]:
-        overrides = Overrides(timestamp.get("epsg"), timestamp.get("nodata"), timestamp.get("layer"))
+        said = {name: timestamp.get(name) for name in ("epsg", "nodata", "layer")}
+        files = [NewFile(context.root / file, **said) for file in timestamp["files"]]
         target = Target(
             plan["pathId"], timestamp["id"], plan["type"], plan["name"], timestamp.get("date"),
             timestamp.get("description"), context.owner, plan["metadata"],
         )  # fmt: skip
-        with contextlib.ExitStack() as stack:
-            parcels = [
-                stack.enter_context(
-                    context.store.intake.parcel(context.root / file, kind=plan["type"], overrides=overrides)
-                )
-                for file in timestamp["files"]
-            ]
+        with context.store.intake.parcels(files, plan["type"]) as parcels:
             context.store.put(target, parcels, replace=context.replace, progress=context.progress)
     return answer(plan["pathId"], plan["type"], [timestamp["id"] for timestamp in plan["timestamp"]])
 

@@ -220,10 +220,9 @@ class Catalogue:
             raise NotFoundError(text, argument="timestampId", value=timestamp_id)
         return found
 
-    def timestamps_of(self, path_id: str, *, trashed: bool | None = False) -> list[Timestamp]:
-        """The timestamps of a path in the order in which they were added."""
-        found = self._timestamps("timestamps.path_id = ?", (self.get_path(path_id).id,))
-        return [one for one in found if trashed is None or one.trashed == trashed]
+    def timestamps_of(self, path_id: str) -> list[Timestamp]:
+        """The timestamps of a path that are not in the trash, in the order in which they were added."""
+        return self._timestamps("timestamps.path_id = ? AND NOT timestamps.trashed", (self.get_path(path_id).id,))
 
     def _timestamps(self, test: str, values: Sequence[Any]) -> list[Timestamp]:
         query = (

@@ -81,11 +81,8 @@ def export(timestamp: Timestamp, target: Any) -> Path:
     own = {suffix_of(Path(only.main))} if only is not None else set()
     allowed = (*(RASTER_TARGETS if timestamp.type == "raster" else vector_targets()), *sorted(own))
     if suffix not in allowed:
-        raise ArgumentError(
-            f"a {timestamp.type} can be exported as {', '.join(dict.fromkeys(allowed))}, not as {path.name!r}",
-            argument="filePath",
-            value=str(target),
-        )
+        text = f"a {timestamp.type} can be exported as {', '.join(dict.fromkeys(allowed))}, not as {path.name!r}"
+        raise ArgumentError(text, argument="filePath", value=str(target))
     with beside(path) as folder:
         if only is not None and suffix in own and as_given(only):
             copy_parts(only, folder / path.name)

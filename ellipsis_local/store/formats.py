@@ -11,19 +11,8 @@ from typing import Literal
 from ellipsis_local import formats
 from ellipsis_local.arguments import invalid
 from ellipsis_local.errors import LayerError
-from ellipsis_local.formats import (
-    HEADS,
-    Format,
-    archive_entries,
-    check_boxes,
-    check_member,
-    check_whole,
-    few,
-    is_member,
-    is_tiff,
-)
 from ellipsis_local.gdal_errors import reading
-from ellipsis_local.raster.formats import ALIASES, SUFFIXES
+from ellipsis_local.raster.opening import ALIASES, SUFFIXES
 from ellipsis_local.vector import data_types
 
 Kind = Literal["raster", "vector"]
@@ -109,7 +98,7 @@ def detect(path: Path, kind: Kind | None = None, layer: str | None = None, *, co
     return found
 
 
-def vector_format(found: Found) -> Format:
+def vector_format(found: Found) -> formats.Format:
     """The record of a vector's format, that of the member of a zip."""
     if found.member is not None:
         known = formats.of_suffix(PurePosixPath(found.member).suffix, "vector")
@@ -121,8 +110,8 @@ def vector_format(found: Found) -> Format:
 def by_content(path: Path, head: bytes, kind: Kind | None, layer: str | None, contained: bool) -> Found:
     if not head:
         raise LayerError.of(path, "is empty")
-    if is_tiff(head):
-        check_whole(path)
+    if formats.is_tiff(head):
+        formats.check_whole(path)
         return Found("raster", "tif")
     if head.startswith(b"PK"):
         return zipped(path, layer)
@@ -133,9 +122,9 @@ def by_content(path: Path, head: bytes, kind: Kind | None, layer: str | None, co
             if one.check is not None:
                 one.check(path, layer)
             return Found(geopackage_kind(path, kind) if one.name == "gpkg" else "vector", one.name)
-    if HEADS["JP2OpenJPEG"](head):
+    if formats.HEADS["JP2OpenJPEG"](head):
         with reading(path), path.open("rb") as file:
-            check_boxes(file, str(path))
+            formats.check_boxes(file, str(path))
     text = head.removeprefix(b"\xef\xbb\xbf").lstrip()
     if text.startswith(b"<VRTDataset") and contained:
         raise LayerError(f"{path}: a VRT refers to files elsewhere; add it by its path", source=str(path))
@@ -143,9 +132,8 @@ def by_content(path: Path, head: bytes, kind: Kind | None, layer: str | None, co
         # Such a file may send GDAL to the network (WMS, STAC), so it is not even opened.
         raise unknown(path, text)
     if contained and is_hdf5(path):
-        raise LayerError.of(
-            path, "is HDF5, as netCDF-4 is, which may take its pixels from other files; convert it to GeoTIFF"
-        )
+        what = "is HDF5, as netCDF-4 is, which may take its pixels from other files; convert it to GeoTIFF"
+        raise LayerError.of(path, what)
     return Found("raster", "")
 
 
@@ -199,24 +187,22 @@ def unknown(path: Path, text: bytes) -> LayerError:
 def zipped(path: Path, layer: str | None) -> Found:
     """The one layer in a zip, or the one whose file is called `layer`."""
     with reading(path, "is no readable zip"), zipfile.ZipFile(path) as archive:
-        entries = archive_entries(archive, str(path))
+        entries = formats.archive_entries(archive, str(path))
         if any(".gdb" in PurePosixPath(one.filename).parent.suffix.lower() for one in entries):
             raise unknown(path.with_suffix(".gdb.zip"), b"")
-        mains = [one for one in entries if is_member(one.filename)]
+        mains = [one for one in entries if formats.is_member(one.filename)]
         if len(mains) > 1 and layer is not None:
             mains = [one for one in mains if PurePosixPath(one.filename).stem == layer]
         if not mains:
             named = next((one.filename for one in entries if convertible(Path(one.filename), b"")), None)
             if named is not None or path.suffix.lower() == ".kmz":
                 raise unknown(path if named is None else path.with_name(PurePosixPath(named).name), b"")
-            raise LayerError.of(
-                path,
-                f"contains no layer that is known here (a zip in a zip is not opened). Supported are {supported()}",
-            )
+            text = "contains no layer that is known here (a zip in a zip is not opened)"
+            raise LayerError.of(path, f"{text}. Supported are {supported()}")
         if len(mains) > 1:
-            stems = few(PurePosixPath(one.filename).stem for one in mains)
+            stems = formats.few(PurePosixPath(one.filename).stem for one in mains)
             raise LayerError.of(path, f"contains {len(mains)} layers; pass layer= with one of {stems}")
-        check_member(archive, mains[0], entries, str(path))
+        formats.check_member(archive, mains[0], entries, str(path))
     name = mains[0].filename
     vector = formats.of_suffix(PurePosixPath(name).suffix, "vector")
     return Found("raster" if vector is None else "vector", "zip", name)

@@ -10,8 +10,8 @@ import os
 import shutil
 import sqlite3
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -22,28 +22,22 @@ from ellipsis_local.home import Home
 from ellipsis_local.raster.files import raster_array
 from ellipsis_local.store import formats
 from ellipsis_local.store.records import FileRow
-from ellipsis_local.store.requests import Taken
 from ellipsis_local.store.sandbox import Inspectors
 from ellipsis_local.store.staging import (
     CHUNK,
     ArrayParcel,
     FileParcel,
     FrameParcel,
+    NewFile,
     Overrides,
     Parcel,
     PlainParcel,
+    Taken,
     file_parcel,
 )
 
 NO_OVERRIDES = Overrides()
 Progress = Callable[[str], None] | None
-
-
-@dataclass
-class Staged:
-    """Files that lie in their folders; they vanish at the end of the block unless rows name them."""
-
-    rows: list[FileRow] = field(default_factory=list)
 
 
 class Intake:
@@ -91,6 +85,17 @@ class Intake:
             yield parcel
 
     @contextlib.contextmanager
+    def parcels(self, files: Iterable[NewFile], kind: formats.Kind) -> Iterator[list[Parcel]]:
+        """Layers of one kind in several files."""
+        with contextlib.ExitStack() as stack:
+            yield [
+                stack.enter_context(
+                    self.parcel(one.source, kind=kind, overrides=one.overrides, name=one.name, format=one.format)
+                )
+                for one in files
+            ]
+
+    @contextlib.contextmanager
     def plain(self, source: Any, name: str | None) -> Iterator[PlainParcel]:
         with self.on_disk(source, Path(name or "").suffix) as (path, ours):
             if not path.is_file():
@@ -126,9 +131,9 @@ class Intake:
     @contextlib.contextmanager
     def staged(
         self, parcels: Sequence[Parcel], named: Callable[[], set[str]], progress: Progress = None
-    ) -> Iterator[Staged]:
+    ) -> Iterator[list[FileRow]]:
         """Lay parcels into layers/FILE_ID, all or none; at the end those folders go that are not among `named`."""
-        staged = Staged()
+        rows: list[FileRow] = []
         try:
             for parcel in parcels:
                 if progress is not None:
@@ -140,15 +145,15 @@ class Intake:
                         row = parcel.stage(draft, file_id)
                     # A folder counts as an orphan by its age; copying may have taken long.
                     os.utime(draft)
-                staged.rows.append(row)
-            yield staged
+                rows.append(row)
+            yield rows
         finally:
             try:
                 keep = named()
             except StoreError:
                 # Unknown whether the rows are there: the sweep finds out later.
-                keep = {row.id for row in staged.rows}
-            for row in staged.rows:
+                keep = {row.id for row in rows}
+            for row in rows:
                 if row.id not in keep:
                     shutil.rmtree(self.home.layers / row.id, ignore_errors=True)
 
@@ -208,11 +213,8 @@ def spool(source: bytes | bytearray | memoryview | BinaryIO, target: Path) -> No
             target.write_bytes(source)
         return
     if not hasattr(source, "read"):
-        raise ArgumentError(
-            "a layer is a path, bytes, a binary file object, a GeoDataFrame, or a dictionary with raster, transform "
-            f"and crs; not {type(source).__name__}",
-            argument="source",
-        )
+        forms = "a path, bytes, a binary file object, a GeoDataFrame, or a dictionary with raster, transform and crs"
+        raise ArgumentError(f"a layer is {forms}; not {type(source).__name__}", argument="source")
     with writing(target), target.open("xb") as output:
         # The position of a BytesIO that a function returns may be anywhere (seen on the service).
         if hasattr(source, "seek") and (not hasattr(source, "seekable") or source.seekable()):

@@ -1,4 +1,4 @@
-"""What can be laid into a folder of the home: a file with its sidecars, an array, a GeoDataFrame, any file.
+"""What is asked of the store, and what can be laid into a folder of the home for it: files, arrays, GeoDataFrames.
 
 A parcel knows the hash of its content without writing anything, and writes itself into a draft folder.
 """
@@ -12,14 +12,14 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 from ellipsis_local import vector
 from ellipsis_local.errors import ArgumentError, LayerError
 from ellipsis_local.gdal_errors import reading, shown_name, writing
 from ellipsis_local.raster.files import RasterArray
 from ellipsis_local.raster.files import inspect as inspect_raster
-from ellipsis_local.raster.formats import SUFFIXES, format_of
+from ellipsis_local.raster.opening import SUFFIXES, format_of
 from ellipsis_local.raster.write import can_be_tagged, convert, write_array
 from ellipsis_local.store import formats
 from ellipsis_local.store.records import FileRow
@@ -38,6 +38,44 @@ class Overrides:
 
     def given(self) -> dict[str, Any]:
         return {name: value for name, value in vars(self).items() if value is not None}
+
+
+class Taken(NamedTuple):
+    """A file that the store may move instead of copying it; a copy is made where it cannot be moved."""
+
+    path: Path
+
+
+@dataclass(frozen=True)
+class NewFile:
+    """One file for `LayerStore.add_files`: a path, bytes, a binary file object, or `Taken`."""
+
+    source: Any
+    name: str | None = None
+    format: str | None = None
+    epsg: int | None = None
+    nodata: float | None = None
+    layer: str | None = None
+
+    @property
+    def overrides(self) -> Overrides:
+        return Overrides(self.epsg, self.nodata, self.layer)
+
+
+@dataclass(frozen=True)
+class Target:
+    """Where parcels are to go, and what is said of it where it has to be made."""
+
+    path_id: str
+    timestamp_id: str
+    kind: formats.Kind
+    name: str
+    date: Any = None
+    description: str | None = None
+    owner: str | None = None
+    metadata: Mapping[str, Any] | None = None
+    parent_id: str | None = None
+    status: Literal["created", "active", "passive"] = "active"
 
 
 class Parcel(Protocol):
@@ -189,8 +227,6 @@ class FileParcel:
 
 @dataclass(frozen=True)
 class ArrayParcel:
-    """A raster object."""
-
     source: RasterArray
     name: str = "raster.tif"
     kind: formats.Kind = "raster"
@@ -211,8 +247,6 @@ class ArrayParcel:
 
 @dataclass(frozen=True)
 class FrameParcel:
-    """A GeoDataFrame, checked."""
-
     frame: Any = field(repr=False)
     name: str = "vector.parquet"
     kind: formats.Kind = "vector"
@@ -300,7 +334,6 @@ def is_looked_into(error: LayerError) -> bool:
 
 
 def state_of(parts: Sequence[Path]) -> tuple[tuple[int, int], ...]:
-    """Size and time of change of files."""
     with contextlib.suppress(OSError):
         return tuple((part.stat().st_size, part.stat().st_mtime_ns) for part in parts)
     return ()

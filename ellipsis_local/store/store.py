@@ -23,8 +23,7 @@ from ellipsis_local.store.catalogue import Catalogue
 from ellipsis_local.store.export import copy_file, export, footprint
 from ellipsis_local.store.ingest import Intake, Progress
 from ellipsis_local.store.records import FileRow
-from ellipsis_local.store.requests import NewFile, Target
-from ellipsis_local.store.staging import Overrides, Parcel
+from ellipsis_local.store.staging import NewFile, Overrides, Parcel, Target
 from ellipsis_local.types import PathRecord, PathType, RasterFile, StoredFile, Timestamp, VectorFile
 
 ORPHAN_SECONDS = 3600.0
@@ -90,9 +89,9 @@ class LayerStore:
         if self._existing(target, (parcel.content() for parcel in parcels), replace)[1]:
             return False
         with self.intake.staged(parcels, self.catalogue.file_ids, progress) as staged:
-            check_agreement([row.detail for row in staged.rows], parcels)
+            check_agreement([row.detail for row in staged], parcels)
             with self.catalogue.transaction():
-                old = self._commit(target, staged.rows, replace)
+                old = self._commit(target, staged, replace)
             self._drop_folders(old)
         return True
 
@@ -175,28 +174,20 @@ class LayerStore:
         timestamp = self.catalogue.get_timestamp(path_id, timestamp_id)
         if mosaic_priority not in PRIORITIES:
             raise invalid("mosaicPriority", mosaic_priority, "must be one of 'newest', 'oldest'")
-        with contextlib.ExitStack() as stack:
-            parcels = [
-                stack.enter_context(
-                    self.intake.parcel(
-                        file.source,
-                        kind=timestamp.type,
-                        overrides=Overrides(file.epsg, file.nodata, file.layer),
-                        name=file.name,
-                        format=file.format or format,
-                    )
-                )
-                for file in (one if isinstance(one, NewFile) else NewFile(*one) for one in files)
-            ]
-            staged = stack.enter_context(self.intake.staged(parcels, self.catalogue.file_ids, progress))
+        given = [one if isinstance(one, NewFile) else NewFile(*one) for one in files]
+        given = [replace(one, format=one.format or format) for one in given]
+        with (
+            self.intake.parcels(given, timestamp.type) as parcels,
+            self.intake.staged(parcels, self.catalogue.file_ids, progress) as staged,
+        ):
             if check is not None:
-                check([row.detail for row in staged.rows if row.detail is not None])
+                check([row.detail for row in staged if row.detail is not None])
             with self.catalogue.transaction():
                 # Read again: files may have come meanwhile.
                 there = self.catalogue.get_timestamp(path_id, timestamp_id)
                 known = [file.detail for file in there.files[:1]]
-                check_agreement([*known, *(row.detail for row in staged.rows)], parcels)
-                rows = [with_priority(row, mosaic_priority) for row in staged.rows]
+                check_agreement([*known, *(row.detail for row in staged)], parcels)
+                rows = [with_priority(row, mosaic_priority) for row in staged]
                 self.catalogue.add_files(there.path_id, there.id, rows, beneath=mosaic_priority == "oldest")
         return tuple(row.id for row in rows)
 
@@ -226,7 +217,7 @@ class LayerStore:
                 gone: tuple[str, ...] = ()
                 with self.catalogue.transaction():
                     # Looked at again: another process may have been first.
-                    if self._has_plain(path_id, staged.rows[0].content, replace):
+                    if self._has_plain(path_id, staged[0].content, replace):
                         return path_id
                     if self.catalogue.find_path(path_id) is None:
                         self.catalogue.add_path(
@@ -236,7 +227,7 @@ class LayerStore:
                     else:
                         gone = (self.catalogue.plain_file(path_id).id,)
                         self.catalogue.delete_files(gone)
-                    self.catalogue.add_files(path_id, None, staged.rows)
+                    self.catalogue.add_files(path_id, None, staged)
                 self._drop_folders(gone)
         return path_id
 
@@ -270,15 +261,8 @@ class LayerStore:
         """Add an empty raster, vector or folder and return its id."""
         if type not in ("raster", "vector", "folder"):
             raise invalid("type", type, "must be one of raster, vector, folder")
-        return self.catalogue.add_path(
-            type,
-            name,
-            path_id=path_id,
-            parent_id=parent_id,
-            metadata=metadata,
-            public_access=public_access,
-            owner=owner,
-        )
+        about = {"path_id": path_id, "parent_id": parent_id, "owner": owner}
+        return self.catalogue.add_path(type, name, metadata=metadata, public_access=public_access, **about)
 
     def add_timestamp(
         self, path_id: str, *, date: Any = None, description: str | None = None, timestamp_id: str | None = None
@@ -368,11 +352,8 @@ def check_agreement(details: Sequence[Any], parcels: Sequence[Parcel]) -> None:
     for raster, parcel in zip(rasters[::-1], parcels[::-1], strict=False):
         first = rasters[0]
         if (raster.bands, raster.dtype) != (first.bands, first.dtype):
-            raise LayerError.of(
-                parcel.name,
-                f"has {raster.bands} bands of {raster.dtype}; the other files of its timestamp have {first.bands} "
-                f"bands of {first.dtype}",
-            )
+            others = f"the other files of its timestamp have {first.bands} bands of {first.dtype}"
+            raise LayerError.of(parcel.name, f"has {raster.bands} bands of {raster.dtype}; {others}")
 
 
 def with_priority(row: FileRow, priority: str | None) -> FileRow:

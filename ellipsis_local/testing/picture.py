@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 WRONG = "#c62828"
 GROUND = "#9aa5b1"
 INK = "#1d2430"
+STYLE: dict[Any, Any] = {"font.size": 9, "axes.edgecolor": INK, "text.color": INK, "axes.labelcolor": INK}
+"""matplotlib's, of all our maps."""
 MOST_PIXELS = 1000
 """A raster is thinned out to so many rows and columns for the ground of the picture."""
 MOST_FEATURES = 5000
@@ -40,7 +42,7 @@ def draw(
     from matplotlib.figure import Figure
 
     path = _path(target)
-    with mpl.rc_context({"font.size": 9, "axes.edgecolor": INK, "text.color": INK, "axes.labelcolor": INK}):
+    with mpl.rc_context(STYLE):
         figure = Figure(figsize=(9, 7.5), dpi=110, layout="constrained")
         axes = figure.subplots()
         _draw_rasters(axes, reference)
@@ -54,14 +56,19 @@ def draw(
             if finding.raster is not None and finding.raster.pixels is not None:
                 _draw_pixels(axes, finding.raster)
         _draw_cells(axes, found.run, seams)
-        axes.set_aspect("equal")
-        axes.ticklabel_format(useOffset=False, style="plain")
-        axes.tick_params(labelsize=7)
-        axes.set_xlabel(f"x in {found.run.crs}", fontsize=8)
+        dress(axes, found.run.crs)
         axes.set_ylabel("y", fontsize=8)
         axes.set_title(f"differs from one node: {found.name}", loc="left")
         figure.savefig(path)
     return path
+
+
+def dress(axes: Any, crs: str) -> None:
+    """The axes of a map."""
+    axes.set_aspect("equal")
+    axes.ticklabel_format(useOffset=False, style="plain")
+    axes.tick_params(labelsize=7)
+    axes.set_xlabel(f"x in {crs}", fontsize=8)
 
 
 def _path(target: Any) -> Path:

@@ -282,9 +282,7 @@ def _value(raster: Raster, band: int, row: int, col: int) -> str:
 
 def _around(pixels: Any, transform: Any) -> Extent:
     rows, cols = np.flatnonzero(pixels.any(axis=1)).tolist(), np.flatnonzero(pixels.any(axis=0)).tolist()
-    corners = [apply(transform, x, y) for x in (cols[0], cols[-1] + 1) for y in (rows[0], rows[-1] + 1)]
-    xs, ys = zip(*corners, strict=True)
-    return Extent(min(xs), min(ys), max(xs), max(ys))
+    return Extent.around(apply(transform, x, y) for x in (cols[0], cols[-1] + 1) for y in (rows[0], rows[-1] + 1))
 
 
 def show_transform(transform: Any) -> str:

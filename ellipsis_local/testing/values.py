@@ -5,17 +5,26 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import shapely
+from affine import Affine
 
 from ellipsis_local.errors import ArgumentError
+from ellipsis_local.raster.grid import apply
 from ellipsis_local.testing.frames import Checks, as_frame, compare_frames, is_number, shortened
-from ellipsis_local.testing.join_rasters import join_rasters
-from ellipsis_local.testing.rasters import Raster, RasterDifference, as_raster, bytes_of, compare_rasters, is_raster
+from ellipsis_local.testing.rasters import (
+    Raster,
+    RasterDifference,
+    as_raster,
+    bytes_of,
+    compare_rasters,
+    is_raster,
+    show_transform,
+)
 
 FEATURES = (b"SQLi", b"PAR1")
 FORMS = (Raster, pd.DataFrame)
@@ -52,6 +61,48 @@ def _whole(results: Sequence[Any]) -> Any:
     if forms and all(isinstance(form, pd.DataFrame) for form in forms):
         return pd.concat([form for form in forms if len(form)] or forms[:1], ignore_index=True)
     return None
+
+
+def join_rasters(rasters: list[Raster], name: str) -> Raster:
+    """Their mosaic, later ones on top where valid, as in the store; ValueError where grids or types differ."""
+    full = [raster for raster in rasters if raster.values.size] or rasters[:1]
+    first = full[0]
+    for raster in full[1:]:
+        for what, one, other in (
+            ("bands", raster.values.shape[0], first.values.shape[0]),
+            ("dtype", raster.values.dtype, first.values.dtype),
+            ("CRS", raster.crs, first.crs),
+        ):
+            if one != other:
+                raise ValueError(f"{what} of {raster.name} is {one}, and of {first.name} {other}")
+    places = [_first_pixel(raster, first) for raster in full]
+    top, left = min(row for row, _ in places), min(col for _, col in places)
+    height = max(row + raster.values.shape[1] for raster, (row, _) in zip(full, places, strict=True)) - top
+    width = max(col + raster.values.shape[2] for raster, (_, col) in zip(full, places, strict=True)) - left
+    values = np.zeros((first.values.shape[0], height, width), first.values.dtype)
+    valid = np.zeros(values.shape, bool)
+    for raster, (row, col) in zip(full, places, strict=True):
+        rows, cols = raster.values.shape[1:]
+        window = (slice(None), slice(row - top, row - top + rows), slice(col - left, col - left + cols))
+        values[window] = np.where(raster.valid | ~valid[window], raster.values, values[window])
+        valid[window] |= raster.valid
+    t = first.transform
+    x, y = apply(t, left, top)
+    return replace(first, name=name, values=values, valid=valid, transform=Affine(t.a, t.b, x, t.d, t.e, y))
+
+
+def _first_pixel(raster: Raster, first: Raster) -> tuple[int, int]:
+    """Row and column of its first pixel on the grid of the first."""
+    one, other = raster.transform, first.transform
+    col, row = apply(~other, one.c, one.f)
+    pixel = max(abs(value) for value in (other.a, other.b, other.d, other.e))
+    same = np.allclose((one.a, one.b, one.d, one.e), (other.a, other.b, other.d, other.e), rtol=0, atol=1e-6 * pixel)
+    if not same or max(abs(col - round(col)), abs(row - round(row))) > 0.01:
+        raise ValueError(
+            f"{raster.name} lies on another grid than {first.name}: transform {show_transform(one)} and "
+            f"{show_transform(other)}"
+        )
+    return round(row), round(col)
 
 
 def _form(value: Any, name: str = "a result") -> Any:

@@ -6,19 +6,21 @@ import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ellipsis_local.errors import EllipsisLocalError, UpstreamError
-from ellipsis_local.raster.clip import clip
 from ellipsis_local.raster.files import own_facts
 from ellipsis_local.raster.validity import is_same
+from ellipsis_local.raster.write import clip
 from ellipsis_local.store import Overrides, detect
 from ellipsis_local.types import Extent
 from ellipsis_local.upstream.extents import overlaps
-from ellipsis_local.upstream.http_client import Client
-from ellipsis_local.upstream.models import ServiceFile, ServicePath, ServiceTimestamp
+from ellipsis_local.upstream.models import ServiceFile, ServiceTimestamp
 from ellipsis_local.upstream.partial_downloads import safe_suffix
-from ellipsis_local.upstream.progress import Reporter
 from ellipsis_local.upstream.resumable_download import download
+
+if TYPE_CHECKING:
+    from ellipsis_local.upstream.pull_layer import LayerPull
 
 NONE = Overrides()
 
@@ -33,16 +35,10 @@ class Fetched:
 
 
 def fetch_files(
-    client: Client,
-    path: ServicePath,
-    timestamp: ServiceTimestamp,
-    files: Sequence[ServiceFile],
-    folder: Path,
-    *,
-    area: Extent | None,
-    progress: Reporter,
+    pull: LayerPull, timestamp: ServiceTimestamp, files: Sequence[ServiceFile], folder: Path, area: Extent | None
 ) -> list[Fetched]:
     """Download `files` into `folder`, in their order; those that do not touch `area` are left out."""
+    path = pull.path
     fetched = []
     for number, file in enumerate(files, start=1):
         if area is not None and not overlaps(area, file.bounds):
@@ -50,15 +46,12 @@ def fetch_files(
         what = file.name if len(files) == 1 else f"{file.name} ({number} of {len(files)})"
         target = folder / f"{file.id}{safe_suffix(file.name)}"
         url = f"/path/{path.id}/{path.type}/timestamp/{timestamp.id}/file/{file.id}/data"
-        download(client, url, target, what=what, size=file.size, progress=progress, opened=True)
-        if path.type == "vector":
-            fetched.append(Fetched(target, file.name, vector_overrides(target, file)))
-            continue
-        overrides = raster_overrides(target, file)
-        if area is None:
+        download(pull.client, url, target, what=what, size=file.size, progress=pull.progress, opened=True)
+        overrides = (vector_overrides if path.type == "vector" else raster_overrides)(target, file)
+        if area is None or path.type == "vector":
             fetched.append(Fetched(target, file.name, overrides))
             continue
-        progress.say(f"clipping {what}")
+        pull.progress.say(f"clipping {what}")
         part = target.with_name(f"{file.id}.clipped.tif")
         part.unlink(missing_ok=True)
         member = detect(target, "raster", overrides.layer, contained=True).member
@@ -91,7 +84,6 @@ def vector_overrides(path: Path, file: ServiceFile) -> Overrides:
 
 def has_crs(path: Path) -> bool:
     from ellipsis_local import vector
-    from ellipsis_local.store import detect
 
     try:
         # Not before it is known to be something that refers to nothing else.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ellipsis_local.arguments import invalid
@@ -18,27 +18,23 @@ def parse_extent(extent: Any, epsg: int | None) -> Extent | None:
     """An extent ``{'xMin', 'yMin', 'xMax', 'yMax'}`` in EPSG:4326, longitude first; ArgumentError where it is none."""
     if extent is None:
         return None
-    if (
-        not isinstance(extent, Mapping)
-        or set(extent) != set(KEYS)
-        or any(parse_number(extent[key]) is None for key in KEYS)
-    ):
+    keyed = isinstance(extent, Mapping) and set(extent) == set(KEYS)
+    if not keyed or any(parse_number(extent[key]) is None for key in KEYS):
         # The client's wording.
         keys = ", ".join(KEYS)
         text = f"must be a dictionary with keys {keys} whose values must be of type float, not {extent!r}"
         raise invalid("extent", extent, text)
     given = Extent(*(float(extent[key]) for key in KEYS))
-    for axis, low, high in (("x", given.x_min, given.x_max), ("y", given.y_min, given.y_max)):
-        if low >= high:
-            raise ArgumentError(
-                f"extent: {axis}Max must be strictly larger than {axis}Min", argument="extent", value=extent
-            )
+    for axis, side in (("x", given.width), ("y", given.height)):
+        if side <= 0:
+            text = f"extent: {axis}Max must be strictly larger than {axis}Min"
+            raise ArgumentError(text, argument="extent", value=extent)
     found = given if epsg in (None, 4326) else transformed(f"EPSG:{epsg}", "EPSG:4326", given, extent)
     world = Extent(-180.0, -90.0, 180.0, 90.0)
     if not found.intersects(world):
         text = f"lies outside of the earth: {tuple(found)} in EPSG:4326; pass epsg=… where it is in another CRS"
         raise invalid("extent", extent, text)
-    return Extent(max(found.x_min, -180.0), max(found.y_min, -90.0), min(found.x_max, 180.0), min(found.y_max, 90.0))
+    return found.common(world)
 
 
 def transformed(source: str, target: str, extent: Extent, given: Any) -> Extent:
@@ -54,7 +50,7 @@ def in_crs(area: Extent, crs: str) -> Extent:
     return transformed("EPSG:4326", crs, area, tuple(area))
 
 
-def overlaps(area: Extent, bounds: tuple[float, float, float, float] | None) -> bool:
+def overlaps(area: Extent, bounds: Sequence[float] | None) -> bool:
     """Whether an area touches bounds of the same CRS; unknown bounds may."""
     return bounds is None or (
         area.x_min <= bounds[2] and bounds[0] <= area.x_max and area.y_min <= bounds[3] and bounds[1] <= area.y_max

@@ -5,14 +5,15 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ellipsis_local.errors import UpstreamError
 from ellipsis_local.types import Extent
-from ellipsis_local.upstream.http_client import Client
-from ellipsis_local.upstream.models import ServicePath, ServiceTimestamp
+from ellipsis_local.upstream.models import ServiceTimestamp
 from ellipsis_local.upstream.partial_downloads import keep
-from ellipsis_local.upstream.progress import Reporter
+
+if TYPE_CHECKING:
+    from ellipsis_local.upstream.pull_layer import LayerPull
 
 PAGE_FEATURES = 10_000
 """What the client asks for (seen in the client)."""
@@ -25,16 +26,9 @@ NORTH = 85.0
 Feature = Mapping[str, Any]
 
 
-def fetch_pages(
-    client: Client,
-    path: ServicePath,
-    timestamp: ServiceTimestamp,
-    folder: Path,
-    *,
-    area: Extent | None,
-    progress: Reporter,
-) -> list[Path]:
+def fetch_pages(pull: LayerPull, timestamp: ServiceTimestamp, folder: Path, area: Extent | None) -> list[Path]:
     """Fetch all pages of features, or of those in `area` (EPSG:4326); the files they lie in."""
+    client, path, progress = pull.client, pull.path, pull.progress
     base = f"/path/{path.id}/vector/timestamp/{timestamp.id}"
     call = "listFeatures"
     query: dict[str, Any] = {"pageSize": PAGE_FEATURES}
@@ -71,12 +65,7 @@ def fetch_pages(
 def widened(area: Extent, zoom: int | None) -> Extent:
     """The extent to ask for: the service looks features up by tiles of their index, so the client asks for more."""
     margin = 0.0 if zoom is None else 0.5 * 360 / 2**zoom
-    return Extent(
-        max(-180.0, area.x_min - margin),
-        max(-NORTH, area.y_min - margin),
-        min(180.0, area.x_max + margin),
-        min(NORTH, area.y_max + margin),
-    )
+    return Extent(-180.0, -NORTH, 180.0, NORTH).common(area.buffer(margin))
 
 
 def parsed(url: str, what: str, data: bytes) -> dict[str, Any]:
@@ -103,10 +92,8 @@ def check_size(url: str, what: str, size: Any, count: int) -> None:
     if not isinstance(size, int) or isinstance(size, bool) or size == count:
         return
     if size < count or (count and size < LEAST_BYTES * count):
-        raise UpstreamError(
-            f"{url}: {what} should hold {size:,} features and holds {count:,}; pull it again, and tell the owner of "
-            "the layer if that does not help"
-        )
+        way_out = "pull it again, and tell the owner of the layer if that does not help"
+        raise UpstreamError(f"{url}: {what} should hold {size:,} features and holds {count:,}; {way_out}")
 
 
 def features_in(page: Path) -> Iterator[Feature]:

@@ -32,15 +32,10 @@ class TileGrid:
     height: int
 
     @property
-    def resolution(self) -> float:
-        """Metres per pixel."""
-        return resolution(self.zoom)
-
-    @property
     def transform(self) -> Any:
         from affine import Affine
 
-        size = self.resolution
+        size = resolution(self.zoom)
         return Affine(size, 0.0, self.left * size - HALF, 0.0, -size, HALF - self.top * size)
 
     @property
@@ -81,13 +76,8 @@ def envelopes(geometry: Any) -> list[Extent]:
     """Those of the parts of a GeoJSON multipolygon, or the one of any other geometry."""
     several = isinstance(geometry, dict) and geometry.get("type") == "MultiPolygon"
     coordinates = geometry.get("coordinates") if isinstance(geometry, dict) else None
-    found = []
-    for part in (coordinates or []) if several else [coordinates]:
-        points = list(positions(part))
-        if points:
-            xs, ys = [x for x, _ in points], [y for _, y in points]
-            found.append(Extent(min(xs), min(ys), max(xs), max(ys)))
-    return found
+    parts = map(positions, coordinates or () if several else (coordinates,))
+    return [Extent.around(points) for points in map(list, parts) if points]
 
 
 def touches(zoom: int, tile: tuple[int, int], extents: list[Extent]) -> bool:

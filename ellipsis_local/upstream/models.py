@@ -11,11 +11,13 @@ import math
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Literal, TypeGuard
 from uuid import UUID
 
-from ellipsis_local.errors import UpstreamError
+from ellipsis_local.errors import ArgumentError, UpstreamError
+from ellipsis_local.ids import utc
+from ellipsis_local.types import Extent
 from ellipsis_local.upstream.http_client import Client
 
 DOWNLOAD = 100
@@ -28,8 +30,6 @@ FAILED = re.compile("fail|error|cancel|revert|trash|delet", re.IGNORECASE)
 
 @dataclass(frozen=True)
 class ServiceTimestamp:
-    """A timestamp as the service tells it."""
-
     id: str
     status: Literal["created", "active", "passive"]
     """Every status but created and active counts as passive (our reading)."""
@@ -43,8 +43,6 @@ class ServiceTimestamp:
 
 @dataclass(frozen=True)
 class ServicePath:
-    """A path as the service tells it."""
-
     id: str
     type: str
     name: str
@@ -78,8 +76,8 @@ class ServiceFile:
     layer: str | None = None
     certain: bool = True
     """Whether epsg and nodata are overrides that were given with the file; else they may be the file's own."""
-    bounds: tuple[float, float, float, float] | None = None
-    """In EPSG:4326: west, south, east, north."""
+    bounds: Extent | None = None
+    """In EPSG:4326."""
 
 
 def invalid_answer(url: str, what: str, text: str) -> UpstreamError:
@@ -117,13 +115,11 @@ def real_name(name: str | None) -> str | None:
 
 
 def parse_date(value: Any) -> datetime | None:
-    if not isinstance(value, str):
-        return None
+    """A time in UTC; None where it is none."""
     try:
-        found = datetime.fromisoformat(value)
-    except ValueError:
+        return utc("date", value) if isinstance(value, str) else None
+    except ArgumentError:
         return None
-    return found.replace(tzinfo=UTC) if found.tzinfo is None else found
 
 
 def read_path(client: Client, path_id: str) -> ServicePath:
@@ -193,9 +189,7 @@ def date_range(value: Any) -> tuple[datetime, datetime] | None:
     if not isinstance(value, Mapping):
         return None
     begin, end = parse_date(value.get("from")), parse_date(value.get("to"))
-    if begin is None or end is None or begin > end:
-        return None
-    return begin, end
+    return None if begin is None or end is None or begin > end else (begin, end)
 
 
 def listed(client: Client, path: str, query: Mapping[str, Any], *, what: str) -> Iterator[Mapping[str, Any]]:
@@ -256,17 +250,14 @@ def parse_file(url: str, what: str, entry: Mapping[str, Any]) -> ServiceFile:
     )
 
 
-def bounds_of(geometry: Any) -> tuple[float, float, float, float] | None:
-    """West, south, east and north of a GeoJSON geometry; None where it has no coordinates."""
+def bounds_of(geometry: Any) -> Extent | None:
+    """Around a GeoJSON geometry; None where it has no coordinates."""
     if isinstance(geometry, Mapping) and isinstance(geometry.get("geometry"), Mapping):
         geometry = geometry["geometry"]
     if not isinstance(geometry, Mapping):
         return None
     points = list(positions(geometry.get("coordinates")))
-    if not points:
-        return None
-    xs, ys = [x for x, _ in points], [y for _, y in points]
-    return min(xs), min(ys), max(xs), max(ys)
+    return Extent.around(points) if points else None
 
 
 def positions(value: Any, depth: int = 0) -> Iterator[tuple[float, float]]:

@@ -7,10 +7,9 @@ three occur, a mask says what is missing. (Our choice: functions see `nodata`, a
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,12 +28,10 @@ KEPT = 64
 Tile = tuple[NDArray[Any], NDArray[np.bool_]]
 
 
-@dataclass(frozen=True)
-class _Kind:
-    """What all tiles have in common."""
+class _Kind(NamedTuple):
+    """What all tiles have in common: bands, without the mask, and dtype."""
 
     bands: int
-    """Without the mask."""
     dtype: np.dtype[Any]
 
 
@@ -74,10 +71,8 @@ class _Tiles:
         if self._kind is None:
             self._kind = kind
         if kind != self._kind:
-            raise UpstreamError(
-                f"{what} has {kind.bands} bands of {kind.dtype}, and others have {self._kind.bands} of "
-                f"{self._kind.dtype}"
-            )
+            others = f"{self._kind.bands} of {self._kind.dtype}"
+            raise UpstreamError(f"{what} has {kind.bands} bands of {kind.dtype}, and others have {others}")
         return values, valid
 
     def kind(self, grid: TileGrid) -> _Kind | None:

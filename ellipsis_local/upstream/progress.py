@@ -32,12 +32,9 @@ class Progress:
     def __str__(self) -> str:
         if not self.unit:
             return self.what
-        if self.unit == "bytes":
-            done = size_text(self.done)
-            total = "" if self.total is None else f" of {size_text(self.total)}"
-            return f"{self.what}: {done}{total}"
-        total = "" if self.total is None else f" of {self.total:,}"
-        return f"{self.what}: {self.done:,}{total} {self.unit}"
+        shown, unit = (size_text, "") if self.unit == "bytes" else ("{:,}".format, f" {self.unit}")
+        total = "" if self.total is None else f" of {shown(self.total)}"
+        return f"{self.what}: {shown(self.done)}{total}{unit}"
 
 
 OnProgress = Callable[[Progress], None]

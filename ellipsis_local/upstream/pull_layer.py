@@ -14,15 +14,14 @@ from typing import cast
 from ellipsis_local.errors import LayerError, LayerWarning, UpstreamError
 from ellipsis_local.gdal_errors import writing
 from ellipsis_local.notices import warn
-from ellipsis_local.store import Kind, LayerStore, Taken, Target
+from ellipsis_local.store import Kind, LayerStore, NewFile, Taken, Target
 from ellipsis_local.types import Extent, Timestamp
 from ellipsis_local.upstream.download_files import Fetched, fetch_files
-from ellipsis_local.upstream.http_client import Client
+from ellipsis_local.upstream.http_client import Client, RefusedError
 from ellipsis_local.upstream.models import ServiceFile, ServicePath, ServiceTimestamp, files_of, fingerprint, real_name
 from ellipsis_local.upstream.partial_downloads import PartialDownloads
 from ellipsis_local.upstream.progress import Reporter
 from ellipsis_local.upstream.provenance import Provenance, Provenances
-from ellipsis_local.upstream.service_errors import RefusedError
 
 NameBands = Callable[[str, Mapping[str, str]], None]
 """Gets the id of a raster, and names by the number of the band, counted from 1."""
@@ -32,8 +31,6 @@ NOT_HANDED_OUT = frozenset({400, 403, 404, 405, 501})
 
 @dataclass(frozen=True)
 class LayerPull:
-    """The pull of one layer."""
-
     client: Client
     store: LayerStore
     partials: PartialDownloads
@@ -172,16 +169,15 @@ class LayerPull:
         self, timestamp: ServiceTimestamp, files: Sequence[ServiceFile] | None, area: Extent | None, folder: Path
     ) -> list[Fetched]:
         if files is not None:
-            return fetch_files(self.client, self.path, timestamp, files, folder, area=area, progress=self.progress)
+            return fetch_files(self, timestamp, files, folder, area)
         if self.path.type == "raster":
             from ellipsis_local.upstream.tiles import fetch_tiles
 
-            made = fetch_tiles(self.client, self.path, timestamp, folder, area=area, progress=self.progress)
-            return [Fetched(made, f"{self.path.name}.tif")]
+            return [Fetched(fetch_tiles(self, timestamp, folder, area), f"{self.path.name}.tif")]
         from ellipsis_local.upstream.feature_pages import fetch_pages
         from ellipsis_local.upstream.tables import write_features
 
-        pages = fetch_pages(self.client, self.path, timestamp, folder, area=area, progress=self.progress)
+        pages = fetch_pages(self, timestamp, folder, area)
         target = folder / "features.parquet"
         self.progress.say(f"putting {len(pages):,} pages of {self.path.name} together")
         write_features(target, pages, self.path.properties, area=area, name=self.path.name)
@@ -204,18 +200,16 @@ class LayerPull:
             path.id, timestamp.id, cast(Kind, path.type), path.name, timestamp.date, timestamp.description,
             metadata=path.metadata, parent_id=self.parent, status=timestamp.status,
         )  # fmt: skip
-        with contextlib.ExitStack() as stack, named(fetched), taken(fetched, folder / "put") as sources:
-            parcels = [
-                stack.enter_context(
-                    self.store.intake.parcel(source, kind=target.kind, overrides=file.overrides, name=file.name)
-                )
-                for source, file in zip(sources, fetched, strict=True)
-            ]
+        with (
+            named(fetched),
+            taken(fetched, folder / "put") as files,
+            self.store.intake.parcels(files, target.kind) as parcels,
+        ):
             return self.store.put(target, parcels, replace=replace, progress=self.progress.say)
 
 
 @contextlib.contextmanager
-def taken(fetched: Sequence[Fetched], folder: Path) -> Iterator[list[Taken]]:
+def taken(fetched: Sequence[Fetched], folder: Path) -> Iterator[list[NewFile]]:
     """The files as what the store may move, which leaves the draft as it is: they get a second name each.
 
     The store trusts such files less than those that a user names: they may refer to nothing else on this machine.
@@ -231,7 +225,7 @@ def taken(fetched: Sequence[Fetched], folder: Path) -> Iterator[list[Taken]]:
                     os.link(file.path, target)
                 except OSError:
                     shutil.copyfile(file.path, target)
-            made.append(Taken(target))
+            made.append(NewFile(Taken(target), file.name, **vars(file.overrides)))
         yield made
     finally:
         shutil.rmtree(folder, ignore_errors=True)

@@ -18,14 +18,13 @@ from ellipsis_local.settings import service_token, service_url
 from ellipsis_local.store import LayerStore
 from ellipsis_local.types import Extent
 from ellipsis_local.upstream.extents import parse_extent
-from ellipsis_local.upstream.http_client import Client
+from ellipsis_local.upstream.http_client import Client, RefusedError
 from ellipsis_local.upstream.models import ServicePath, listed, parse_uuid, read_path
 from ellipsis_local.upstream.partial_downloads import PartialDownloads, safe_suffix
 from ellipsis_local.upstream.progress import OnProgress, Reporter
 from ellipsis_local.upstream.provenance import Provenance, Provenances
 from ellipsis_local.upstream.pull_layer import LayerPull, NameBands
 from ellipsis_local.upstream.resumable_download import download
-from ellipsis_local.upstream.service_errors import RefusedError
 
 TYPES = ("folder", "raster", "vector", "file")
 MOST_PATHS = 10_000
@@ -94,18 +93,15 @@ class Upstream:
         with client:
             path = read_path(client, path_id)
             if wanted is not None and path.type not in ("raster", "vector"):
-                raise ArgumentError(
-                    f"pathId {path_id} is a {path.type}, which has no timestamps", argument="timestampIds"
-                )
+                text = f"pathId {path_id} is a {path.type}, which has no timestamps"
+                raise ArgumentError(text, argument="timestampIds")
             if area is not None and path.type == "file":
                 raise ArgumentError(f"pathId {path_id} is a file, which has no extent", argument="extent")
             made = self._path(pull, path, wanted, None)
         if pull.failures:
             reasons = "".join(f"\n  {reason}" for reason in pull.failures)
-            raise UpstreamError(
-                f"{len(pull.failures)} of {len(pull.seen)} paths could not be pulled; the others are in the home:"
-                f"{reasons}"
-            )
+            count = f"{len(pull.failures)} of {len(pull.seen)} paths"
+            raise UpstreamError(f"{count} could not be pulled; the others are in the home:{reasons}")
         return made
 
     def sweep(self) -> None:
@@ -121,16 +117,8 @@ class Upstream:
         if path.type == "folder":
             self._folder(pull, path, made, parent)
         elif path.type in ("raster", "vector"):
-            layer = LayerPull(
-                pull.client,
-                self._store,
-                self._partials,
-                self._provenances,
-                path,
-                parent,
-                pull.progress,
-                self._name_bands,
-            )
+            ours = self._store, self._partials, self._provenances
+            layer = LayerPull(pull.client, *ours, path, parent, pull.progress, self._name_bands)
             for timestamp in layer.wanted(wanted):
                 outcome = layer.pull(timestamp, area=pull.area, replace=pull.replace)
                 if outcome in ("pulled", "unchanged"):
@@ -188,9 +176,8 @@ class Upstream:
             if child is None or child in pull.seen or entry.get("trashed"):
                 continue
             if len(pull.seen) >= MOST_PATHS:
-                raise UpstreamError(
-                    f"folder {path.name!r} holds more than {MOST_PATHS:,} paths; pull its folders singly"
-                )
+                text = f"folder {path.name!r} holds more than {MOST_PATHS:,} paths; pull its folders singly"
+                raise UpstreamError(text)
             pull.seen.add(child)
             try:
                 made.paths.append(self._path(pull, read_path(pull.client, child), None, path.id))

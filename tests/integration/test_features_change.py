@@ -151,9 +151,9 @@ def test_what_the_client_declares_first(features, empty):
 
 
 def test_many_calls_make_few_files_and_one_frame(features, empty, monkeypatch):
-    from ellipsis_local.features import edit
+    from ellipsis_local.features import features as module
 
-    monkeypatch.setattr(edit, "TAIL_ROWS", 250)
+    monkeypatch.setattr(module, "TAIL_ROWS", 250)
     ids = []
     for call in range(10):
         ids += features.add(*empty, [point(n=call * 100 + i, name=f"{i}") for i in range(100)])

@@ -31,7 +31,7 @@ def test_the_page_s_project_passes_its_own_tests(
 
 
 def test_every_option_is_on_the_page() -> None:
-    from ellipsis_local.faults.plan import NAMES
+    from ellipsis_local.faults import NAMES
     from ellipsis_local.pytest_plugin import choices
 
     assert [name for name in choices.HELP if f"`{name}`" not in PAGE] == []

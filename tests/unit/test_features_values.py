@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 
 from ellipsis_local.errors import ArgumentError
 from ellipsis_local.features.columns import array_of, inferred, json_values, logical_type, new_field, plain
-from ellipsis_local.features.filters import Condition, checked_filter, matching
 from ellipsis_local.features.ids import (
     KEY,
     NUMBERS,
@@ -24,6 +23,7 @@ from ellipsis_local.features.ids import (
     stem,
     unpacked,
 )  # fmt: skip
+from ellipsis_local.features.query import Condition, checked_filter, matching
 from ellipsis_local.ids import as_uuid
 
 FILE = "0d1d3f0e-6d5c-4f7e-9d3a-3f0a54e1a001"

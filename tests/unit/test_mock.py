@@ -28,7 +28,7 @@ from ellipsis_local.errors import (
     SettingsError,
     StoreError,
 )
-from ellipsis_local.mocking import installing
+from ellipsis_local.mocking import activation
 from ellipsis_local.mocking.client_functions import is_installed
 from ellipsis_local.settings import Settings
 
@@ -517,5 +517,5 @@ def test_servers_know_adopted_tokens_as_the_functions_do() -> None:
 
 def test_nothing_is_installed_afterwards() -> None:
     with mock(), mock():
-        assert installing._users == 2
-    assert installing._users == 0
+        assert activation._users == 2
+    assert activation._users == 0

@@ -14,7 +14,7 @@ import pytest
 from ellipsis_local.errors import ArgumentError, StoreError
 from ellipsis_local.node_program.ellipsis_node import memory
 from ellipsis_local.reports import Report
-from ellipsis_local.reports.facts import Facts, Machine, NodeFacts, imbalance
+from ellipsis_local.reports.facts import Facts, NodeFacts, imbalance
 from ellipsis_local.reports.page import RAMP, _luminance, _ramp
 
 GB = 10**9
@@ -37,7 +37,7 @@ def failed(number, kind="exception", text="Traceback\nValueError: no", seconds=N
 def facts(*nodes, **given):
     values = {
         "id": "00000000-0000-4000-8000-000000000000", "status": "completed", "message": "", "execution": 1,
-        "crs": "EPSG:3857", "large": False, "layers": True, "most_nodes": 64, "machine": Machine(4, 16 * GB),
+        "crs": "EPSG:3857", "large": False, "layers": True, "most_nodes": 64, "cores": 4, "memory": 16 * GB,
         "nodes": nodes,
     }  # fmt: skip
     return Facts(**values | given)
@@ -64,7 +64,7 @@ CASES = {
     "too much memory": (facts(*(node(n, peak_memory=4 * GB) for n in range(4))), ["memory"], 5, False),
     "just enough": (facts(*(node(n, peak_memory=3 * GB) for n in range(4))), ["fits"], 4, False),
     "much memory, one at a time": (
-        facts(*(node(n, peak_memory=4 * GB) for n in range(4)), machine=Machine(1, 16 * GB)), ["fits"], 4, False,
+        facts(*(node(n, peak_memory=4 * GB) for n in range(4)), cores=1), ["fits"], 4, False,
     ),
     "too much, without layers": (
         facts(*(node(n, peak_memory=4 * GB) for n in range(4)), layers=False, crs=None), ["memory"], 4, False,

@@ -12,8 +12,8 @@ from rasterio.io import MemoryFile
 
 from ellipsis_local.errors import ArgumentError
 from ellipsis_local.testing import assert_raster_equal
-from ellipsis_local.testing.join_rasters import join_rasters
 from ellipsis_local.testing.rasters import as_raster
+from ellipsis_local.testing.values import join_rasters
 
 GRID = Affine(10, 0, 500_000, 0, -10, 6_000_000)
 

@@ -16,16 +16,15 @@ from rasterio.io import MemoryFile
 
 from ellipsis_local.errors import ArgumentError, UpstreamError
 from ellipsis_local.types import Extent
-from ellipsis_local.upstream.columns import Columns
 from ellipsis_local.upstream.extents import overlaps, parse_extent
 from ellipsis_local.upstream.feature_pages import check_size, widened
 from ellipsis_local.upstream.grids import TILE, envelopes, grid_of, touches
-from ellipsis_local.upstream.http_client import as_query, origin, seconds
+from ellipsis_local.upstream.http_client import as_query, origin, readable, seconds
 from ellipsis_local.upstream.models import bounds_of, counts, date_range, parse_date
 from ellipsis_local.upstream.mosaics import decode
 from ellipsis_local.upstream.partial_downloads import safe_suffix
 from ellipsis_local.upstream.progress import Progress, Reporter
-from ellipsis_local.upstream.service_errors import readable
+from ellipsis_local.upstream.tables import Columns
 
 HALF = 20037508.342789244
 

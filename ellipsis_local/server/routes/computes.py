@@ -110,22 +110,20 @@ def list_computes(asker: Asker, page_start: PageStart = None) -> dict[str, Any]:
 
 
 @router.post("/compute/{computeId}/execute")
-def execute(asker: Asker, compute_id: ComputeId, body: NewExecution) -> dict[str, Any]:
+def execute(asker: Asker, compute_id: ComputeId, body: NewExecution) -> None:
     until = monotonic() + SECONDS
     check_reach(asker, compute_id)
     target = write_target(body.writeToLayer)
     asker.emulator.execute_compute(compute_id, Sent(body.file), asker.user, wait=False, target=target)
     wait_briefly(asker, compute_id, until)
-    return {}
 
 
 @router.post("/compute/{computeId}/terminate")
-def terminate(asker: Asker, compute_id: ComputeId) -> dict[str, Any]:
+def terminate(asker: Asker, compute_id: ComputeId) -> None:
     until = monotonic() + SECONDS
     check_reach(asker, compute_id)
     asker.emulator.computes.terminate(compute_id, asker.user.id, wait=False)
     wait_briefly(asker, compute_id, until)
-    return {}
 
 
 @router.get("/compute/{computeId}/file/{fileId}", responses=FILE)

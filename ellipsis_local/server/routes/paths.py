@@ -137,19 +137,14 @@ def _new(asker: Asker, type: PathType, body: NewPath, source: Taken | None = Non
     return {"id": made}
 
 
-@router.post("/path/raster")
-def add_raster(asker: Asker, body: NewPath) -> dict[str, Any]:
-    return _new(asker, "raster", body)
+def _add_route(type: PathType) -> None:
+    @router.post(f"/path/{type}", name=f"add_{type}")
+    def add(asker: Asker, body: NewPath) -> dict[str, Any]:
+        return _new(asker, type, body)
 
 
-@router.post("/path/vector")
-def add_vector(asker: Asker, body: NewPath) -> dict[str, Any]:
-    return _new(asker, "vector", body)
-
-
-@router.post("/path/folder")
-def add_folder(asker: Asker, body: NewPath) -> dict[str, Any]:
-    return _new(asker, "folder", body)
+for _type in ("raster", "vector", "folder"):
+    _add_route(_type)
 
 
 @router.post("/path/file", openapi_extra=DESCRIPTION)
@@ -158,19 +153,12 @@ async def add_file(request: Request, asker: Asker) -> dict[str, Any]:
     await anyio.to_thread.run_sync(lambda: asker.drive)
     async with received(request, asker.emulator.home, request.app.state.max_upload) as upload:
 
-        def add() -> str:
-            name = upload.text("name") or upload.file_name
-            given = NewPath.model_validate(
-                {
-                    "name": name,
-                    "parentId": upload.text("parentId"),
-                    "publicAccess": upload.json("publicAccess", dict, "a JSON object"),
-                    "metadata": upload.json("metadata", dict, "a JSON object"),
-                }
-            )
-            return _new(asker, "file", given, Taken(upload.taken))["id"]
+        def add() -> dict[str, str]:
+            objects = {name: upload.json(name, dict, "a JSON object") for name in ("publicAccess", "metadata")}
+            texts = {"name": upload.text("name") or upload.file_name, "parentId": upload.text("parentId")}
+            return _new(asker, "file", NewPath.model_validate(texts | objects), Taken(upload.taken))
 
-        return {"id": await anyio.to_thread.run_sync(add)}
+        return await anyio.to_thread.run_sync(add)
 
 
 @router.get("/path/setUpTask", include_in_schema=False)

@@ -32,18 +32,15 @@ class Options(Body):
     compressionQuality: Annotated[int, Field(ge=0, le=100)] | None = None  # noqa: N815
 
 
-def readable(at: TimestampRequest) -> Timestamp:
+def readable(at: TimestampRequest, styled: bool = False) -> Timestamp:
     """An active timestamp, with files, that the user may view."""
+    if styled:
+        raise NotEmulatedError("styles are not rendered by ellipsis_local: ask with applyStyle=false")
     timestamp = at.view("raster")
     if timestamp.status != "active":
         text = f"timestamp {timestamp.id} is {timestamp.status!r}: activate it before making queries to it"
         raise ArgumentError(text, argument="timestampId", value=at.timestamp_id)
     return timestamp
-
-
-def unstyled(styled: bool) -> None:
-    if styled:
-        raise NotEmulatedError("styles are not rendered by ellipsis_local: ask with applyStyle=false")
 
 
 @router.get(f"{ONE}/tile/{{z}}/{{x}}/{{y}}", responses={**TIFF, 204: {"description": "an empty tile"}})
@@ -54,9 +51,7 @@ def tile(
     y: Annotated[int, Path(ge=0)],
     styled: Styled = False,
 ) -> Response:
-    unstyled(styled)
-    timestamp = readable(at)
-    made = at.emulator.imagery.tile(timestamp, z, x, y)
+    made = at.emulator.imagery.tile(readable(at, styled), z, x, y)
     return Response(status_code=204) if made is None else Response(made, media_type="image/tiff")
 
 
@@ -68,9 +63,8 @@ def by_extent(
     height: Annotated[int, Query(ge=1)],
     styled: Styled = False,
 ) -> Response:
-    unstyled(styled)
-    timestamp = readable(at)
-    return Response(at.emulator.imagery.window(timestamp, extent.checked(), width, height), media_type="image/tiff")
+    made = at.emulator.imagery.window(readable(at, styled), extent.checked(), width, height)
+    return Response(made, media_type="image/tiff")
 
 
 @router.get(f"{ONE}/location")

@@ -100,8 +100,7 @@ def timestamp_routes(type: LayerType) -> APIRouter:
 
             def add() -> str:
                 file, priority = new_file(type, upload)
-                store = at.emulator.store
-                return store.add_files(at.path_id, timestamp.id, [file], mosaic_priority=priority)[0]
+                return at.emulator.store.add_files(at.path_id, timestamp.id, [file], mosaic_priority=priority)[0]
 
             return {"id": await anyio.to_thread.run_sync(add)}
 

@@ -1,6 +1,7 @@
 """One node of a compute again: what it received, found or made again, and its function run on that.
 
-The function runs in the compute's environment and in the foreground, or in this process.
+The function runs in the compute's environment and in the foreground (the program `node_program/ellipsis_node/replay`),
+or in this process.
 """
 
 from __future__ import annotations
@@ -16,16 +17,17 @@ import sys
 import tempfile
 import threading
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from ellipsis_local import arguments
 from ellipsis_local.computes.inputs import found_inputs, node_environment, node_files, node_parts
 from ellipsis_local.computes.records import Record
 from ellipsis_local.computes.replay_inputs import ExecutionInputs, NodeInputs, read_execution_inputs, read_node_inputs
 from ellipsis_local.computes.result_warnings import surroundings
-from ellipsis_local.emulator import Emulator
+from ellipsis_local.emulator import Emulator, current_emulator
 from ellipsis_local.errors import ArgumentError, ComputeStateError, EllipsisLocalError, EngineError, PartitionError
 from ellipsis_local.node_program.ellipsis_node.block_hosts import closed_hosts
 from ellipsis_local.node_program.ellipsis_node.memory import MEMORY_EXIT, how_it_ended
@@ -40,7 +42,7 @@ from ellipsis_local.node_program.ellipsis_node.records import (
 )
 from ellipsis_local.node_program.ellipsis_node.replay import INTERRUPTED
 from ellipsis_local.node_program.ellipsis_node.run_node import run_function
-from ellipsis_local.nodes import describe_function, node_value
+from ellipsis_local.nodes import describe_function, node_error, node_value
 from ellipsis_local.nodes.inline import given_function, left_as_it_was, running
 from ellipsis_local.nodes.local import HOST, node_environ
 from ellipsis_local.processes import available_cores
@@ -49,6 +51,100 @@ GRACE_SECONDS = 5
 """So long after its time limit the program may need to say where it was."""
 TERMINAL = ("TERM", "COLORTERM", "NO_COLOR", "COLUMNS", "LINES", "INPUTRC")
 """Variables that a debugger needs and a node does not get."""
+
+
+def replay(
+    compute_id: str,
+    node: int,
+    *,
+    f: Callable[[dict[str, Any]], Any] | None = None,
+    pdb: bool = False,
+    inline: bool = False,
+) -> Any:
+    """Run one node of the last execution again, on what it received.
+
+    What a failed node received is kept with the compute until its next execution; of any other node it is made again
+    from the layers. The record of the compute does not change, and what the function writes to its working directory
+    is dropped.
+
+    Parameters
+    ----------
+    compute_id : str
+        Of a compute of the home in use, in whatever state it is.
+    node : int
+        From 0 on.
+    f : function, optional
+        In the place of the one that was executed: a mended one, say. Checked as `execute` does.
+    pdb : bool
+        Where the function raises, open pdb on the terminal, at the innermost line of the function; `node_timeout` does
+        not count then. `breakpoint()` in the function works with and without.
+    inline : bool
+        Run in this process, with its own packages and without limits of time and memory: breakpoints set in an editor
+        hold. Otherwise a process of the compute's own environment runs it, on this process's standard streams; an
+        environment that was removed is built again.
+
+    Returns
+    -------
+    object
+        What the node returned in `execute`; of a large result its content, as ``io.BytesIO``.
+
+    Raises
+    ------
+    NodeError
+        The node failed again, of the class that `execute` would raise.
+    NotFoundError, ArgumentError
+        There is no such compute, or it has no such node.
+    ComputeStateError
+        The compute has not executed a function, and `f` is not given; or it was never started.
+    PartitionError
+        The layers are gone, and nothing was kept.
+    """
+    emulator = current_emulator()
+    partition = _partition(compute_id, node)
+    if arguments.boolean("inline", inline) and arguments.boolean("pdb", pdb):
+        way_out = "start the script with `python -m pdb`, or use the debugger of your editor"
+        text = "exclude each other: with inline=True the exception comes out of this very call, so"
+        raise ArgumentError(f"pdb and inline {text} {way_out}", argument="pdb", value=pdb)
+    if inline:
+        outcome, large = run_here(emulator, partition, f)
+    else:
+        outcome, large = run_inside(emulator, partition, f, pdb=arguments.boolean("pdb", pdb))
+    if outcome.state == "failed":
+        raise node_error(partition.record.id, outcome)
+    return value_of(partition.record.id, outcome, large)
+
+
+def inputs(compute_id: str, node: int) -> dict[str, Any]:
+    """What a node's function receives: the dictionary `params`, for a notebook.
+
+    Parameters
+    ----------
+    compute_id : str
+        Of a compute of the home in use, in whatever state it is; it need not have executed anything.
+    node : int
+        From 0 on.
+
+    Returns
+    -------
+    dict
+        Per timestamp id a raster ``{'raster': ndarray (bands, height, width), 'transform': Affine, 'extent': {'xMin',
+        'xMax', 'yMin', 'yMax'}, 'crs', 'nodata'}``, with ``'mask'`` (bool, True where a pixel is valid) where its layer
+        has one, or a vector's GeoDataFrame, per file's path id a BytesIO. Fresh on each call: nothing that is done to
+        it reaches the store, the node, or the next call. In this process a frame answers ``['vector']``, as a node's
+        does, until it is garbage.
+
+    Raises
+    ------
+    NotFoundError, ArgumentError, ComputeStateError, PartitionError
+        As `replay`.
+    """
+    return params_of(_partition(compute_id, node))
+
+
+def _partition(compute_id: Any, node: Any) -> Partition:
+    if isinstance(node, bool) or not isinstance(node, int):
+        raise ArgumentError(f"node must be of type int, not {type(node).__name__}", argument="node", value=node)
+    return partition_of(current_emulator(), arguments.uuid_text("compute_id", compute_id), node)
 
 
 @dataclass(frozen=True)
@@ -69,9 +165,8 @@ class Partition:
             text = "has not executed a function yet: execute one, or give replay a function with f="
         else:
             text = "was executed, and its function was not kept (an earlier release, or a full disk): give it with f="
-        raise ComputeStateError(
-            f"compute {self.record.id} {text}", compute_id=self.record.id, status=self.record.status
-        )
+        record = self.record
+        raise ComputeStateError(f"compute {record.id} {text}", compute_id=record.id, status=record.status)
 
 
 def partition_of(emulator: Emulator, compute_id: str, node: int) -> Partition:
@@ -83,15 +178,12 @@ def partition_of(emulator: Emulator, compute_id: str, node: int) -> Partition:
     record = emulator.computes.records.get(compute_id)
     nodes = record.spec.nodes
     if not 0 <= node < nodes:
-        raise ArgumentError(
-            f"compute {record.id} has the nodes 0 to {nodes - 1}, and no node {node}", argument="node", value=node
-        )
+        text = f"compute {record.id} has the nodes 0 to {nodes - 1}, and no node {node}"
+        raise ArgumentError(text, argument="node", value=node)
     if not record.spec.executable:
-        why = f": {record.message}" if record.message else ""
-        raise ComputeStateError(
-            f"compute {record.id} was never started ({record.status}{why}), so that its nodes received nothing",
-            compute_id=record.id, status=record.status,
-        )  # fmt: skip
+        why = f"{record.status}: {record.message}" if record.message else record.status
+        text = f"compute {record.id} was never started ({why}), so that its nodes received nothing"
+        raise ComputeStateError(text, compute_id=record.id, status=record.status)
     folder = emulator.home.compute(record.id)
     received = read_node_inputs(folder, node) or _made_again(emulator, record, node)
     settings, large = emulator.settings, record.spec.request.large_result
@@ -110,9 +202,8 @@ def _made_again(emulator: Emulator, record: Record, node: int) -> NodeInputs:
             partitioning = emulator.partitions.ensure(spec.cut, emulator.report)
             found = node_parts(spec, partitioning), node_files(spec, emulator.store)
     except EllipsisLocalError as error:
-        raise PartitionError(
-            f"what node {node} of compute {record.id} received was not kept, and cannot be made again: {error}"
-        ) from error
+        what = f"what node {node} of compute {record.id} received"
+        raise PartitionError(f"{what} was not kept, and cannot be made again: {error}") from error
     parts, files = found or ((), ())
     received = NodeInputs(parts=parts[node] if parts else (), files=files)
     outcome = emulator.computes.records.nodes(record.id, results=False)[node].outcome
@@ -154,9 +245,9 @@ def run_inside(
         if given.executable == sys.executable:
             # The node had this process's own packages, wherever they come from.
             environ |= {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
-        arguments = [str(python), "-s", "-u", str(HOST), "--replay", str(path)]
+        command = [str(python), "-s", "-u", str(HOST), "--replay", str(path)]
         limit = None if timeout is None else timeout + GRACE_SECONDS
-        code = _call(arguments, environ, config.scratch, limit, terminal=pdb)
+        code = _call(command, environ, config.scratch, limit, terminal=pdb)
         outcome = _outcome(plan, code)
         return outcome, _large(config, outcome)
 
@@ -169,10 +260,9 @@ def run_here(emulator: Emulator, partition: Partition, f: Any = None) -> tuple[N
     here, python, given = sys.version_info[:3], partition.record.spec.python, partition.given
     function = described(emulator, partition, f, here)
     if f is None and function.kind == "pickle" and given.executable is None and python[:2] != here[:2]:
-        raise ArgumentError(
-            f"the function was pickled for Python {python[0]}.{python[1]}, and this process has {here[0]}.{here[1]}: "
-            "leave out inline=True, or give the function with f=", argument="inline", value=True,
-        )  # fmt: skip
+        text = f"pickled for Python {python[0]}.{python[1]}, and this process has {here[0]}.{here[1]}"
+        text = f"the function was {text}: leave out inline=True, or give the function with f="
+        raise ArgumentError(text, argument="inline", value=True)
     command = Command(partition.record.executions, function, given.large)
     with _config(emulator, partition) as found:
         config = replace(found, memory=None, inline=True)
@@ -192,9 +282,8 @@ def params_of(partition: Partition) -> dict[str, Any]:
     try:
         params = make_params(received.parts, received.files, frames={})
     except OSError as error:
-        raise PartitionError(
-            f"what node {partition.node} of compute {partition.record.id} received cannot be read: {error}"
-        ) from error
+        what = f"what node {partition.node} of compute {partition.record.id} received"
+        raise PartitionError(f"{what} cannot be read: {error}") from error
     for value in params.values():
         if getattr(value, "_answers_vector", False):
             # geopandas is as it was when the last of them is garbage; at the interpreter's end nobody asks.
