@@ -51,21 +51,27 @@ VERSION = max(MIGRATIONS)
 """The format that this release reads and writes; SQLite keeps it as the file's user_version."""
 
 
-def connect(path: Path, *, check_same_thread: bool = True) -> sqlite3.Connection:
+@contextlib.contextmanager
+def translated(path: Path, done: str) -> Iterator[None]:
+    """SQLite's errors in our words, but for IntegrityError, which is for who writes to understand."""
     try:
-        return sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=check_same_thread)
+        yield
+    except sqlite3.IntegrityError:
+        raise
     except sqlite3.Error as error:
-        raise StoreError(f"{path} cannot be opened: {error}") from error
+        raise StoreError(f"{path} cannot be {done}: {error}") from error
+
+
+def connect(path: Path, *, check_same_thread: bool = True) -> sqlite3.Connection:
+    with translated(path, "opened"):
+        return sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=check_same_thread)
 
 
 def check_format(path: Path) -> None:
     """StoreError where a newer release wrote the database, or it is none; nothing is changed."""
     if path.exists():
-        with contextlib.closing(connect(path)) as connection:
-            try:
-                _format(connection, path)
-            except sqlite3.Error as error:
-                raise StoreError(f"{path} cannot be opened: {error}") from error
+        with contextlib.closing(connect(path)) as connection, translated(path, "opened"):
+            _format(connection, path)
 
 
 def _format(connection: sqlite3.Connection, path: Path) -> int:
@@ -108,6 +114,7 @@ def _begin(connection: sqlite3.Connection) -> None:
 
 DRAWN = "CREATE TABLE IF NOT EXISTS drawn_ids (seed TEXT PRIMARY KEY, count INTEGER NOT NULL) WITHOUT ROWID"
 """How many ids were made with each seed."""
+DRAW = "INSERT INTO drawn_ids VALUES (?, 1) ON CONFLICT (seed) DO UPDATE SET count = count + 1 RETURNING count"
 
 
 class Database:
@@ -120,9 +127,6 @@ class Database:
         self._idle: list[sqlite3.Connection] = []
         self._pid = os.getpid()
         self._closed = False
-        self._prepare(schema)
-
-    def _prepare(self, schema: Sequence[str]) -> None:
         ((version,),) = self.rows("PRAGMA user_version")
         if version != VERSION:
             # Whoever comes second waits, and finds it done. All or nothing, whenever the process is killed.
@@ -133,15 +137,16 @@ class Database:
 
     def _connect(self) -> sqlite3.Connection:
         connection = connect(self.path, check_same_thread=False)
+        connection.row_factory = sqlite3.Row
         try:
-            connection.row_factory = sqlite3.Row
-            connection.execute("PRAGMA journal_mode = WAL")
-            # NORMAL: a commit survives any process; only a power cut can take the last ones.
-            connection.execute("PRAGMA synchronous = NORMAL")
-            connection.execute("PRAGMA foreign_keys = ON")
-        except sqlite3.Error as error:
+            with translated(self.path, "opened"):
+                connection.execute("PRAGMA journal_mode = WAL")
+                # NORMAL: a commit survives any process; only a power cut can take the last ones.
+                connection.execute("PRAGMA synchronous = NORMAL")
+                connection.execute("PRAGMA foreign_keys = ON")
+        except StoreError:
             connection.close()
-            raise StoreError(f"{self.path} cannot be opened: {error}") from error
+            raise
         return connection
 
     @contextlib.contextmanager
@@ -166,27 +171,19 @@ class Database:
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
-        """A write transaction; SQLite's errors become ours, but for IntegrityError, which the block understands."""
-        try:
-            with self._lend() as connection:
-                _begin(connection)
-                self._open.connection = connection
-                try:
-                    with connection:
-                        yield connection
-                finally:
-                    self._open.connection = None
-        except sqlite3.IntegrityError:
-            raise
-        except sqlite3.Error as error:
-            raise StoreError(f"{self.path} cannot be written: {error}") from error
+        """A write transaction; its errors are `translated`."""
+        with translated(self.path, "written"), self._lend() as connection:
+            _begin(connection)
+            self._open.connection = connection
+            try:
+                with connection:
+                    yield connection
+            finally:
+                self._open.connection = None
 
     def rows(self, query: str, values: Sequence[Any] = ()) -> list[sqlite3.Row]:
-        try:
-            with self._lend() as connection:
-                return connection.execute(query, values).fetchall()
-        except sqlite3.Error as error:
-            raise StoreError(f"{self.path} cannot be read: {error}") from error
+        with translated(self.path, "read"), self._lend() as connection:
+            return connection.execute(query, values).fetchall()
 
     def row(self, query: str, values: Sequence[Any] = ()) -> sqlite3.Row | None:
         found = self.rows(query, values)
@@ -206,14 +203,8 @@ class Database:
             return self.identity.id(0)
         current: sqlite3.Connection | None = getattr(self._open, "connection", None)
         with self.transaction() if current is None else contextlib.nullcontext(current) as connection:
-            return self._draw(connection)
-
-    def _draw(self, connection: sqlite3.Connection) -> str:
-        (number,) = connection.execute(
-            "INSERT INTO drawn_ids VALUES (?, 1) ON CONFLICT (seed) DO UPDATE SET count = count + 1 RETURNING count",
-            (str(self.identity.seed),),
-        ).fetchone()
-        return self.identity.id(number)
+            (number,) = connection.execute(DRAW, (str(self.identity.seed),)).fetchone()
+            return self.identity.id(number)
 
     def close(self) -> None:
         """Close the idle connections; those lent close when they come back."""

@@ -95,12 +95,13 @@ class Home:
         """A new empty folder beside what it will be renamed to, named so that `sweep` knows it."""
         return Path(tempfile.mkdtemp(prefix=".new-", dir=parent))
 
+    @staticmethod
     @contextlib.contextmanager
-    def publish(self, folder: Path) -> Iterator[Path]:
+    def publish(folder: Path) -> Iterator[Path]:
         """A temporary folder that becomes `folder`, whole, when the block ends well, unless that is there by then."""
         # Users may delete the cache at any time.
         folder.parent.mkdir(parents=True, exist_ok=True)
-        draft = self.temporary(folder.parent)
+        draft = Home.temporary(folder.parent)
         try:
             yield draft
             try:

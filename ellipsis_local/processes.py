@@ -54,10 +54,7 @@ STARTED = own_mark().started
 
 
 def available_cores(root: Path = Path("/")) -> int:
-    """Cores that this process may use: those it is bound to, and no more than the quotas of its control groups give.
-
-    A container with `--cpus 2` sees all cores of its host. `root` is where /proc and /sys lie.
-    """
+    """Cores that this process is bound to, and no more than the quotas of its control groups (a container's) give."""
     bound = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return min([bound, *(max(1, math.ceil(quota)) for quota in _quotas(root))])
 

@@ -26,7 +26,6 @@ from ellipsis_local import arguments
 from ellipsis_local.computes.inputs import found_inputs, node_environment, node_files, node_parts
 from ellipsis_local.computes.records import Record
 from ellipsis_local.computes.replay_inputs import ExecutionInputs, NodeInputs, read_execution_inputs, read_node_inputs
-from ellipsis_local.computes.result_warnings import surroundings
 from ellipsis_local.emulator import Emulator, current_emulator
 from ellipsis_local.errors import ArgumentError, ComputeStateError, EllipsisLocalError, EngineError, PartitionError
 from ellipsis_local.node_program.ellipsis_node.block_hosts import closed_hosts
@@ -217,7 +216,7 @@ def described(emulator: Emulator, partition: Partition, f: Any, python: tuple[in
     """
     if f is None:
         return partition.executed()
-    around = surroundings(partition.record.spec, emulator.environments, large=partition.given.large)
+    around = partition.record.spec.surroundings(emulator.environments, large=partition.given.large)
     return describe_function(f, python, strict=emulator.settings.strict, around=around)
 
 

@@ -15,7 +15,7 @@ import uuid
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from ellipsis_local.database import Database, connect
+from ellipsis_local.database import Database, connect, translated
 from ellipsis_local.errors import StoreError
 from ellipsis_local.home import Home
 
@@ -38,7 +38,6 @@ def exclusive(home: Home) -> Iterator[None]:
 
 
 def new_draft(home: Home) -> Path:
-    """A new folder in the home for what is to be imported."""
     draft = home.root / f"{PREFIX}{uuid.uuid4().hex}"
     draft.mkdir()
     return draft
@@ -89,29 +88,26 @@ def _replace_rows(live: Path, draft: Path, schema: Sequence[str]) -> None:
     # An older release may have begun the import, or written the home.
     for path in (source, live):
         Database(path, schema).close()
-    with contextlib.closing(connect(live)) as connection:
-        try:
-            connection.execute("ATTACH ? AS source", (str(source),))
-            connection.execute("BEGIN IMMEDIATE")
-            with connection:
-                connection.execute(IMPORTS)
-                # Was it done before the kill? Others may have written to the home since.
-                if connection.execute("SELECT 1 FROM main.imports WHERE id = ?", (draft.name,)).fetchone() is None:
-                    copy_rows(connection)
-        except sqlite3.Error as error:
-            raise StoreError(f"{live} cannot be written: {error}") from error
+    with contextlib.closing(connect(live)) as connection, translated(live, "written"):
+        connection.execute("ATTACH ? AS source", (str(source),))
+        connection.execute("BEGIN IMMEDIATE")
+        with connection:
+            connection.execute(IMPORTS)
+            # Was it done before the kill? Others may have written to the home since.
+            if connection.execute("SELECT 1 FROM main.imports WHERE id = ?", (draft.name,)).fetchone() is None:
+                copy_rows(connection)
 
 
 def copy_rows(connection: sqlite3.Connection) -> None:
     """Let the tables of `main` hold the rows of those in `source`, which is of the same format, and nothing else."""
     empty_tables(connection)
-    theirs = set(_tables(connection, "source"))
-    for table in _tables(connection, "main"):
-        if table in theirs:
-            # By name: a table that was changed has its columns in another order.
-            names = ", ".join(f'"{name}"' for name in _columns(connection, "main", table))
-            connection.execute(f'INSERT INTO main."{table}" ({names}) SELECT {names} FROM source."{table}"')  # noqa: S608
-    if _has(connection, "main", "sqlite_sequence") and _has(connection, "source", "sqlite_sequence"):
+    shared = set(_tables(connection, "main")) & set(_tables(connection, "source"))
+    for table in sorted(table for table in shared if not table.startswith("sqlite_")):
+        # By name: a table that was changed has its columns in another order.
+        columns = connection.execute("SELECT name FROM pragma_table_info(?, 'main')", (table,))
+        names = ", ".join(f'"{name}"' for (name,) in columns)
+        connection.execute(f'INSERT INTO main."{table}" ({names}) SELECT {names} FROM source."{table}"')  # noqa: S608
+    if "sqlite_sequence" in shared:
         connection.execute("DELETE FROM main.sqlite_sequence")
         connection.execute(
             "INSERT INTO main.sqlite_sequence SELECT * FROM source.sqlite_sequence WHERE name IN "
@@ -123,19 +119,8 @@ def empty_tables(connection: sqlite3.Connection) -> None:
     """Delete every row of `main`, and begin its numbers anew; inside a transaction, without foreign keys."""
     for table in _tables(connection, "main"):
         connection.execute(f'DELETE FROM main."{table}"')  # noqa: S608
-    if _has(connection, "main", "sqlite_sequence"):
-        connection.execute("DELETE FROM main.sqlite_sequence")
 
 
 def _tables(connection: sqlite3.Connection, schema: str) -> list[str]:
-    query = f"SELECT name FROM {schema}.sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'"  # noqa: S608
+    query = f"SELECT name FROM {schema}.sqlite_master WHERE type = 'table'"  # noqa: S608
     return [name for (name,) in connection.execute(query)]
-
-
-def _has(connection: sqlite3.Connection, schema: str, table: str) -> bool:
-    query = f"SELECT 1 FROM {schema}.sqlite_master WHERE name = ?"  # noqa: S608
-    return connection.execute(query, (table,)).fetchone() is not None
-
-
-def _columns(connection: sqlite3.Connection, schema: str, table: str) -> list[str]:
-    return [name for (name,) in connection.execute("SELECT name FROM pragma_table_info(?, ?)", (table, schema))]

@@ -23,22 +23,6 @@ import platformdirs
 
 from ellipsis_local.errors import SettingsError
 
-__all__ = [
-    "PREFIX",
-    "SECRET",
-    "SETTINGS_FILE",
-    "Settings",
-    "absolute_folders",
-    "default_home",
-    "is_loopback",
-    "package_version",
-    "process_environ",
-    "read_settings",
-    "same_service",
-    "service_token",
-    "service_url",
-]
-
 PREFIX = "ELLIPSIS_LOCAL_"
 SETTINGS_FILE = "settings.toml"
 SECRET = frozenset({"upstream_token"})
@@ -113,17 +97,16 @@ class Settings:
 
 
 def default_home() -> Path:
-    """The platform's folder for the user's data."""
     return Path(platformdirs.user_data_dir("ellipsis_local", appauthor=False))
 
 
+WORDS = {**dict.fromkeys(("1", "true", "yes", "on"), True), **dict.fromkeys(("0", "false", "no", "off"), False)}
+
+
 def _boolean(value: Any) -> bool:
-    word = str(value).lower() if isinstance(value, bool | str) else ""
-    if word in ("1", "true", "yes", "on"):
-        return True
-    if word in ("0", "false", "no", "off"):
-        return False
-    raise ValueError("must be true or false")
+    if not isinstance(value, bool | str) or str(value).lower() not in WORDS:
+        raise ValueError("must be true or false")
+    return WORDS[str(value).lower()]
 
 
 def _choice(*allowed: str) -> Callable[[Any], str]:
@@ -179,7 +162,6 @@ def _folder(value: Any) -> Path:
 
 
 def _instant(value: Any) -> datetime:
-    """A point in time, in UTC."""
     moment = value
     if isinstance(value, str):
         with contextlib.suppress(ValueError):
@@ -205,7 +187,6 @@ def is_loopback(host: str) -> bool:
 
 
 def package_version() -> str:
-    """The release of this package."""
     from importlib.metadata import PackageNotFoundError, version
 
     try:
@@ -215,11 +196,7 @@ def package_version() -> str:
 
 
 def service_url(value: Any, *, insecure: bool = False) -> str:
-    """The address of a service without a slash at its end; ValueError saying what an address must be.
-
-    One without a path gets the usual /v3. Plain http is for this machine only, unless `insecure` says otherwise:
-    whoever carries it elsewhere could read the token and change the layers.
-    """
+    """The address of a service, with the usual /v3 where it has no path; ValueError saying what one must be."""
     value = value if isinstance(value, str) else ""
     try:
         parts = urlsplit(value.strip())
@@ -339,22 +316,7 @@ def absolute_folders(given: Mapping[str, Any], source: str) -> dict[str, Any]:
 def read_settings(
     given: Mapping[str, Any] | None = None, environ: Mapping[str, str] | None = None, *, source: str = "configure"
 ) -> Settings:
-    """Settings from file, environment and `given`, the later winning.
-
-    Parameters
-    ----------
-    given : mapping, optional
-        What `configure` was called with.
-    environ : mapping, optional
-        The environment variables; those of the process where None.
-    source : str
-        Where `given` comes from, for errors.
-
-    Raises
-    ------
-    SettingsError
-        For an unknown name or an impossible value, naming the place where it was set.
-    """
+    """Settings from file, environment and `given`, the later winning; SettingsError names the place (`source`)."""
     values = {name: _parse(name, value, source) for name, value in (given or {}).items()}
     from_environ = _from_environ(process_environ() if environ is None else environ)
     homes = [place.pop("home", None) for place in (values, from_environ)]

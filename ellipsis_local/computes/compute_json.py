@@ -10,18 +10,21 @@ import contextlib
 import json
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
 from ellipsis_local.computes.records import ExecutionRecord, NodeRecord, Record, Records
-from ellipsis_local.errors import NotFoundError
+from ellipsis_local.errors import FidelityError, FidelityWarning, NotFoundError
 from ellipsis_local.node_program.ellipsis_node.values import MAPPINGS, NotReadableError, decode, open_value
 from ellipsis_local.nodes import node_error
+from ellipsis_local.notices import warn
 from ellipsis_local.preflight.results import ADVICE, BY_FILE
 
 KEPT_BYTES = 64_000_000
+LOOKED_BYTES = 2_000_000
+"""How much of the results of an execution is looked at for warnings."""
 TOO_DEEP = "the result is nested too deeply for JSON; return less nesting"
 AS_VALUE = "which the server here writes as a number and json.dumps refuses: return `{}(…)` instead"
 AS_KEY = "which json.dumps refuses: use texts as keys"
@@ -278,3 +281,29 @@ def _shown(tree: Any) -> str:
 def _refusal(place: str, what: str, way: str) -> NotJsonError:
     text = f"{place} is {what}; small results travel to the client as JSON: return {way} instead, {BY_FILE}"
     return NotJsonError(text)
+
+
+def warn_of_results(name: str, payloads: Iterable[bytes], *, strict: bool) -> None:
+    """Warn of the first result of a function that cannot travel to a client as JSON, or arrives as something else."""
+    # What cannot travel at all comes before what this server alone lets travel, and that before what arrives changed.
+    found: dict[int, str] = {}
+    looked = 0
+    for node, payload in enumerate(payloads):
+        looked += len(payload)
+        if looked > LOOKED_BYTES and node:
+            break
+
+        def tell(text: str, changed: bool, node: int = node) -> None:
+            found.setdefault(1 + changed, f"{node}, {text}")
+
+        try:
+            json_value(payload, tell)
+        except NotJsonError as error:
+            found[0] = f"{node}, {error}"
+            break
+    if not found:
+        return
+    text = f"{name}: on node {found[min(found)]} [result]"
+    if strict:
+        raise FidelityError(f"the service would not return what it returns here: {text} (strict=True)")
+    warn(text, FidelityWarning)

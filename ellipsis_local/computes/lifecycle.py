@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import shutil
 import sys
 import threading
@@ -10,17 +11,18 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from concurrent.futures import wait as wait_for
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from ellipsis_local import faults
 from ellipsis_local.clocks import monotonic
+from ellipsis_local.computes.compute_json import warn_of_results
 from ellipsis_local.computes.execution import Execution, WriteTarget, name_and_hash
 from ellipsis_local.computes.fetch_missing import Fetch, Follower, lacking
 from ellipsis_local.computes.inputs import found_inputs, node_environment, node_files, node_parts
 from ellipsis_local.computes.pools import Pools
 from ellipsis_local.computes.records import Record, Records
 from ellipsis_local.computes.replay_inputs import ExecutionInputs, Keeper
-from ellipsis_local.computes.result_warnings import surroundings, warn_of_results
 from ellipsis_local.computes.specification import ComputeRequest, Specification, check_but, provisional, specify
 from ellipsis_local.environments import Commands, Environment, Environments
 from ellipsis_local.errors import ComputeStateError, EllipsisLocalError, LayerWarning
@@ -64,32 +66,23 @@ def _submit(name: str, work: Callable[[], T]) -> Future[T]:
     return future
 
 
+@dataclass(eq=False)
 class Computes:
     """All computes of one home, seen from one process."""
 
-    def __init__(
-        self,
-        home: Home,
-        settings: Settings,
-        records: Records,
-        store: LayerStore,
-        environments: Environments,
-        partitions: Partitions,
-        engine: Engine,
-        report: Callable[[str], None],
-        fetch: Fetch | None = None,
-    ) -> None:
-        self.records = records
-        self._home = home
-        self._settings = settings
-        self._store = store
-        self._environments = environments
-        self._partitions = partitions
-        self._engine = engine
-        self._report = report
-        self._fetch = fetch
+    _home: Home
+    _settings: Settings
+    records: Records
+    _store: LayerStore
+    _environments: Environments
+    _partitions: Partitions
+    _engine: Engine
+    _report: Callable[[str], None]
+    _fetch: Fetch | None = None
+
+    def __post_init__(self) -> None:
         self._closed = threading.Event()
-        self._pools = Pools(records)
+        self._pools = Pools(self.records)
 
     def create(self, request: ComputeRequest, owner: str, *, wait: bool) -> str:
         """Make a compute; its id, when it is `available`, or without `wait` within a second; the record tells on."""
@@ -100,7 +93,12 @@ class Computes:
             self._start(compute_id, specification)
             return compute_id
         outline = provisional(request, self._settings)
-        found = self._specify_beside(request, follower)
+
+        def specify_beside() -> tuple[Specification, list[Notice]]:
+            with held_back() as notices:
+                return self._specify(request, follower), notices
+
+        found = _submit("ellipsis_local-specify", specify_beside)
         if wait_for((found,), PATIENCE_SECONDS).done:
             specification, notices = found.result()
             for text, category in notices:
@@ -123,17 +121,6 @@ class Computes:
                 self._fetch(path_id, timestamp_id, follower.tell, follower.check)
         offers = self._engine.capabilities
         return specify(request, self._settings, self._store, self._environments, self._partitions, offers)
-
-    def _specify_beside(
-        self, request: ComputeRequest, follower: Follower
-    ) -> Future[tuple[Specification, list[Notice]]]:
-        """`specify` in a thread, with what it would warn of."""
-
-        def work() -> tuple[Specification, list[Notice]]:
-            with held_back() as notices:
-                return self._specify(request, follower), notices
-
-        return _submit("ellipsis_local-specify", work)
 
     def _start_once(self, compute_id: str, found: Future[tuple[Specification, list[Notice]]]) -> None:
         """Start a compute whose record was made before its specification was known."""
@@ -245,7 +232,7 @@ class Computes:
         if isinstance(f, Sent):
             function = describe_sent(f.file, python)
         else:
-            around = surroundings(record.spec, self._environments, large=large)
+            around = record.spec.surroundings(self._environments, large=large)
             function = describe_function(f, python, strict=self._settings.strict, around=around)
         # The former results are gone from here on: the client polls at once.
         number = self.records.begin(compute_id, function.kind, *name_and_hash(f, function))
@@ -257,15 +244,14 @@ class Computes:
         keeper = Keeper(folder, lambda: found_inputs(record.spec, self._partitions, self._store))
         caller = sys.executable if own else None
         keeper.begin(ExecutionInputs(number, function, large, caller, now.seed, now.node_memory, now.node_timeout))
+        tell = self._progress(compute_id)
         execution = Execution(
-            self.records, self._store, self._home, record, number, large, target, self._progress(compute_id), keeper,
-            self._settings.strict,
-        )  # fmt: skip
+            self.records, self._store, self._home, record, number, large, target, tell, keeper, now.strict
+        )
 
         def run() -> list[Any]:
-            return execution.run(
-                lambda: self._pools.use(compute_id, lambda: self._restart(record), execution.progress), function
-            )
+            use = functools.partial(self._pools.use, compute_id, lambda: self._restart(record), execution.progress)
+            return execution.run(use, function)
 
         if not wait:
             self._in_background(run)

@@ -48,6 +48,8 @@ SCHEMA = (
 )
 CHANGED = f"max(?, changed + {STEP})"
 """Later than before, though the clock may stand: who reads twice has to see that something changed."""
+LISTED = "(SELECT value FROM json_each(?))"
+"""What a JSON list holds."""
 OUTCOME = ("state", "seconds", "size", "kind", "text", "payload", "file", "peak_memory")
 """The columns of a node that are fields of its outcome."""
 UNFINISHED = ("queued", "starting", "executing")
@@ -152,9 +154,8 @@ class Records:
 
     def specify(self, compute_id: str, spec: Specification) -> None:
         """Complete the specification of a compute that is still `queued`; of any other it stays."""
-        self._do(
-            "UPDATE computes SET spec = ? WHERE id = ? AND status = 'queued'", json.dumps(spec.to_json()), compute_id
-        )
+        text = json.dumps(spec.to_json())
+        self._do("UPDATE computes SET spec = ? WHERE id = ? AND status = 'queued'", text, compute_id)
 
     def get(self, compute_id: str, owner: str | None = None) -> Record:
         """The record; NotFoundError where this home has none, or not for `owner`."""
@@ -194,12 +195,12 @@ class Records:
 
     def change(self, compute_id: str, before: Collection[str], after: str, message: str = "") -> bool:
         """Go to a state from one of others, and become the process that answers for it; False where it is in none."""
-        marks, now = ",".join("?" * len(before)), self._database.seconds()
+        now = self._database.seconds()
         with self._database.transaction() as connection:
             changed = connection.execute(
                 f"UPDATE computes SET status = ?, message = ?, changed = {CHANGED}, pid = ?, started = ? "  # noqa: S608
-                f"WHERE id = ? AND status IN ({marks})",
-                (after, message, now, *own_mark(), compute_id, *before),
+                f"WHERE id = ? AND status IN {LISTED}",
+                (after, message, now, *own_mark(), compute_id, json.dumps([*before])),
             ).rowcount
             if changed and after == "stopping":
                 connection.execute(
@@ -214,15 +215,14 @@ class Records:
                 )
         return changed == 1
 
-    def _do(self, statement: str, *values: Any) -> int:
-        """Change rows, in a transaction of its own; how many."""
+    def _do(self, statement: str, *values: Any) -> None:
         with self._database.transaction() as connection:
-            return connection.execute(statement, values).rowcount
+            connection.execute(statement, values)
 
     def say(self, compute_id: str, message: str) -> None:
         """Tell what is going on, in a state that goes on."""
-        states = "('queued', 'starting', 'executing')"
-        self._do(f"UPDATE computes SET message = ? WHERE id = ? AND status IN {states}", message, compute_id)  # noqa: S608
+        statement = f"UPDATE computes SET message = ? WHERE id = ? AND status IN {LISTED}"  # noqa: S608
+        self._do(statement, message, compute_id, json.dumps(UNFINISHED))
 
     def set_extents(self, compute_id: str, extents: Iterable[ExtentDict]) -> None:
         with self._database.transaction() as connection:
@@ -232,10 +232,7 @@ class Records:
             )
 
     def begin(self, compute_id: str, sent: str = "source", name: str | None = None, digest: str = "") -> int | None:
-        """Start the execution of a function, and drop the former results: its number; None where it cannot start now.
-
-        The function was `sent` as source, pickle or dill; `name` and `digest` are for the history.
-        """
+        """Start the execution of a function, drop the former results: its number; None where it cannot start now."""
         now = self._database.seconds()
         with self._database.transaction() as connection:
             row = connection.execute(
@@ -336,13 +333,8 @@ class Records:
 
     def failed(self, compute_ids: Collection[str]) -> dict[str, int]:
         """How many nodes failed in the last execution, of the computes where any did."""
-        marks = ",".join("?" * len(compute_ids))
-        rows = self._database.rows(
-            f"SELECT compute, count(*) AS failed FROM compute_nodes WHERE state = 'failed' AND compute IN ({marks}) "  # noqa: S608
-            "GROUP BY compute",
-            tuple(compute_ids),
-        )
-        return {row["compute"]: row["failed"] for row in rows}
+        query = f"SELECT compute, count(*) FROM compute_nodes WHERE state = 'failed' AND compute IN {LISTED} GROUP BY 1"  # noqa: S608
+        return dict(map(tuple, self._database.rows(query, (json.dumps([*compute_ids]),))))
 
     def nodes(self, compute_id: str, *, results: bool = True) -> list[NodeRecord]:
         """The nodes in the order of their partitions; without `results`, what they returned is left on the disk."""
@@ -353,9 +345,8 @@ class Records:
         return [NodeRecord.of(row) for row in self._database.rows(statement, (compute_id,))]
 
     def statuses(self, compute_ids: Collection[str]) -> dict[str, str]:
-        marks = ",".join("?" * len(compute_ids))
-        rows = self._database.rows(f"SELECT id, status FROM computes WHERE id IN ({marks})", tuple(compute_ids))  # noqa: S608
-        return {row["id"]: row["status"] for row in rows}
+        query = f"SELECT id, status FROM computes WHERE id IN {LISTED}"  # noqa: S608
+        return dict(map(tuple, self._database.rows(query, (json.dumps([*compute_ids]),))))
 
     def add_pool(self, compute_id: str) -> None:
         """Note that this process holds workers of the compute."""

@@ -16,6 +16,7 @@ import tempfile
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import cache
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -92,10 +93,8 @@ class Keeper:
         self._folder = folder
         self._execution = -1
         self._kept = folder / "kept"
-        self._find = find
+        self._find = cache(find)
         self._lock = threading.Lock()
-        self._found: tuple[Parts, Files] | None = None
-        self._looked = False
         self._room = COPIED_BYTES
 
     def begin(self, given: ExecutionInputs) -> None:
@@ -119,26 +118,20 @@ class Keeper:
         if outcome.state != "failed":
             return
         with self._lock, contextlib.suppress(OSError, EllipsisLocalError):
-            if not self._looked:
-                self._looked = True
-                self._found = self._find()
-            if self._found is not None:
-                self._publish(outcome, *self._found)
+            found = self._find()
+            if found is not None:
+                self._publish(outcome, *found)
 
     def _publish(self, outcome: NodeOutcome, parts: Parts, files: Files) -> None:
-        target = self._kept / str(outcome.node)
+        # Without its parents: the compute may be deleted by now.
         self._kept.mkdir(exist_ok=True)
-        draft = Home.temporary(self._kept)
-        try:
+        with Home.publish(self._kept / str(outcome.node)) as draft:
             numbers = count()
             own = NodeInputs(parts[outcome.node] if parts else (), files, outcome.kind, outcome.text)
             kept = own.moved(lambda path: self._bring(Path(path), draft, next(numbers)))
             (draft / "inputs.json").write_text(json.dumps(kept.to_json()), encoding="utf-8")
             with contextlib.suppress(OSError):
                 (self._folder / "scratch" / f"{self._execution}-{outcome.node}").rename(draft / "left")
-            draft.rename(target)
-        finally:
-            shutil.rmtree(draft, ignore_errors=True)
 
     def _bring(self, source: Path, folder: Path, number: int) -> str:
         """A link to a file, else a copy; its name."""

@@ -14,6 +14,7 @@ from ellipsis_local.ids import as_uuid
 from ellipsis_local.nodes import Capabilities
 from ellipsis_local.notices import held_back, warn
 from ellipsis_local.partitions import Cut, CutRequest, Partitions, Tree
+from ellipsis_local.preflight import Surroundings
 from ellipsis_local.settings import Settings
 from ellipsis_local.store import LayerStore
 from ellipsis_local.types import Timestamp
@@ -36,7 +37,6 @@ class Planning:
     def plan(
         self, partitions: Partitions, timestamps: Sequence[Timestamp], nodes: int, settings: Settings
     ) -> CutRequest:
-        """The cut of timestamps for so many nodes."""
         return partitions.plan(timestamps, nodes, crs=settings.crs, overlap=settings.overlap, **vars(self))
 
 
@@ -98,34 +98,31 @@ class Specification:
 
     @property
     def vectors(self) -> bool:
-        """Whether there are vectors among the layers."""
         return self.cut is not None and bool(self.cut.vectors)
 
+    def surroundings(self, environments: Environments, *, large: bool) -> Surroundings:
+        """What it tells the rules of the preflight."""
+        request = self.request
+        return Surroundings(
+            python=self.python,
+            layers=request.layers,
+            files=request.files,
+            requirements=request.requirements,
+            large=large,
+            installed=lambda: environments.installed(self.environment, request.requirements),
+        )
+
     def to_json(self) -> dict[str, Any]:
-        return {
-            **self.request.to_json(),
-            "nodes": self.nodes,
-            "python": list(self.python),
-            "executable": self.executable,
-            "environment": self.environment,
-            "cut": None if self.cut is None else self.cut.to_json(),
-            "gpus": None if self.gpus is None else list(self.gpus),
-            "sent": self.sent,
-        }
+        own = {name: list(value) if isinstance(value, tuple) else value for name, value in vars(self).items()}
+        del own["request"]
+        return {**self.request.to_json(), **own, "cut": None if self.cut is None else self.cut.to_json()}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Specification:
-        """What `to_json` wrote."""
-        return cls(
-            request=ComputeRequest.from_json(data),
-            nodes=data["nodes"],
-            python=tuple(data["python"]),
-            executable=data["executable"],
-            environment=data["environment"],
-            cut=None if data["cut"] is None else CutRequest.from_json(data["cut"]),
-            gpus=None if data["gpus"] is None else tuple(data["gpus"]),
-            sent=data["sent"],
-        )
+        own = {name: data[name] for name in ("nodes", "python", "executable", "environment", "gpus", "sent")}
+        own = {name: tuple(value) if isinstance(value, list) else value for name, value in own.items()}
+        cut = None if data["cut"] is None else CutRequest.from_json(data["cut"])
+        return cls(ComputeRequest.from_json(data), cut=cut, **own)
 
 
 def provisional(request: ComputeRequest, settings: Settings) -> Specification:
@@ -138,10 +135,7 @@ def check_but(
 ) -> None:
     """Hold all of a request against this home and machine but what is lacking, before that is fetched."""
     _nodes(request.nodes, settings)
-    _layers(request, store, lacking)
-    for path_id in request.files:
-        if (as_uuid("files", path_id), None) not in lacking:
-            store.get_plain_file(path_id)
+    _timestamps(request, store, lacking)
     check_requirements(list(request.requirements))
     # `specify` warns where another is taken.
     with held_back():
@@ -158,9 +152,7 @@ def specify(
 ) -> Specification:
     """Hold a request against this home and what the engine offers; nothing is started or written."""
     nodes = _nodes(request.nodes, settings)
-    timestamps = _layers(request, store)
-    for path_id in request.files:
-        store.get_plain_file(path_id)
+    timestamps = _timestamps(request, store)
     requirements = check_requirements(list(request.requirements))
     interpreter = environments.choose(request.interpreter)
     cut = None
@@ -192,8 +184,8 @@ def _nodes(nodes: int | None, settings: Settings) -> int:
     return nodes
 
 
-def _layers(request: ComputeRequest, store: LayerStore, lacking: Lacking = ()) -> list[Timestamp]:
-    """The timestamps that are there. ArgumentError for the first that no node can have."""
+def _timestamps(request: ComputeRequest, store: LayerStore, lacking: Lacking = ()) -> list[Timestamp]:
+    """Those of the layers; ArgumentError for the first layer or file that is not lacking and that no node can have."""
     if not request.layers and not request.files:
         raise invalid("layers", [], "must hold at least one {'pathId', 'timestampId'}, unless files are given")
     seen: set[str] = set()
@@ -213,6 +205,9 @@ def _layers(request: ComputeRequest, store: LayerStore, lacking: Lacking = ()) -
         timestamps.append(timestamp)
     if len(set(request.files)) < len(request.files):
         raise invalid("files", list(request.files), "holds a path twice; list it once")
+    for path_id in request.files:
+        if not lacking or (as_uuid("files", path_id), None) not in lacking:
+            store.get_plain_file(path_id)
     return timestamps
 
 

@@ -119,8 +119,9 @@ def check_outputs(outputs: Sequence[Output], details: Mapping[Path, RasterFile |
     """Hold what was found in files that are to make one layer against each other, and against their partitions."""
     grids = {output.node: found for output in outputs if isinstance(found := details[output.path], RasterFile)}
     sheets = {output.node: found for output in outputs if isinstance(found := details[output.path], VectorFile)}
-    _refuse("bands", {node: grid.bands for node, grid in grids.items()})
-    _refuse("dtype", {node: grid.dtype for node, grid in grids.items()})
+    for what in ("bands", "dtype"):
+        for odd in _told(what, {node: getattr(grid, what) for node, grid in grids.items()}):
+            raise LayerError(f"the rasters of a layer have one number of bands and one dtype: {odd}; nothing was added")
     findings = [*(_of_grids(grids) if grids else ()), *_of_places(outputs, grids), *_of_sheets(sheets)]
     if not findings:
         return
@@ -153,14 +154,10 @@ def _told(what: str, values: Mapping[int, Any]) -> Iterator[str]:
         yield f"{what} {value} on {_nodes(nodes)}, and {usual} on the others"
 
 
-def _refuse(what: str, values: Mapping[int, Any]) -> None:
-    for text in _told(what, values):
-        raise LayerError(f"the rasters of a layer have one number of bands and one dtype: {text}; nothing was added")
-
-
 def _of_grids(grids: Mapping[int, RasterFile]) -> Iterator[str]:
     yield from _told("CRS", {node: _short(grid.crs) for node, grid in grids.items()})
-    yield from _told("nodata", {node: _nodata(grid.nodata) for node, grid in grids.items()})
+    missing = {node: grid.nodata for node, grid in grids.items()}
+    yield from _told("nodata", {node: "none" if value is None else f"{value:.10g}" for node, value in missing.items()})
     usual, _ = _odd({node: grid.crs for node, grid in grids.items()})
     same = {node: grid for node, grid in grids.items() if grid.crs == usual}
     sizes = {node: tuple(float(f"{size:.9g}") for size in _pixel(grid)) for node, grid in same.items()}
@@ -169,7 +166,8 @@ def _of_grids(grids: Mapping[int, RasterFile]) -> Iterator[str]:
     same = {node: grid for node, grid in same.items() if sizes[node] == size}
     first = next(iter(same.values()))
     for node, grid in same.items():
-        x, y = _off(grid, first)
+        column, row = apply(inverse(first.transform), grid.transform[2], grid.transform[5])
+        x, y = column - round(column), row - round(row)
         if max(abs(x), abs(y)) > ALIGNED:
             yield (
                 f"node {node}'s pixels lie off the grid of the others by {x:.2g} and {y:.2g} pixels (across, down): "
@@ -177,19 +175,10 @@ def _of_grids(grids: Mapping[int, RasterFile]) -> Iterator[str]:
             )
 
 
-def _nodata(value: float | None) -> str:
-    return "none" if value is None else f"{value:.10g}"
-
-
 def _pixel(grid: RasterFile) -> tuple[float, float]:
     """Width and height, in units of the CRS."""
     a, b, _, d, e, _ = grid.transform
     return math.hypot(a, d), math.hypot(b, e)
-
-
-def _off(grid: RasterFile, first: RasterFile) -> tuple[float, float]:
-    column, row = apply(inverse(first.transform), grid.transform[2], grid.transform[5])
-    return column - round(column), row - round(row)
 
 
 def _short(crs: str) -> str:

@@ -11,11 +11,10 @@ from ellipsis_local.environments.interpreters import (
     parse_interpreter,
 )
 from ellipsis_local.environments.manifest import Environment, EnvironmentInfo
-from ellipsis_local.environments.requirements import WORKER_REQUIREMENTS, check_requirements, normalise
+from ellipsis_local.environments.requirements import check_requirements
 
 __all__ = [
     "DEFAULT_INTERPRETER",
-    "WORKER_REQUIREMENTS",
     "Commands",
     "Environment",
     "EnvironmentInfo",
@@ -25,6 +24,5 @@ __all__ = [
     "check_requirements",
     "choose_interpreter",
     "find_interpreters",
-    "normalise",
     "parse_interpreter",
 ]

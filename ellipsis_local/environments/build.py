@@ -7,6 +7,7 @@ with its `environment.json`, which is written last. Whatever lacks one is the re
 from __future__ import annotations
 
 import contextlib
+import copy
 import hashlib
 import json
 import os
@@ -69,10 +70,7 @@ class Environments:
         return choose_interpreter(name, self._home, self._environ)
 
     def plan(self, interpreter: Interpreter, requirements: Iterable[str] = ()) -> str:
-        """The key of a specification; equal ones, however written, have the same. Makes nothing.
-
-        A `name @ file:…` requirement counts with the state of its file, so that a changed package is installed anew.
-        """
+        """The key of a specification, one for equal ones, however written, with the state of each `file:…` in it."""
         wanted = check_requirements(requirements)
         parts = {
             "format": FORMAT,
@@ -109,19 +107,32 @@ class Environments:
         report: Report = silent,
         commands: Commands | None = None,
     ) -> Environment:
-        """The environment of this specification: the ready one at once, else a new one.
-
-        A build goes on until it is interrupted, this object is closed, or `commands` end.
-        """
-        return self._ensure(interpreter, requirements, report, commands, offline=self._offline)
+        """The ready environment of this specification, else one whose build goes on until `commands` or this end."""
+        wanted = check_requirements(requirements)
+        key = self.plan(interpreter, wanted)
+        environment = self.get(key)
+        if environment is None:
+            self._home.prepare()
+            commands = commands or Commands()
+            with _translated(self._home), self._at_work(commands), self._folders.turn(key, report, commands):
+                # another process may have made it meanwhile
+                environment = self.get(key)
+                if environment is None:
+                    environment = self._build(key, Request(interpreter, wanted, self._offline), report, commands)
+                    if self._background:
+                        self._compilations.start(environment, child_environ(self._environ))
+                    return environment
+        environment.note_use()
+        return environment
 
     def prefetch(
         self, interpreter: Interpreter, requirements: Iterable[str] = (), report: Report = silent
     ) -> Environment:
         """As `ensure`, asking the index at once, and with all bytecode compiled on return: ready to go offline."""
+        asking = copy.copy(self)
         # offline=True stays: the user's setting is stronger than the name of the call
-        offline = self._offline or False
-        environment = self._ensure(interpreter, requirements, report, None, offline=offline, background=False)
+        asking._offline, asking._background = self._offline or False, False
+        environment = asking.ensure(interpreter, requirements, report)
         report("compiling bytecode")
         compile_now(environment, child_environ(self._environ))
         return environment
@@ -158,33 +169,6 @@ class Environments:
         for commands in tuple(self._builds):
             commands.end()
         self._compilations.stop()
-
-    def _ensure(
-        self,
-        interpreter: Interpreter,
-        requirements: Iterable[str],
-        report: Report,
-        commands: Commands | None,
-        *,
-        offline: bool | None,
-        background: bool = True,
-    ) -> Environment:
-        wanted = check_requirements(requirements)
-        key = self.plan(interpreter, wanted)
-        environment = self.get(key)
-        if environment is None:
-            self._home.prepare()
-            commands = commands or Commands()
-            with _translated(self._home), self._at_work(commands), self._folders.turn(key, report, commands):
-                # another process may have made it meanwhile
-                environment = self.get(key)
-                if environment is None:
-                    environment = self._build(key, Request(interpreter, wanted, offline), report, commands)
-                    if background and self._background:
-                        self._compilations.start(environment, child_environ(self._environ))
-                    return environment
-        environment.note_use()
-        return environment
 
     @contextlib.contextmanager
     def _at_work(self, commands: Commands) -> Iterator[None]:

@@ -17,7 +17,7 @@ PROGRAM = Path(__file__).with_name("compile_program.py")
 
 
 def _command(environment: Environment, *options: str) -> list[str] | None:
-    site = next(iter(sorted(environment.folder.glob("lib/python3.*/site-packages"))), None)
+    site = min(environment.folder.glob("lib/python3.*/site-packages"), default=None)
     if site is None:
         return None
     ready = environment.folder / MANIFEST
@@ -73,7 +73,6 @@ class Compilations:
             reaper.join(timeout)
 
     def stop(self) -> None:
-        """End all of them now."""
         with self._lock:
             processes = list(self._running)
         for process in processes:

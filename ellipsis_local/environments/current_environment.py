@@ -85,7 +85,6 @@ class OwnEnvironments(Environments):
 
 
 def _interpreter() -> Interpreter:
-    """The one that runs this."""
     return Interpreter(
         executable=Path(sys.executable),
         version=(sys.version_info[0], sys.version_info[1], sys.version_info[2]),

@@ -65,19 +65,16 @@ class EnvironmentFolders:
         name = f"environment-{key}"
         with self._home.lock(name, timeout=timeout):
             path = self._home.locks / f"{name}.children"
-            lease = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-            try:
+            with os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o600)) as lease:
                 try:
                     fcntl.flock(lease, fcntl.LOCK_EX | (fcntl.LOCK_NB if timeout >= 0 else 0))
                 except BlockingIOError as error:
                     raise TimeoutError(f"an installer still works on {key}") from error
                 try:
-                    yield lease
+                    yield lease.fileno()
                 finally:
                     # closing would not be enough: another thread may have forked, and its child holds a copy
                     fcntl.flock(lease, fcntl.LOCK_UN)
-            finally:
-                os.close(lease)
 
     def remove(self, folder: Path) -> None:
         """Out of view at once, then from the disk; what another process still writes is left for `sweep`."""

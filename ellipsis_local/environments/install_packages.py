@@ -6,7 +6,6 @@ for being absent there: an old release that another project once pinned must not
 
 from __future__ import annotations
 
-import functools
 import re
 import shutil
 from collections.abc import Callable, Mapping
@@ -58,8 +57,25 @@ def fill(
     """Make the virtualenv `folder` and install into it the user's requirements and the worker's, resolved together."""
     report(f"making an environment with {request.interpreter}")
     offline, uv = is_offline(request.offline, environ), find_uv(environ)
-    # Remade before each attempt, so that none inherits from a failed one.
-    attempt = functools.partial(_attempt, folder, request, data, environ, uv, commands)
+    local = [found[0] for found in map(local_path, request.requirements) if found]
+    # a package in a folder may have changed without a change of its version
+    refresh = tuple(option for name in local for option in ("--refresh-package", name))
+
+    def attempt(options: tuple[str, ...]) -> Outcome:
+        # Remade before each, so that none inherits from a failed one.
+        shutil.rmtree(folder, ignore_errors=True)
+        make_virtualenv(folder, request.interpreter, data, environ)
+        file, python = folder / "requirements.txt", folder / "bin" / "python"
+        # addresses may hold a password
+        file.touch(mode=0o600)
+        file.write_text("\n".join((*request.requirements, *WORKER_REQUIREMENTS, "")), encoding="utf-8")
+        outcome = install(python, file, environ, uv, options + refresh, commands)
+        if outcome.exit_code == 0 or uv is None or can_keep_packages(environ):
+            return outcome
+        # Where HOME cannot be written, uv begins nothing.
+        kept = {**environ, "UV_CACHE_DIR": str(data.with_name("uv"))}
+        return install(python, file, kept, uv, options + refresh, commands)
+
     outcome = attempt(OFFLINE) if offline else _with_index(attempt, uv, request.offline, report)
     if outcome.exit_code == 0:
         return
@@ -91,29 +107,3 @@ def _with_index(
         report("the package index cannot be reached; taking older packages from the cache")
         return attempt(FROM_CACHE)
     return online
-
-
-def _attempt(
-    folder: Path,
-    request: Request,
-    data: Path,
-    environ: Mapping[str, str],
-    uv: str | None,
-    commands: Commands,
-    options: tuple[str, ...],
-) -> Outcome:
-    shutil.rmtree(folder, ignore_errors=True)
-    make_virtualenv(folder, request.interpreter, data, environ)
-    file = folder / "requirements.txt"
-    # addresses may hold a password
-    file.touch(mode=0o600)
-    file.write_text("".join(f"{line}\n" for line in (*request.requirements, *WORKER_REQUIREMENTS)), encoding="utf-8")
-    # a package in a folder may have changed without a change of its version
-    local = [found[0] for found in map(local_path, request.requirements) if found]
-    refresh = [option for name in local for option in ("--refresh-package", name)]
-    python, options = folder / "bin" / "python", (*options, *refresh)
-    outcome = install(python, file, environ, uv, options, commands)
-    if outcome.exit_code != 0 and uv is not None and not can_keep_packages(environ):
-        # Where HOME cannot be written, uv begins nothing.
-        outcome = install(python, file, {**environ, "UV_CACHE_DIR": str(data.with_name("uv"))}, uv, options, commands)
-    return outcome

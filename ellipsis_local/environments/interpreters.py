@@ -7,16 +7,15 @@ newest patch release of the asked minor version is taken, is our choice.
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Final
 
 from ellipsis_local.arguments import invalid
 from ellipsis_local.environments.commands import Commands
 from ellipsis_local.environments.interpreter_locations import SUPPORTED_MINORS, candidates, running
-from ellipsis_local.environments.probe import Answer, Probe
+from ellipsis_local.environments.probe import Probe
 from ellipsis_local.errors import EnvironmentWarning, InterpreterError
 from ellipsis_local.home import Home
 from ellipsis_local.notices import warn
@@ -47,14 +46,19 @@ class Interpreter:
     implementation: str
     """`cpython`; others are not offered."""
     prefix: Path
-    platform: str = ""
-    """As sysconfig spells it, such as `linux-x86_64`."""
     final: bool = True
     """False for alpha, beta and candidate releases."""
     debug: bool = False
     free_threaded: bool = False
     missing: tuple[str, ...] = ()
     """Modules of the standard library that this build lacks."""
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Interpreter:
+        """What its own answer or the record of an environment says of one."""
+        values = {one.name: data[one.name] for one in fields(cls) if one.name in data}
+        values |= {name: Path(data[name]) for name in ("executable", "prefix")}
+        return cls(**values | {name: tuple(data[name]) for name in ("version", "missing")})
 
     @property
     def name(self) -> str:
@@ -74,10 +78,9 @@ def parse_interpreter(name: Any) -> tuple[int, int]:
     """(3, 12) of 'python3.12'."""
     if not isinstance(name, str):
         raise invalid("interpreter", name, "must be of type string")
-    match = re.fullmatch(r"python3\.([0-9]{1,2})", name, re.ASCII)
-    if match is None or name not in ACCEPTED:
+    if name not in ACCEPTED:
         raise invalid("interpreter", name, f"must be one of {', '.join(ACCEPTED)}, not {name!r}")
-    return 3, int(match[1])
+    return 3, int(name.partition(".")[2])
 
 
 def find_interpreters(
@@ -85,9 +88,10 @@ def find_interpreters(
 ) -> list[Interpreter]:
     """Every usable CPython 3.9 to 3.14 of this machine: newest minor first, within it the one to prefer first."""
     probe = Probe(home, environ, commands)
-    usable = [interpreter for interpreter in _ask(probe, candidates(environ)) if _is_usable(interpreter)]
-    normal = {i.version[:2] for i in usable if i.final and not (i.debug or i.free_threaded)}
-    offered = [i for i in usable if (i.final and not (i.debug or i.free_threaded)) or i.version[:2] not in normal]
+    found = [i for i in _ask(probe, candidates(environ)) if i.implementation == "cpython" and i.name in ACCEPTED]
+    usable = [i for i in found if not ESSENTIAL & set(i.missing)]
+    normal = [i for i in usable if i.final and not (i.debug or i.free_threaded)]
+    offered = [i for i in usable if i in normal or i.version[:2] not in {one.version[:2] for one in normal}]
     # sorted() is stable: among equals the earlier place wins.
     return sorted(offered, key=lambda i: (i.version[:2], i._rank), reverse=True)
 
@@ -107,33 +111,20 @@ def choose_interpreter(
         if interpreter.version[:2] == wanted:
             return interpreter
     found = tuple(dict.fromkeys(interpreter.name for interpreter in interpreters))
+    install = "`uv python install {0}` or `pyenv install {0}`".format(name.removeprefix("python"))
     if name is DEFAULT_INTERPRETER and interpreters:
         own = {os.path.realpath(path) for path in running()}
         substitute = next((i for i in interpreters if str(i.executable) in own), interpreters[0])
         warn(
             f"{name}, the default interpreter, is not on this machine; {substitute} is used. "
-            f"To silence this, pass interpreter='{substitute.name}' or install {name} ({_install(wanted)})",
+            f"To silence this, pass interpreter='{substitute.name}' or install {name} ({install})",
             EnvironmentWarning,
         )
         return substitute
     listed = "; ".join(str(interpreter) for interpreter in interpreters) or "none that can be used"
     choice = f", or pass interpreter='{found[0]}'" if found else ""
     raise InterpreterError(
-        f"{name} is not on this machine. Found: {listed}. Install it ({_install(wanted)}){choice}", found=found
-    )
-
-
-def _install(wanted: tuple[int, int]) -> str:
-    minor = f"{wanted[0]}.{wanted[1]}"
-    return f"`uv python install {minor}` or `pyenv install {minor}`"
-
-
-def _is_usable(interpreter: Interpreter) -> bool:
-    return (
-        interpreter.implementation == "cpython"
-        and interpreter.version[0] == 3
-        and interpreter.version[1] in SUPPORTED_MINORS
-        and not ESSENTIAL & set(interpreter.missing)
+        f"{name} is not on this machine. Found: {listed}. Install it ({install}){choice}", found=found
     )
 
 
@@ -151,23 +142,8 @@ def _ask(probe: Probe, paths: Iterable[str]) -> list[Interpreter]:
             if answer is None:
                 continue
             if answer["executable"] == path or not (answer["virtual"] or os.path.isfile(answer["executable"])):  # noqa: PTH113
-                found[path] = _interpreter(path, answer)
+                found[path] = Interpreter.from_json({**answer, "executable": path})
             else:
                 behind[answer["executable"]] = None
         pending = [path for path in behind if path not in seen]
     return list(found.values())
-
-
-def _interpreter(path: str, answer: Answer) -> Interpreter:
-    major, minor, micro = answer["version"]
-    return Interpreter(
-        executable=Path(path),
-        version=(major, minor, micro),
-        implementation=answer["implementation"],
-        prefix=Path(answer["prefix"]),
-        platform=answer["platform"],
-        final=answer["final"],
-        debug=answer["debug"],
-        free_threaded=answer["free_threaded"],
-        missing=tuple(answer["missing"]),
-    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import importlib.metadata
 import json
@@ -43,21 +44,13 @@ class Environment:
     def note_use(self) -> None:
         """Remember that it is in use; cheap, and without effect where the folder cannot be written."""
         mark = self.folder / LAST_USED
-        try:
-            if file_time(self.folder) - mark.stat().st_mtime < NOTE_EVERY:
-                return
-        except OSError:
-            pass
-        try:
-            mark.touch()
-        except OSError:
-            return
+        with contextlib.suppress(OSError):
+            if not mark.exists() or file_time(self.folder) - mark.stat().st_mtime >= NOTE_EVERY:
+                mark.touch()
 
 
 @dataclass(frozen=True)
 class EnvironmentInfo:
-    """One line of the list of environments."""
-
     key: str
     folder: Path
     interpreter: Interpreter
@@ -76,21 +69,11 @@ def read_manifest(folder: Path) -> Environment | None:
         record = json.loads((folder / MANIFEST).read_bytes())
         if record["format"] != FORMAT or record["key"] != folder.name:
             return None
-        told = record["interpreter"]
-        interpreter = Interpreter(
-            **{
-                **told,
-                "executable": Path(told["executable"]),
-                "prefix": Path(told["prefix"]),
-                "version": tuple(told["version"]),
-                "missing": tuple(told["missing"]),
-            }
-        )
         return Environment(
             key=folder.name,
             folder=folder,
             python=folder / "bin" / "python",
-            interpreter=interpreter,
+            interpreter=Interpreter.from_json(record["interpreter"]),
             requirements=tuple(record["requirements"]),
             packages=dict(record["packages"]),
             created=datetime.fromisoformat(record["created"]),
@@ -101,11 +84,10 @@ def read_manifest(folder: Path) -> Environment | None:
 
 def write_manifest(home: Home, environment: Environment) -> None:
     """Make the environment ready: the last step of a build, atomic."""
-    interpreter = dataclasses.asdict(environment.interpreter)
     record = {
         "format": FORMAT,
         "key": environment.key,
-        "interpreter": interpreter,
+        "interpreter": dataclasses.asdict(environment.interpreter),
         "requirements": environment.requirements,
         "packages": environment.packages,
         "created": environment.created.isoformat(),
@@ -142,13 +124,10 @@ def describe(environment: Environment) -> EnvironmentInfo:
 
 
 def folder_size(folder: Path) -> int:
-    """The bytes of all files below a folder."""
     total = 0
-    # A background compilation or a removal may be at work in the same folder.
     for parent, _, names in os.walk(folder):
         for name in names:
-            try:
+            # A background compilation or a removal may be at work in the same folder.
+            with contextlib.suppress(OSError):
                 total += os.lstat(os.path.join(parent, name)).st_size  # noqa: PTH118 - ten thousand of these
-            except OSError:
-                continue
     return total

@@ -34,7 +34,6 @@ print(json.dumps({
     "version": list(sys.version_info[:3]),
     "final": sys.version_info[3] == "final",
     "implementation": sys.implementation.name,
-    "platform": sysconfig.get_platform(),
     "executable": os.path.realpath(getattr(sys, "_base_executable", None) or sys.executable),
     "prefix": sys.base_prefix,
     "virtual": sys.prefix != sys.base_prefix,
@@ -45,6 +44,12 @@ print(json.dumps({
 """
 
 Answer = dict[str, Any]
+TYPES = {
+    **dict.fromkeys(("implementation", "executable", "prefix"), str),
+    **dict.fromkeys(("final", "virtual", "debug", "free_threaded"), bool),
+    **dict.fromkeys(("version", "missing"), list),
+}
+"""Of what an answer holds."""
 
 
 class Probe:
@@ -136,14 +141,8 @@ def _parse(output: bytes) -> Answer | None:
 
 
 def _is_answer(answer: Any) -> bool:
-    if not isinstance(answer, dict):
-        return False
-    version = answer.get("version")
     return (
-        isinstance(version, list)
-        and len(version) == 3
-        and all(isinstance(part, int) for part in version)
-        and all(isinstance(answer.get(name), str) for name in ("implementation", "platform", "executable", "prefix"))
-        and all(isinstance(answer.get(name), bool) for name in ("final", "virtual", "debug", "free_threaded"))
-        and isinstance(answer.get("missing"), list)
+        isinstance(answer, dict)
+        and all(isinstance(answer.get(name), kind) for name, kind in TYPES.items())
+        and list(map(type, answer["version"])) == [int, int, int]
     )

@@ -32,12 +32,20 @@ WORKER_REQUIREMENTS = (
 
 SCHEMES = ("https", "http", "file", "git+https", "git+http", "git+ssh", "git+file")
 
-# What a shell, or the reader of a requirements file, would act on; no requirement needs it.
-SHELL_TEXT = re.compile(r"[`$\\|{}]")
-PATH_LIKE = re.compile(
-    r"(\.{0,2}|~[^/]*)/|[A-Za-z]:[\\/]|\.{1,2}$"
-    r"|[^@]*\.(whl|zip|tar\.gz|tgz|tar\.bz2|txt|toml)(\[.*\])?$"
+REFUSED = (
+    (r"^$", "is empty; leave it out"),
+    (r"[\r\n\v\f\x1c-\x1e\x85\u2028\u2029\0]", "holds more than one line; give one requirement per entry"),
+    (r"^-", "is an option; only packages can be listed (an index is set by UV_DEFAULT_INDEX or PIP_INDEX_URL)"),
+    (r"^#|\s#", "holds a comment; leave it out"),
+    (r"^[A-Za-z+]+://", "is an address without a name; write it as 'name @ {}'"),
+    (
+        r"^(\.{0,2}|~[^/]*)/|^[A-Za-z]:[\\/]|^\.{1,2}$|^[^@]*\.(whl|zip|tar\.gz|tgz|tar\.bz2|txt|toml)(\[.*\])?$",
+        "is a path; write it as 'name @ file:///absolute/path'",
+    ),
+    # What a shell, or the reader of a requirements file, would act on.
+    (r"[`$\\|{}]", "holds characters that no requirement needs; write it as 'numpy>=1.26'"),
 )
+"""What is found in the text of an entry, and what is said of it."""
 
 
 def check_requirements(value: Any) -> tuple[str, ...]:
@@ -76,22 +84,9 @@ def _refuse(item: str, reason: str) -> ArgumentError:
 
 def _parse(item: str) -> Requirement:
     text = item.strip()
-    if not text:
-        raise _refuse(item, "is empty; leave it out")
-    if re.search(r"[\r\n\v\f\x1c-\x1e\x85\u2028\u2029\0]", text):
-        raise _refuse(item, "holds more than one line; give one requirement per entry")
-    if text.startswith("-"):
-        raise _refuse(
-            item, "is an option; only packages can be listed (an index is set by UV_DEFAULT_INDEX or PIP_INDEX_URL)"
-        )
-    if text.startswith("#") or re.search(r"\s#", text):
-        raise _refuse(item, "holds a comment; leave it out")
-    if re.match(r"[A-Za-z+]+://", text):
-        raise _refuse(item, f"is an address without a name; write it as 'name @ {text}'")
-    if PATH_LIKE.match(text):
-        raise _refuse(item, "is a path; write it as 'name @ file:///absolute/path'")
-    if SHELL_TEXT.search(text):
-        raise _refuse(item, "holds characters that no requirement needs; write it as 'numpy>=1.26'")
+    for pattern, reason in REFUSED:
+        if re.search(pattern, text):
+            raise _refuse(item, reason.format(text))
     try:
         requirement = Requirement(text)
     except InvalidRequirement as error:

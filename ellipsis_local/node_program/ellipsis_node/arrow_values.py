@@ -9,7 +9,6 @@ if TYPE_CHECKING:
 
 
 def arrow_blob(writer: Writer, array: Any) -> list[int]:
-    """An array as a stream of Arrow."""
     import pyarrow
     import pyarrow.ipc
 

@@ -6,6 +6,8 @@ from functools import lru_cache
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Callable
 
+import numpy
+
 from .arrow_values import arrow_blob, read_arrow
 
 if TYPE_CHECKING:
@@ -20,10 +22,9 @@ def write(writer: Writer, value: Any, kind: Any, place: Any) -> Any:
     if name == "CRS" and module in ("rasterio.crs", "pyproj.crs.crs"):
         return write_crs(writer, value, place)
     if name == "Affine" and module.partition(".")[0] == "affine":
-        return {"t": "affine", "v": [writer.write(float(x), place) for x in value[:6]]}
+        return {"t": "affine", "v": writer.write([float(x) for x in value[:6]], place)}
     if (module, name) == ("rasterio.windows", "Window"):
-        numbers = [value.col_off, value.row_off, value.width, value.height]
-        return {"t": "window", "v": [writer.write(number, place) for number in numbers]}
+        return {"t": "window", "v": writer.write([value.col_off, value.row_off, value.width, value.height], place)}
     if module == "rasterio.profiles":
         return {"t": "profile", "of": name, "v": writer.write(value.data, place)}
     if module == "rasterio.enums":
@@ -32,7 +33,6 @@ def write(writer: Writer, value: Any, kind: Any, place: Any) -> Any:
 
 
 def write_crs(writer: Writer, value: Any, place: Any) -> Any:
-    """The tree of a CRS of pyproj or rasterio."""
     tree = _crs(type(value).__module__.partition(".")[0], value, str(value))
     if tree is None:
         raise writer.refusal(place, "is a CRS that no text describes; return `.to_json()` or `.to_wkt()` of it")
@@ -65,7 +65,6 @@ def _make_crs(library: str, given: str | None, text: str) -> Any:
 
 
 def _geometry(writer: Writer, value: Any, place: Any) -> Any:
-    import numpy
     import shapely
 
     data = shapely.to_wkb(value, include_srid=True)
@@ -87,18 +86,6 @@ def _told(geometry: Any) -> tuple[Any, ...]:
     return text, geometry.has_z, shapely.get_srid(geometry)
 
 
-def _wkb_holds(geometries: Any) -> bool:
-    """Whether WKB surely holds these: it has no rings, and takes a point at NaN for none."""
-    import numpy
-    import shapely
-
-    kinds = shapely.get_type_id(geometries)
-    if ((kinds == 2) | (kinds == 7)).any():
-        return False
-    points = geometries[(kinds == 0) | (kinds == 4)]
-    return not numpy.isnan(shapely.get_coordinates(points)).any()
-
-
 def _from_wkb(data: Any, tree: dict[str, Any]) -> Any:
     import shapely
 
@@ -111,18 +98,19 @@ def _from_wkb(data: Any, tree: dict[str, Any]) -> Any:
 
 
 def pack(writer: Writer, geometries: Any) -> Any:
-    """An array of geometries as one blob; None where WKB does not hold them."""
+    """An array of geometries as one blob; None where WKB may not hold all: it has no rings, and no points at NaN."""
     import pyarrow
     import shapely
 
-    if not _wkb_holds(geometries):
+    kinds = shapely.get_type_id(geometries)
+    points = shapely.get_coordinates(geometries[(kinds == 0) | (kinds == 4)])
+    if numpy.isin(kinds, (2, 7)).any() or numpy.isnan(points).any():
         return None
     data = pyarrow.array(shapely.to_wkb(geometries, include_srid=True), type=pyarrow.binary())
     return {"t": "wkb", "b": arrow_blob(writer, data)}
 
 
 def _read_geometries(data: Any) -> Any:
-    import numpy
     import shapely
 
     # Points without coordinates are NaN in WKB, of which numpy would warn.

@@ -5,9 +5,10 @@ from __future__ import annotations
 import base64
 import io
 from datetime import date
-from importlib import import_module
 from itertools import chain
 from typing import TYPE_CHECKING, Any, Callable
+
+import numpy
 
 from . import geo_values
 from .arrow_values import arrow_blob, read_arrow
@@ -24,14 +25,10 @@ ARROW_TYPES = {str: "string", bytes: "binary", float: "float64", int: "int64", b
 
 def write(writer: Writer, value: Any, kind: Any, place: Any) -> Any:
     """The tree of an array, a scalar or a dtype; None for anything else."""
-    import numpy
-
     if value is numpy.ma.masked:
         return {"t": "masked-constant"}
     if issubclass(kind, numpy.dtype):
-        if value.char == "O":
-            return {"t": "dtype", "v": value.str}
-        if value.kind in "biufc":
+        if value.kind in "biufcO":
             return {"t": "dtype", "v": _dtype_text(value)}
         return {"t": "dtype", **_npy(writer, numpy.empty(0, numpy.dtype([("0", value)])), place)}
     if issubclass(kind, numpy.generic):
@@ -41,8 +38,7 @@ def write(writer: Writer, value: Any, kind: Any, place: Any) -> Any:
         if type(data) not in (numpy.ndarray, numpy.void) or (kind is not numpy.ma.MaskedArray and not data.dtype.names):
             return None
         parts = [data, None if mask is numpy.ma.nomask else mask, fill]
-        arrays = [None if part is None else numpy.asarray(part) for part in parts]
-        written = [None if array is None else writer.write(array, place) for array in arrays]
+        written = [None if part is None else writer.write(numpy.asarray(part), place) for part in parts]
         return {"t": "masked", "v": written, "hard": bool(value.hardmask), "void": kind is not numpy.ma.MaskedArray}
     if kind not in (numpy.ndarray, numpy.memmap, numpy.matrix, numpy.recarray):
         return None
@@ -57,8 +53,6 @@ def write(writer: Writer, value: Any, kind: Any, place: Any) -> Any:
 
 def _npy(writer: Writer, array: Any, place: Any) -> dict[str, Any]:
     """The array as npy, whose header of 128 bytes the JSON saves where dtype and order are plain."""
-    import numpy
-
     if array.dtype.kind in "biufcmMSU" and array.dtype.itemsize and array.flags.c_contiguous:
         return {"d": _dtype_text(array.dtype), "shape": list(array.shape), "b": writer.blob(array.tobytes())}
     form, dtype = numpy.lib.format, array.dtype
@@ -73,15 +67,11 @@ def _npy(writer: Writer, array: Any, place: Any) -> dict[str, Any]:
 
 def _dtype_text(dtype: Any) -> str:
     """The dtype as numpy reads it: ``<i8``, and ``q`` where that would be another type of the same size."""
-    import numpy
-
     text: str = dtype.str
     return text if numpy.dtype(text).type is dtype.type else text[0].replace("|", "") + dtype.char
 
 
 def _scalar(writer: Writer, value: Any, place: Any) -> Any:
-    import numpy
-
     array = numpy.asarray(value)
     if isinstance(value, numpy.record) and not array.dtype.names:
         return None
@@ -96,7 +86,6 @@ def _scalar(writer: Writer, value: Any, place: Any) -> Any:
 
 def pack(writer: Writer, values: list[Any], place: Any, form: str) -> Any:
     """The cells of an array of objects in bulk, where all but None are of one plain type; else None."""
-    import numpy
     import pyarrow
 
     kinds = set(map(type, values))
@@ -137,8 +126,6 @@ def _records(writer: Writer, values: list[Any], place: Any, form: str) -> Any:
 
 def read_objects(reader: Reader, tree: Any) -> Any:
     """What `cells` wrote, as an array of objects of one dimension."""
-    import numpy
-
     if isinstance(tree, list):
         values: Any = map(reader.read, tree)
         return numpy.fromiter(values, dtype=object, count=len(tree))
@@ -158,8 +145,6 @@ def read_objects(reader: Reader, tree: Any) -> Any:
 
 
 def read_npy(reader: Reader, tree: dict[str, Any]) -> Any:
-    import numpy
-
     if "d" in tree:
         return numpy.ndarray(tree["shape"], tree["d"], bytearray(reader.blob(tree)))
     data = io.BytesIO(reader.blob(tree))
@@ -167,8 +152,6 @@ def read_npy(reader: Reader, tree: dict[str, Any]) -> Any:
 
 
 def _read_array(reader: Reader, tree: dict[str, Any]) -> Any:
-    import numpy
-
     array = read_npy(reader, tree) if "b" in tree else read_objects(reader, tree["v"]).reshape(tree["shape"])
     of = tree.get("of")
     if of == "record":
@@ -177,15 +160,11 @@ def _read_array(reader: Reader, tree: dict[str, Any]) -> Any:
 
 
 def _read_scalar(tree: dict[str, Any]) -> Any:
-    import numpy
-
     dtype, data = numpy.dtype(tree["d"]), base64.b64decode(tree["v"])
     return numpy.ndarray((), dtype, data)[()] if data else dtype.type()
 
 
 def _read_masked(reader: Reader, tree: dict[str, Any]) -> Any:
-    import numpy
-
     data, mask, fill = (reader.read(part) for part in tree["v"])
     mask = numpy.ma.nomask if mask is None else mask
     array: Any = numpy.ma.MaskedArray(data, mask=mask, hard_mask=tree.get("hard", False))
@@ -194,20 +173,14 @@ def _read_masked(reader: Reader, tree: dict[str, Any]) -> Any:
     return array[()] if tree.get("void") else array
 
 
-def _read_dtype(reader: Reader, tree: dict[str, Any]) -> Any:
-    import numpy
-
-    return read_npy(reader, tree).dtype["0"] if "b" in tree else numpy.dtype(tree["v"])
-
-
 READERS: dict[str, Callable[[Any, dict[str, Any]], Any]] = {
     "array": _read_array,
     "objects": _read_array,
     # Before 0.2 all were npy.
     "scalar": lambda reader, tree: _read_array(reader, tree)[()] if "b" in tree else _read_scalar(tree),
     "masked": _read_masked,
-    "masked-constant": lambda *_: import_module("numpy").ma.masked,
-    "dtype": _read_dtype,
+    "masked-constant": lambda *_: numpy.ma.masked,
+    "dtype": lambda reader, tree: read_npy(reader, tree).dtype["0"] if "b" in tree else numpy.dtype(tree["v"]),
     "packed": read_objects,
     "records": read_objects,
 }

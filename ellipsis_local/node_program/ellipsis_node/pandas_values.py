@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import io
 import math
+from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Callable
+
+import numpy
 
 from . import geo_values
 from .arrow_values import arrow_blob, read_arrow
@@ -22,7 +25,6 @@ if TYPE_CHECKING:
 
 def write(writer: Writer, value: Any, kind: Any, place: Any) -> Any:
     """The tree of a value of pandas or geopandas; None for one that has no place on the list."""
-    import numpy
     import pandas
 
     if value is pandas.NA or value is pandas.NaT:
@@ -56,8 +58,6 @@ def write(writer: Writer, value: Any, kind: Any, place: Any) -> Any:
 
 
 def _number_and_unit(moment: Any) -> dict[str, Any]:
-    import numpy
-
     return {"v": int(moment.view("i8")), "unit": numpy.datetime_data(moment.dtype)[0]}
 
 
@@ -67,17 +67,10 @@ def _offset(writer: Writer, offset: Any, place: Any) -> Any:
     return {"t": "offset", "v": type(offset).__name__, "n": offset.n, "normalize": offset.normalize, "kwds": kwds}
 
 
-def _values(labelled: Any) -> Any:
-    """The array of a series or an index: numpy's, where its dtype is one of numpy."""
-    import numpy
-
-    return labelled.to_numpy() if isinstance(labelled.dtype, numpy.dtype) else labelled.array
-
-
 def _series(writer: Writer, series: Any, place: Any) -> dict[str, Any]:
     return {
         "t": "series",
-        "v": _column(writer, _values(series), place),
+        "v": _column(writer, series, place),
         "index": _index(writer, series.index, (place, "{}.index", None)),
         "name": writer.write(series.name, (place, "{}.name", None)),
         "geo": type(series).__name__ == "GeoSeries",
@@ -86,7 +79,7 @@ def _series(writer: Writer, series: Any, place: Any) -> dict[str, Any]:
 
 def _frame(writer: Writer, frame: Any, place: Any) -> dict[str, Any]:
     labels = frame.columns
-    columns = [_column(writer, _values(frame.iloc[:, i]), (place, "{}[{}]", label)) for i, label in enumerate(labels)]
+    columns = [_column(writer, frame.iloc[:, i], (place, "{}[{}]", label)) for i, label in enumerate(labels)]
     tree = {
         "t": "frame",
         "v": columns,
@@ -109,7 +102,7 @@ def _index(writer: Writer, index: Any, place: Any) -> dict[str, Any]:
     tree: dict[str, Any] = {"t": "index", "name": writer.write(index.name, name)}
     if isinstance(index, pandas.RangeIndex):
         return {**tree, "range": [index.start, index.stop, index.step]}
-    tree["v"] = _column(writer, _values(index), place)
+    tree["v"] = _column(writer, index, place)
     if isinstance(index, (pandas.DatetimeIndex, pandas.TimedeltaIndex)) and index.freq is not None:
         tree["freq"] = _offset(writer, index.freq, place)
     return tree
@@ -120,8 +113,7 @@ def _numbers(writer: Writer, array: Any) -> dict[str, Any]:
 
 
 def _column(writer: Writer, values: Any, place: Any) -> dict[str, Any]:
-    """The tree of an array of one dimension, by its dtype."""
-    import numpy
+    """The tree of a series, an index or an array of one dimension, by its dtype."""
     import pandas
 
     dtype: Any = values.dtype
@@ -130,6 +122,7 @@ def _column(writer: Writer, values: Any, place: Any) -> dict[str, Any]:
         if dtype.char == "O":
             return {"t": "cells", "v": writer.cells(array.tolist(), place)}
         return _numbers(writer, array)
+    values = values.array if isinstance(values, (pandas.Series, pandas.Index)) else values
     if isinstance(dtype, pandas.StringDtype):
         return _strings(writer, values, place)
     if isinstance(dtype, pandas.CategoricalDtype):
@@ -164,41 +157,32 @@ def _strings(writer: Writer, values: Any, place: Any) -> dict[str, Any]:
     return {**tree, "v": writer.cells(values.to_numpy(dtype=object, na_value=None).tolist(), place)}
 
 
-def _read_timestamp(reader: Reader, tree: dict[str, Any]) -> Any:
-    import numpy
-    import pandas
-
+def _read_timestamp(pandas: Any, reader: Reader, tree: dict[str, Any]) -> Any:
     if isinstance(tree["v"], str):
         # Before 0.2.
         stamp, zone = pandas.Timestamp(tree["v"]), tree["tz"]
         if zone:
             stamp = stamp.tz_convert(zone) if stamp.tz else stamp.tz_localize(zone)
         return stamp.as_unit(tree["unit"])
-    stamp, zone = pandas.Timestamp(numpy.datetime64(tree["v"], tree["unit"])), reader.read(tree["tz"])
+    stamp = pandas.Timestamp(numpy.datetime64(tree["v"], tree["unit"]))
+    zone = reader.read(tree["tz"])
     return stamp if zone is None else stamp.tz_localize("UTC").tz_convert(zone)
 
 
-def _read_timedelta(_: Reader, tree: dict[str, Any]) -> Any:
-    import numpy
-    import pandas
-
+def _read_timedelta(pandas: Any, _: Reader, tree: dict[str, Any]) -> Any:
     # Before 0.2 it was a text.
     return pandas.Timedelta(numpy.timedelta64(tree["v"], tree["unit"]) if "unit" in tree else tree["v"])
 
 
-def _read_offset(reader: Reader, tree: dict[str, Any]) -> Any:
-    import pandas
-
+def _read_offset(pandas: Any, reader: Reader, tree: dict[str, Any]) -> Any:
     kwds = reader.read(tree["kwds"])
     return getattr(pandas.offsets, tree["v"])(tree["n"], normalize=tree["normalize"], **kwds)
 
 
-def _read_series(reader: Reader, tree: dict[str, Any]) -> Any:
-    import pandas
-
+def _read_series(pandas: Any, reader: Reader, tree: dict[str, Any]) -> Any:
     name = reader.read(tree["name"])
     if "index" not in tree:
-        return _only_column(reader, tree["v"]).rename(name)
+        return reader.read(tree["v"]).iloc[:, 0].rename(name)
     values = reader.read(tree["v"])
     series = pandas.Series(values, dtype=values.dtype, copy=False)
     series.index, series.name = reader.read(tree["index"]), name
@@ -211,11 +195,9 @@ def _with_flags(reader: Reader, tree: dict[str, Any], made: Any) -> Any:
     return made.set_flags(allows_duplicate_labels=False) if tree.get("unique") else made
 
 
-def _read_frame(reader: Reader, tree: dict[str, Any]) -> Any:
-    import pandas
-
+def _read_frame(pandas: Any, reader: Reader, tree: dict[str, Any]) -> Any:
     if "columns" not in tree:
-        return _read_arrow_file(reader, tree)
+        return _read_arrow_file(pandas, reader, tree)
     index = reader.read(tree["index"])
     columns = {i: reader.read(column) for i, column in enumerate(tree["v"])}
     for i, values in columns.items():
@@ -231,9 +213,7 @@ def _read_frame(reader: Reader, tree: dict[str, Any]) -> Any:
     return _with_flags(reader, tree, frame)
 
 
-def _read_index(reader: Reader, tree: dict[str, Any]) -> Any:
-    import pandas
-
+def _read_index(pandas: Any, reader: Reader, tree: dict[str, Any]) -> Any:
     name = reader.read(tree["name"])
     if "levels" in tree:
         levels, codes = (reader.read(tree[part]) for part in ("levels", "codes"))
@@ -241,7 +221,7 @@ def _read_index(reader: Reader, tree: dict[str, Any]) -> Any:
     if "range" in tree:
         return pandas.RangeIndex(*tree["range"], name=name)
     if tree["v"]["t"] == "frame":
-        return pandas.Index(_only_column(reader, tree["v"]), name=name)
+        return pandas.Index(reader.read(tree["v"]).iloc[:, 0], name=name)
     values = reader.read(tree["v"])
     index = pandas.Index(values, dtype=values.dtype, name=name, tupleize_cols=False, copy=False)
     if "freq" in tree:
@@ -249,14 +229,7 @@ def _read_index(reader: Reader, tree: dict[str, Any]) -> Any:
     return index
 
 
-def _read_numbers(reader: Reader, tree: dict[str, Any]) -> Any:
-    import numpy
-
-    return numpy.frombuffer(reader.blob(tree), dtype=tree["d"]).copy()
-
-
-def _read_strings(reader: Reader, tree: dict[str, Any]) -> Any:
-    import pandas
+def _read_strings(pandas: Any, reader: Reader, tree: dict[str, Any]) -> Any:
     import pyarrow
 
     cells = read_arrow(reader, tree) if "b" in tree else read_objects(reader, tree["v"])
@@ -273,97 +246,70 @@ def _read_strings(reader: Reader, tree: dict[str, Any]) -> Any:
     return dtype.__from_arrow__(cells) if "b" in tree else pandas.array(cells, dtype=dtype)
 
 
-def _read_nullable(reader: Reader, tree: dict[str, Any]) -> Any:
-    import pandas
-
-    values, mask = reader.read(tree["v"]), reader.read(tree["mask"])
-    arrays = pandas.arrays
+def _read_nullable(pandas: Any, reader: Reader, tree: dict[str, Any]) -> Any:
+    values, arrays = reader.read(tree["v"]), pandas.arrays
     kinds = {"b": arrays.BooleanArray, "f": arrays.FloatingArray}
-    return kinds.get(values.dtype.kind, arrays.IntegerArray)(values, mask)
+    return kinds.get(values.dtype.kind, arrays.IntegerArray)(values, reader.read(tree["mask"]))
 
 
-def _read_zoned(reader: Reader, tree: dict[str, Any]) -> Any:
-    import pandas
-
+def _read_zoned(pandas: Any, reader: Reader, tree: dict[str, Any]) -> Any:
     moments = pandas.DatetimeIndex(reader.read(tree["v"]))
     return moments.tz_localize("UTC").tz_convert(reader.read(tree["tz"])).array
 
 
-def _read_periods(reader: Reader, tree: dict[str, Any]) -> Any:
-    import pandas
-
-    return pandas.arrays.PeriodArray(reader.read(tree["v"]), dtype=pandas.PeriodDtype(reader.read(tree["freq"])))
-
-
-def _read_categories(reader: Reader, tree: dict[str, Any]) -> Any:
-    import pandas
-
+def _read_categories(pandas: Any, reader: Reader, tree: dict[str, Any]) -> Any:
     if tree["t"] == "categorical":
         return reader.read(tree["v"]).array
     codes, categories = reader.read(tree["codes"]), reader.read(tree["v"])
     return pandas.Categorical.from_codes(codes, dtype=pandas.CategoricalDtype(categories, tree["ordered"]))
 
 
-def _read_geometries(reader: Reader, tree: dict[str, Any]) -> Any:
-    from geopandas.array import GeometryArray
-
-    return GeometryArray(read_objects(reader, tree["v"]), crs=reader.read(tree["crs"]))
-
-
-def _only_column(reader: Reader, tree: dict[str, Any]) -> Any:
-    return reader.read(tree).iloc[:, 0]
-
-
-def _read_arrow_file(reader: Reader, tree: dict[str, Any]) -> Any:
+def _read_arrow_file(pandas: Any, reader: Reader, tree: dict[str, Any]) -> Any:
     """A frame as it was written before 0.2: all that Arrow could infer in one file, other columns beside it."""
-    import pandas
-    import pyarrow
-    import pyarrow.ipc
-
+    file = io.BytesIO(reader.blob(tree))
     if tree["t"] == "geoframe":
-        import geopandas
-
-        frame = geopandas.read_feather(io.BytesIO(reader.blob(tree)))
+        frame = import_module("geopandas").read_feather(file)
     else:
-        frame = pyarrow.ipc.open_file(pyarrow.BufferReader(reader.blob(tree))).read_all().to_pandas()
+        frame = import_module("pyarrow.ipc").open_file(file).read_all().to_pandas()
     for position, name, values in tree["extra"]:
         column = pandas.Series([reader.read(item) for item in values], index=frame.index, dtype=object)
         frame.insert(position, reader.read(name), column)
     return frame
 
 
-def _of_pandas(make: Callable[[Any, Any, dict[str, Any]], Any]) -> Callable[[Any, dict[str, Any]], Any]:
-    return lambda reader, tree: make(import_module("pandas"), reader, tree)
+def _with_pandas(read: Callable[[Any, Any, dict[str, Any]], Any], reader: Reader, tree: dict[str, Any]) -> Any:
+    return read(import_module("pandas"), reader, tree)
 
 
-READERS: dict[str, Callable[[Any, dict[str, Any]], Any]] = {
-    "NA": _of_pandas(lambda pandas, *_: pandas.NA),
-    "NaT": _of_pandas(lambda pandas, *_: pandas.NaT),
+_READERS: dict[str, Callable[[Any, Any, dict[str, Any]], Any]] = {
+    "NA": lambda pandas, *_: pandas.NA,
+    "NaT": lambda pandas, *_: pandas.NaT,
     "timestamp": _read_timestamp,
     "pandas-timedelta": _read_timedelta,
-    "period": _of_pandas(lambda pandas, reader, tree: pandas.Period(ordinal=tree["v"], freq=reader.read(tree["freq"]))),
-    "interval": _of_pandas(
-        lambda pandas, reader, tree: pandas.Interval(*reader.read(tree["v"]), closed=tree["closed"])
-    ),
+    "period": lambda pandas, reader, tree: pandas.Period(ordinal=tree["v"], freq=reader.read(tree["freq"])),
+    "interval": lambda pandas, reader, tree: pandas.Interval(*reader.read(tree["v"]), closed=tree["closed"]),
     "offset": _read_offset,
     "frame": _read_frame,
     "geoframe": _read_frame,
     "series": _read_series,
     "index": _read_index,
-    "pandas-dtype": lambda reader, tree: reader.read(tree["v"]).dtype,
-    "numbers": _read_numbers,
-    "cells": lambda reader, tree: read_objects(reader, tree["v"]),
+    "pandas-dtype": lambda _, reader, tree: reader.read(tree["v"]).dtype,
+    "numbers": lambda _, reader, tree: numpy.frombuffer(reader.blob(tree), dtype=tree["d"]).copy(),
+    "cells": lambda _, reader, tree: read_objects(reader, tree["v"]),
     "strings": _read_strings,
     "categories": _read_categories,
     "categorical": _read_categories,
     "nullable": _read_nullable,
     "zoned": _read_zoned,
-    "periods": _read_periods,
-    "intervals": _of_pandas(
-        lambda pandas, reader, tree: pandas.arrays.IntervalArray.from_arrays(
-            *reader.read(tree["v"]), closed=tree["closed"]
-        )
+    "periods": lambda pandas, reader, tree: pandas.arrays.PeriodArray(
+        reader.read(tree["v"]), dtype=pandas.PeriodDtype(reader.read(tree["freq"]))
     ),
-    "arrow": lambda reader, tree: import_module("pandas").arrays.ArrowExtensionArray(read_arrow(reader, tree)),
-    "geometries": _read_geometries,
+    "intervals": lambda pandas, reader, tree: pandas.arrays.IntervalArray.from_arrays(
+        *reader.read(tree["v"]), closed=tree["closed"]
+    ),
+    "arrow": lambda pandas, reader, tree: pandas.arrays.ArrowExtensionArray(read_arrow(reader, tree)),
+    "geometries": lambda _, reader, tree: import_module("geopandas.array").GeometryArray(
+        read_objects(reader, tree["v"]), crs=reader.read(tree["crs"])
+    ),
 }
+READERS = {tag: partial(_with_pandas, read) for tag, read in _READERS.items()}

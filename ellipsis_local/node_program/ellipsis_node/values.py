@@ -141,7 +141,6 @@ def _parts(read: Callable[[Any], Any], tree: Any) -> Iterator[tuple[str, Any]]:
 
 
 def shown(key: Any) -> str:
-    """A key or index in a place."""
     try:
         text = repr(key)
     except Exception:  # noqa: BLE001
