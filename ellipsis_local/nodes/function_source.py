@@ -6,6 +6,7 @@ import __future__
 import ast
 import contextlib
 import inspect
+import itertools
 import linecache
 import os
 import re
@@ -23,6 +24,7 @@ from ellipsis_local.processes import STARTED
 
 FUTURE = sum({getattr(__future__, name).compiler_flag for name in __future__.all_feature_names})
 """The flags that change how a text is compiled."""
+MOST_GUESSES = 64
 MAGIC = re.compile(r"\s*%%(\S+)[^\n]*\n")
 CLASS = re.compile(r"(\w+)\.(?!<locals>)")
 
@@ -91,7 +93,8 @@ def _same_code(source: Source, code: types.CodeType) -> bool:
     try:
         # Lines are as in the file, because classes keep theirs as a value.
         tree = preflight.parse("\n" * (source.first - 1 - indented) + ("if 1:\n" if indented else "") + source.text)
-        return _makes(ast.Module([*_imports(code.co_filename), *_around(tree.body, code)], []), code)
+        body = _around(tree.body, code)
+        return any(_makes(ast.Module([*imports, *body], []), code) for imports in _module_imports(tree, code))
     except SyntaxError:
         return True
 
@@ -127,8 +130,20 @@ def _tree(file: str) -> ast.Module:
     return preflight.parse("".join(linecache.getlines(file)))
 
 
+def _module_imports(tree: ast.Module, code: types.CodeType) -> Iterator[list[ast.stmt]]:
+    """What its module may have imported: Python compiles `a.b()` in another way where a module imports any `a`."""
+    yield _imports(code.co_filename)
+    # Those may have come or gone since.
+    attributes = (node.func for node in ast.walk(tree) if isinstance(node, ast.Call))
+    roots = (node.value for node in attributes if isinstance(node, ast.Attribute))
+    names = sorted({node.id for node in roots if isinstance(node, ast.Name)})
+    subsets = itertools.chain.from_iterable(itertools.combinations(names, count) for count in range(len(names) + 1))
+    for subset in itertools.islice(subsets, MOST_GUESSES):
+        yield preflight.parse("\n".join(f"import {name}" for name in subset)).body
+
+
 def _imports(file: str) -> list[ast.stmt]:
-    """The imports of a module: Python compiles `a.b()` in another way where `a` was imported."""
+    """The imports that a file has now."""
     try:
         pending: list[Any] = [_tree(file)]
     except SyntaxError:

@@ -219,6 +219,7 @@ def edited(tmp_path: Path) -> Function[..., types.ModuleType]:
 
 
 ONE = "def f(params):\n    return 1\n"
+USES = "def f(params):\n    import io, os\n    return io.StringIO(), os.getcwd(), params.keys()\n"
 LONG = ONE + "\n\n" + "def g(params):\n    x = 1\n    y = 2\n    return x + y\n" * 3
 
 
@@ -287,6 +288,8 @@ f = Outer.make(2)
         (ONE, ONE + "\n\nx = 1\n"),
         (ONE, ONE.replace(":\n", ":\n    # a word\n\n")),
         (ONE, ONE + "def g(:\n"),
+        (USES, USES + "\n\nimport io\n"),
+        (USES + "\n\nimport io\n", USES),
         (LONG, LONG.replace("x = 1", "x = 3")),
         (NESTED, NESTED),
         (NESTED, NESTED + "\nimport os\n"),
