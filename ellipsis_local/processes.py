@@ -11,6 +11,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -21,6 +22,7 @@ from ellipsis_local.clocks import monotonic
 
 LOOK_SECONDS = 0.01
 WATCH_SECONDS = 0.1
+MOST_LOOKS = 50
 
 
 class ProcessMark(NamedTuple):
@@ -95,34 +97,45 @@ def run(
 
     The program is ended when `over` says so; `around` is entered with its id, which is also that of its group.
     """
-    done, late = threading.Event(), threading.Event()
-    # A group of its own: what it started holds the pipe as well, and goes on where only itself is ended.
-    with subprocess.Popen(command, start_new_session=True, **options) as process, around(process.pid):
+    groups: list[int] = []
+    future: Future[subprocess.CompletedProcess[Any]] = Future()
+    done = threading.Event()
+    future.add_done_callback(lambda _: done.set())
 
-        def end() -> None:
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.killpg(process.pid, signal.SIGKILL)
-
-        def watch() -> None:
-            left = seconds
-            while not done.wait(WATCH_SECONDS):
-                left -= WATCH_SECONDS
-                if left <= 0:
-                    late.set()
-                if left <= 0 or over():
-                    end()
-
-        threading.Thread(target=watch, name="ellipsis_local-command", daemon=True).start()
+    def work() -> None:
         try:
-            output, errors = process.communicate(text)
-        except BaseException:
-            end()
-            raise
-        finally:
-            done.set()
-    if late.is_set():
+            # A group of its own: what it started holds the pipe as well, and goes on where only itself is ended.
+            with subprocess.Popen(command, start_new_session=True, **options) as process, around(process.pid):
+                groups.append(process.pid)
+                output, errors = process.communicate(text)
+            future.set_result(subprocess.CompletedProcess(command, process.returncode, output, errors))
+        except BaseException as error:  # noqa: BLE001 - for the caller
+            future.set_exception(error)
+
+    left = seconds
+    # Ctrl-C comes to the main thread only: no process can be lost between its start and its handle.
+    try:
+        threading.Thread(target=work, name="ellipsis_local-command", daemon=True).start()
+        while not done.wait(WATCH_SECONDS):
+            left -= WATCH_SECONDS
+            if left <= 0 or over():
+                _kill(groups)
+    except BaseException:
+        # The thread may be about to start it, or not have begun at all.
+        for _ in range(MOST_LOOKS):
+            _kill(groups)
+            if done.wait(LOOK_SECONDS):
+                break
+        raise
+    if left <= 0:
         raise subprocess.TimeoutExpired(command, seconds)
-    return subprocess.CompletedProcess(command, process.returncode, output, errors)
+    return future.result()
+
+
+def _kill(groups: Sequence[int]) -> None:
+    for group in groups:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(group, signal.SIGKILL)
 
 
 def wait(process: subprocess.Popen[Any], seconds: float) -> None:
