@@ -12,6 +12,7 @@ import subprocess
 import sys
 import threading
 import time
+import uuid
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -335,6 +336,30 @@ def test_interrupt_while_another_process_builds_the_same(home, tmp_path):
         assert "KeyboardInterrupt" in errors
         assert builder.poll() is None
         builder.send_signal(signal.SIGTERM)
+
+
+INTERRUPTED = """
+import os, signal, sys, threading
+from ellipsis_local.environments.commands import Commands
+for number in range(30):
+    timer = threading.Timer(number * 0.0007, os.kill, (os.getpid(), signal.SIGINT))
+    try:
+        timer.start()
+        Commands().run(["/bin/sh", "-c", f"sleep 600.{sys.argv[1]} & wait"])
+    except KeyboardInterrupt:
+        pass
+    timer.join()
+"""
+
+
+def test_interrupts_at_every_moment_of_a_start_leave_nothing():
+    mark = str(uuid.uuid4().int)
+    subprocess.run([sys.executable, "-c", INTERRUPTED, mark], check=True, timeout=300)
+    deadline = time.monotonic() + 60
+    # What was killed may take a moment to be gone.
+    while left := [one for one in psutil.process_iter(["cmdline"]) if f"600.{mark}" in str(one.info["cmdline"])]:
+        assert time.monotonic() < deadline, left
+        time.sleep(0.05)
 
 
 def test_interrupt_while_an_interpreter_does_not_answer(home, tmp_path, monkeypatch):
