@@ -82,6 +82,20 @@ def told(moment):
     return tell
 
 
+def today(params):
+    from datetime import date, datetime
+
+    return datetime.now(), date.today()
+
+
+def test_a_date_of_a_frozen_clock_comes_back(fixtures: Path) -> None:
+    with freeze_time("2100-01-01"), mock(inline=True) as ellipsis:
+        layers = [ellipsis_local.layers.add(fixtures / "dem.tif")]
+        token = ellipsis.account.logIn("ada", "secret")
+        made = ellipsis.compute.createCompute(layers, token, nodes=1)["id"]
+        assert ellipsis.compute.execute(made, today, token) == [(datetime(2100, 1, 1), date(2100, 1, 1))]
+
+
 @pytest.mark.filterwarnings("ignore::ellipsis_local.errors.FidelityWarning")
 def test_what_a_frozen_clock_made_is_itself_on_a_node(fixtures: Path) -> None:
     """Nodes go by the real clock, and have no freezegun."""
