@@ -7,6 +7,9 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
+import tempfile
 import threading
 import time
 import warnings
@@ -111,6 +114,32 @@ def test_the_folder_of_a_failed_node_is_kept_until_the_next_execution(either, ho
     assert not [one for one in (folder / "scratch").iterdir() if not one.name.startswith("spare")]
     either.compute.terminateCompute(compute_id, token)
     assert not (folder / "scratch").exists()
+
+
+FORBIDS = """
+import os, sys
+from ellipsis_local.node_program.ellipsis_node.process_state import working_folder
+if os.geteuid() == 0:
+    os.setuid(65534)
+for number in range(3):
+    with working_folder(f"{sys.argv[1]}/{number}", f"{sys.argv[1]}/spare") as remove:
+        print(os.listdir("."))
+        os.mkdir("below")
+        open("below/file", "w").close()
+        os.chmod("below", 0o500)
+        os.chmod(".", 0o500)
+        remove()
+"""
+
+
+def test_a_folder_that_cannot_be_emptied_is_nobodys_next() -> None:
+    """As a user who may not remove what the function has closed."""
+    with tempfile.TemporaryDirectory() as folder:
+        os.chmod(folder, 0o777)
+        done = subprocess.run([sys.executable, "-c", FORBIDS, folder], capture_output=True, text=True, check=True)
+        for below in Path(folder).glob("*/below"):
+            below.chmod(0o700)
+    assert done.stdout == "[]\n" * 3
 
 
 # Programs

@@ -15,6 +15,9 @@ if __name__ == "__main__":
 
         replay(sys.argv[2])
     else:
+        # Whatever a library prints when it is imported must not end up between the answers.
+        commands, answers = os.dup(0), os.dup(1)
+        os.dup2(2, 1)
         from ellipsis_node.host import main  # type: ignore[import-not-found]
 
-        main()
+        main(commands, answers)

@@ -39,18 +39,15 @@ PARENT_SECONDS = 1.0
 ANNOUNCE_SECONDS = 0.02
 
 
-def main() -> None:
-    """Read the compute's program from stdin, then serve executions until stdin ends."""
+def main(commands: int, answers: int) -> None:
+    """Read the compute's program from `commands`, then serve executions until these end."""
     warnings.simplefilter("ignore")
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, _terminated)
     if os.getpgrp() != os.getpid():
         os.setpgid(0, 0)
     adopt_orphans()
-    commands, answers = os.dup(0), os.fdopen(os.dup(1), "wb")
-    # Whatever a library prints at import must not end up between the answers.
-    os.dup2(2, 1)
-    host = _Host(commands, answers)
+    host = _Host(commands, os.fdopen(answers, "wb"))
     try:
         # Before the program is there: the caller may still be cutting layers.
         _load(vectors="--vectors" in sys.argv)

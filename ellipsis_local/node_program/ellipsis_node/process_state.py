@@ -64,12 +64,8 @@ def _environ() -> GiveBack:
 
 def _interpreter() -> GiveBack:
     """Where modules are looked for, the main one, the standard streams, hooks and limits of the interpreter."""
-    path, main, names = (
-        list(sys.path),
-        sys.modules["__main__"],
-        ("stdin", "stdout", "stderr", "excepthook", "displayhook", "argv"),
-    )
-    values = {name: getattr(sys, name) for name in names}
+    path, main = list(sys.path), sys.modules["__main__"]
+    values = {name: getattr(sys, name) for name in ("argv", "stdin", "stdout", "stderr", "displayhook", "excepthook")}
     recursion, collecting, context = sys.getrecursionlimit(), gc.isenabled(), decimal.getcontext().copy()
     patience, mask = socket.getdefaulttimeout(), os.umask(0o077)
     os.umask(mask)
@@ -261,11 +257,12 @@ def working_folder(path: str, spare: str) -> Iterator[Callable[[], None]]:
         if former is not None:
             os.close(former)
         if over:
-            _empty(path)
             try:
                 os.chmod(path, mode)
+                _empty(path)
                 os.rename(path, spare)
             except OSError:
+                # Not as it was: it can be nobody's next.
                 shutil.rmtree(path, ignore_errors=True)
 
 
@@ -278,10 +275,10 @@ def _where() -> int | None:
 
 
 def _empty(folder: str) -> None:
-    with contextlib.suppress(OSError), os.scandir(folder) as found:
+    with os.scandir(folder) as found:
         for entry in found:
             if entry.is_dir(follow_symlinks=False):
-                shutil.rmtree(entry.path, ignore_errors=True)
+                shutil.rmtree(entry.path)
             else:
                 os.unlink(entry.path)
 
