@@ -443,8 +443,10 @@ def test_interrupted_create_compute_ends_what_it_started(tmp_path, how, wait):
     assert len(started) >= 3
     home = Home(tmp_path / "home")
     assert Environments(home).list() == []
-    Environments(home).sweep()
-    assert list(home.environments.iterdir()) == []
+    # What it started last, after we looked, may end a moment later, and holds the folder until then.
+    while left := list(home.environments.iterdir()):
+        Environments(home).sweep()
+        assert time.monotonic() < deadline, left
 
 
 @needs_uv
