@@ -274,7 +274,9 @@ def addLayer(response: Iterable[str], pathId: str, timestampId: str, token: str)
         raise invalid("response", urls, "holds no results; give the list that execute returned")
     files = [result_path(emulator.home, emulator.computes.records, url, user.id) for url in urls]
     timestamp = emulator.drive(user).timestamp(path_id, timestamp_id, needed=EDIT)
-    add_results(emulator.store, emulator.computes.records, files, path_id, timestamp, strict=emulator.settings.strict)
+    add_results(
+        emulator.store, emulator.computes.records, files, path_id, timestamp, strict=bool(emulator.settings.strict)
+    )
     emulator.store.activate(path_id, timestamp_id)
 
 

@@ -84,7 +84,7 @@ class Emulator:
         self.partitions = Partitions(
             home, cores=settings.cores, cache_size=settings.cache_size, here="rasters" if offers.beside else "all"
         )
-        environments = self.environments if offers.environments else OwnEnvironments(home, strict=settings.strict)
+        environments = self.environments if offers.environments else OwnEnvironments(home, strict=bool(settings.strict))
         fetch = None if settings.upstream is None else self._fetch
         records = Records(self.database)
         self.computes = Computes(

@@ -217,7 +217,7 @@ def described(emulator: Emulator, partition: Partition, f: Any, python: tuple[in
     if f is None:
         return partition.executed()
     around = partition.record.spec.surroundings(emulator.environments, large=partition.given.large)
-    return describe_function(f, python, strict=emulator.settings.strict, around=around)
+    return describe_function(f, python, strict=bool(emulator.settings.strict), around=around)
 
 
 def run_inside(

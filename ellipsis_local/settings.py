@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Final, Literal
 from urllib.parse import urlsplit
 
 import platformdirs
@@ -30,6 +30,9 @@ SECRET = frozenset({"upstream_token"})
 
 FOLDERS = ("home", "environments")
 """Settings that are folders."""
+
+AS_THE_SERVICE: Final = "service"
+"""The value of `strict` with which cut, limits and types of results are the service's."""
 
 Progress = bool | Callable[[str], None] | None
 
@@ -56,8 +59,8 @@ class Settings:
     """Bytes that one node may hold: its partition and what the function allocates."""
     max_nodes: int = 64
     """The plan: nodes per compute, and what `nodes=None` asks for."""
-    strict: bool = False
-    """Refuse what runs here and would not on the service."""
+    strict: bool | Literal["service"] = False
+    """Refuse what runs here and would not on the service; `service` also cuts, counts and answers as that does."""
     offline: bool | None = None
     """Never ask a package index; None asks it only where the local cache has no answer, or passed a newer one over."""
     progress: Progress = None
@@ -107,6 +110,15 @@ def _boolean(value: Any) -> bool:
     if not isinstance(value, bool | str) or str(value).lower() not in WORDS:
         raise ValueError("must be true or false")
     return WORDS[str(value).lower()]
+
+
+def _strict(value: Any) -> bool | str:
+    if isinstance(value, str) and value.lower() == AS_THE_SERVICE:
+        return AS_THE_SERVICE
+    try:
+        return _boolean(value)
+    except ValueError:
+        raise ValueError(f"must be true, false or {AS_THE_SERVICE!r}") from None
 
 
 def _choice(*allowed: str) -> Callable[[Any], str]:
@@ -247,7 +259,7 @@ PARSERS: dict[str, Callable[[Any], Any]] = {
     "node_timeout": _number(float, 0, exclusive=True),
     "node_memory": _bytes,
     "max_nodes": _number(int, 0),
-    "strict": _boolean,
+    "strict": _strict,
     "offline": _boolean,
     "progress": _progress,
     "cache_size": _bytes,

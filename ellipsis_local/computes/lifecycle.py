@@ -233,7 +233,7 @@ class Computes:
             function = describe_sent(f.file, python)
         else:
             around = record.spec.surroundings(self._environments, large=large)
-            function = describe_function(f, python, strict=self._settings.strict, around=around)
+            function = describe_function(f, python, strict=bool(self._settings.strict), around=around)
         # The former results are gone from here on: the client polls at once.
         number = self.records.begin(compute_id, function.kind, *name_and_hash(f, function))
         if number is None:
@@ -246,7 +246,7 @@ class Computes:
         keeper.begin(ExecutionInputs(number, function, large, caller, now.seed, now.node_memory, now.node_timeout))
         tell = self._progress(compute_id)
         execution = Execution(
-            self.records, self._store, self._home, record, number, large, target, tell, keeper, now.strict
+            self.records, self._store, self._home, record, number, large, target, tell, keeper, bool(now.strict)
         )
 
         def run() -> list[Any]:
@@ -259,7 +259,7 @@ class Computes:
         results = run()
         if not large and not isinstance(f, Sent):
             payloads = [outcome.payload for outcome in execution.done]
-            warn_of_results(f.__name__, payloads, strict=self._settings.strict)
+            warn_of_results(f.__name__, payloads, strict=bool(self._settings.strict))
         return results
 
     @staticmethod

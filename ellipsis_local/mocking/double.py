@@ -8,7 +8,7 @@ from datetime import datetime
 from os import PathLike
 from pathlib import Path
 from types import ModuleType
-from typing import Any, TypeVar, overload
+from typing import Any, Literal, TypeVar, overload
 
 from ellipsis_local import arguments
 from ellipsis_local.arguments import invalid
@@ -90,7 +90,7 @@ def mock(
     inline: bool = False,
     seed: int | None = None,
     clock: datetime | str | None = None,
-    strict: bool | None = None,
+    strict: bool | Literal["service"] | None = None,
     environments: Folder | None = None,
     **settings: Any,
 ) -> Mock: ...
@@ -103,7 +103,7 @@ def mock(
     inline: bool = False,
     seed: int | None = None,
     clock: datetime | str | None = None,
-    strict: bool | None = None,
+    strict: bool | Literal["service"] | None = None,
     environments: Folder | None = None,
     **settings: Any,
 ) -> Any:
@@ -137,8 +137,8 @@ def mock(
         Ids, and the `random` and numpy.random of every node, follow from it.
     clock : datetime, optional
         The time that all that is stored gets.
-    strict : bool, optional
-        Refuse what the service would refuse, instead of warning.
+    strict : bool or 'service', optional
+        Refuse what the service would refuse, instead of warning; 'service' also cuts, counts and answers as that does.
     environments : path, optional
         The folder in which environments are built and found; that of the home outside of the mock where None.
     **settings
