@@ -175,9 +175,9 @@ def partition_of(emulator: Emulator, compute_id: str, node: int) -> Partition:
     started, PartitionError where nothing was kept and layers or files are gone from which it could be made again.
     """
     record = emulator.computes.records.get(compute_id)
-    nodes = record.spec.nodes
-    if not 0 <= node < nodes:
-        text = f"compute {record.id} has the nodes 0 to {nodes - 1}, and no node {node}"
+    count, unit = emulator.computes.records.partitions(record), record.spec.unit
+    if not 0 <= node < count:
+        text = f"compute {record.id} has the {unit}s 0 to {count - 1}, and no {unit} {node}"
         raise ArgumentError(text, argument="node", value=node)
     if not record.spec.executable:
         why = f"{record.status}: {record.message}" if record.message else record.status

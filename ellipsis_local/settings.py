@@ -49,8 +49,17 @@ class Settings:
     """Which features a partition holds: those with a point of theirs in it, or all that touch it."""
     overlap: float = 0.0
     """A halo around each partition, in units of its CRS."""
-    cut: Literal["balanced", "rows", "columns", "blocks", "medians", "random"] = "balanced"
-    """How layers are cut: for balance, or otherwise, to see what a function makes of it; `random` follows `seed`."""
+    cut: Literal["balanced", "rows", "columns", "blocks", "medians", "random", "shards"] = "balanced"
+    """How layers are cut: for balance, or otherwise, to see what a function makes of it; `random` follows `seed`.
+
+    `shards`, as the service: overlapping windows of the grid of tiles, of which a node is given several.
+    """
+    shard_size: int = 4096
+    """Pixels along each side of a shard, its buffer included."""
+    shard_buffer: int = 64
+    """Pixels on each side of a shard that its neighbours have as well; the service's number is not known."""
+    shard_edge: Literal["full", "cropped"] = "full"
+    """Whether shards at the edge of the rasters are of full size, with nodata or 0 beyond, or cropped to them."""
     cores: int | None = None
     """How many nodes run at the same time; all cores of the machine where None."""
     node_timeout: float | None = None
@@ -91,11 +100,34 @@ class Settings:
                 f"{name} must be a folder without {os.pathsep!r} in its path, with which no Python environment can be "
                 f"made there, not {str(getattr(self, name))!r}; choose another, or set environments alone to one"
             )
+        self._check_cut()
         for name in ("node_timeout", "node_memory"):
             if self.inline and getattr(self, name) is not None:
                 raise SettingsError(
                     f"{name} cannot be kept with inline=True, which runs nodes in the calling process; leave {name} "
                     "out, or set inline=False"
+                )
+
+    def _check_cut(self) -> None:
+        """See to it that what decides the cut goes together."""
+        if self.strict == AS_THE_SERVICE:
+            if self.cut not in ("balanced", "shards"):
+                raise SettingsError(
+                    f"cut={self.cut!r} is not how strict={AS_THE_SERVICE!r} cuts; leave it out, or use strict=True"
+                )
+            object.__setattr__(self, "cut", "shards")
+        if self.cut != "shards":
+            return
+        if not 2 * self.shard_buffer < self.shard_size:
+            raise SettingsError(
+                f"shard_buffer must be less than half of shard_size={self.shard_size}, so that shards have a core, "
+                f"not {self.shard_buffer}"
+            )
+        for name, only in (("crs", "EPSG:3857"), ("overlap", 0), ("features", "once")):
+            if getattr(self, name) != only:
+                raise SettingsError(
+                    f"{name}={getattr(self, name)!r} does not go with cut='shards', which are windows of Web Mercator "
+                    f"with a buffer (shard_buffer) and whole features; leave {name} out, or choose another cut"
                 )
 
 
@@ -254,7 +286,10 @@ PARSERS: dict[str, Callable[[Any], Any]] = {
     "crs": _choice("EPSG:3857", "native"),
     "features": _choice("once", "intersecting"),
     "overlap": _number(float, 0),
-    "cut": _choice("balanced", "rows", "columns", "blocks", "medians", "random"),
+    "cut": _choice("balanced", "rows", "columns", "blocks", "medians", "random", "shards"),
+    "shard_size": _number(int, 1),
+    "shard_buffer": _number(int, 0),
+    "shard_edge": _choice("full", "cropped"),
     "cores": _number(int, 1),
     "node_timeout": _number(float, 0, exclusive=True),
     "node_memory": _bytes,

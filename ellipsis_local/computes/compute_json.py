@@ -13,10 +13,12 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from itertools import groupby
 from typing import Any
 
 from ellipsis_local.computes.records import ExecutionRecord, NodeRecord, Record, Records
 from ellipsis_local.errors import FidelityError, FidelityWarning, NotFoundError
+from ellipsis_local.node_program.ellipsis_node.records import node_of
 from ellipsis_local.node_program.ellipsis_node.values import MAPPINGS, NotReadableError, decode, open_value
 from ellipsis_local.nodes import node_error
 from ellipsis_local.notices import warn
@@ -42,9 +44,11 @@ class NotJsonError(ValueError):
 
 def describe(record: Record, nodes: list[NodeRecord]) -> dict[str, Any]:
     """The answer of getComputeInfo."""
-    answer = outline(record) | {"nodes": [_node(node) for node in nodes]}
+    places = _places(record, nodes)
+    answer = outline(record) | {"nodes": _nodes(nodes, places)}
     if record.executions and any(node.outcome for node in nodes):
-        answer["result"] = [_result(record.id, node) for node in nodes if node.outcome is not None]
+        results = zip(nodes, places, strict=True)
+        answer["result"] = [place | _result(record, node) for node, place in results if node.outcome is not None]
     return answer
 
 
@@ -75,19 +79,30 @@ def _moment(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, UTC).isoformat()
 
 
+def _places(record: Record, nodes: Sequence[NodeRecord]) -> list[dict[str, int]]:
+    """Of each partition its node, and the number of its shard where it is one."""
+    if record.spec.unit == "node":
+        return [{"node": one.node} for one in nodes]
+    return [{"node": node_of(one.node, len(nodes), record.spec.nodes), "shard": one.node} for one in nodes]
+
+
+def _nodes(nodes: Sequence[NodeRecord], places: Sequence[dict[str, int]]) -> list[dict[str, Any]]:
+    return [place | _node(node) for node, place in zip(nodes, places, strict=True)]
+
+
 def _node(node: NodeRecord) -> dict[str, Any]:
     found = {"seconds": "seconds", "resultSize": "size", "peakMemory": "peak_memory"}
-    answer: dict[str, Any] = {"node": node.node, "state": node.state, "extent": node.extent}
+    answer: dict[str, Any] = {"state": node.state, "extent": node.extent}
     answer["startedAt"] = None if node.began is None else _moment(node.began)
     return answer | {name: getattr(node.outcome, attribute, None) for name, attribute in found.items()}
 
 
-def _result(compute_id: str, node: NodeRecord) -> dict[str, Any]:
+def _result(record: Record, node: NodeRecord) -> dict[str, Any]:
     outcome = node.outcome
     if outcome is not None and outcome.state == "failed":
-        return {"node": node.node, "type": "exception", "value": outcome.text}
-    entry = _entry(compute_id, node, None)
-    return {"node": node.node, **entry, **({"value": str(entry["value"])} if entry["type"] == "exception" else {})}
+        return {"type": "exception", "value": outcome.text}
+    entry = _entry(record, node, None)
+    return entry | ({"value": str(entry["value"])} if entry["type"] == "exception" else {})
 
 
 class WireAnswers:
@@ -153,13 +168,18 @@ def _size(result: list[Any]) -> int:
 
 def wire_answer(record: Record, nodes: Sequence[NodeRecord]) -> dict[str, Any]:
     """One compute in the answer of GET /compute, of nodes with their results (seen in clients 3.3.12 and 3.2.9)."""
-    answer = outline(record) | {"nodes": [_node(node) for node in nodes]}
+    places = _places(record, nodes)
+    answer = outline(record) | {"nodes": _nodes(nodes, places)}
     if _is_finished(record) and all(node.outcome is not None for node in nodes):
         if record.spec.sent != "dill":
-            answer["result"] = [[_entry(record.id, node, json_text)] for node in nodes]
+            # Seen in the client, which puts the lists of the nodes together.
+            answer["result"] = [
+                [_entry(record, node, json_text) for node, _ in results]
+                for _, results in groupby(zip(nodes, places, strict=True), lambda found: found[1]["node"])
+            ]
         elif record.status == "completed":
             # Not of a stopped one: one such answer breaks the lists of newer clients (our choice).
-            answer["result"] = [_pickled(_entry(record.id, node, None)) for node in nodes]
+            answer["result"] = [_pickled(_entry(record, node, None)) for node in nodes]
     return answer
 
 
@@ -167,7 +187,7 @@ def _is_finished(record: Record) -> bool:
     return record.executions > 0 and record.status in ("completed", "stopped")
 
 
-def _entry(compute_id: str, node: NodeRecord, write: Callable[[bytes], str] | None) -> dict[str, Any]:
+def _entry(record: Record, node: NodeRecord, write: Callable[[bytes], str] | None) -> dict[str, Any]:
     """One node's result; with `write`, values are texts."""
     outcome = node.outcome
     assert outcome is not None  # noqa: S101
@@ -181,7 +201,7 @@ def _entry(compute_id: str, node: NodeRecord, write: Callable[[bytes], str] | No
         except (NotJsonError, NotReadableError) as error:
             outcome = replace(outcome, state="failed", kind="result", text=str(error))
     # A function may raise with any text, half a surrogate pair, too.
-    text = str(node_error(compute_id, outcome)).encode("utf-8", "backslashreplace").decode()
+    text = str(node_error(record.id, outcome, record.spec.unit)).encode("utf-8", "backslashreplace").decode()
     return {"type": "exception", "value": text if write is not None else ValueError(text)}
 
 

@@ -78,6 +78,10 @@ class Execution:
     last: float = field(default_factory=monotonic)
 
     @property
+    def unit(self) -> str:
+        return self.record.spec.unit
+
+    @property
     def done(self) -> list[NodeOutcome]:
         """The outcomes so far, in the order of the partitions."""
         return [self.outcomes[node] for node in sorted(self.outcomes)]
@@ -106,7 +110,7 @@ class Execution:
         self.keeper.keep(outcome)
         if monotonic() - self.last > PROGRESS_SECONDS:
             self.last = monotonic()
-            self.report(f"{len(self.outcomes)} of {self.record.spec.nodes} nodes are done")
+            self.report(f"{len(self.outcomes)} of {self.records.partitions(self.record)} {self.unit}s are done")
 
     def progress(self) -> None:
         """Store what is new, so that others can follow; whoever watches the pools calls it from time to time."""
@@ -137,7 +141,7 @@ class Execution:
     def _interrupted(self, error: BaseException) -> None:
         """Leave a record that tells what was not done, and raise what tells the caller why."""
         text = str(error) if isinstance(error, EllipsisLocalError) else f"interrupted by {type(error).__name__}"
-        nodes = range(self.record.spec.nodes)
+        nodes = range(self.records.partitions(self.record))
         if self.target is not None and len(self.outcomes) == len(nodes):
             lost = [NodeOutcome(n, "failed", self.outcomes[n].seconds, kind="result", text=text) for n in nodes]
         else:
@@ -154,7 +158,7 @@ class Execution:
     def _finish(self, message: str = "", uploads: list[str] | None = None) -> None:
         failed = [o.node for o in self.done if o.state == "failed"]
         if failed and not message:
-            message = f"{len(failed)} of {len(self.done)} nodes failed: {', '.join(map(str, failed))}"
+            message = f"{len(failed)} of {len(self.done)} {self.unit}s failed: {', '.join(map(str, failed))}"
         with self.storing:
             self.over = True
         seconds = monotonic() - self.first
@@ -168,13 +172,13 @@ class Execution:
     def _values(self, uploads: list[str]) -> list[Any]:
         failed = [o for o in self.done if o.state == "failed"]
         if failed:
-            error = node_error(self.record.id, failed[0])
+            error = node_error(self.record.id, failed[0], self.unit)
             error.add_note(f"run it again: {replay_command(self.home.root, self.record.id, failed[0].node)}")
             for other in failed[1:]:
-                error.add_note(f"node {other.node} failed, too; getComputeInfo shows all")
+                error.add_note(f"{self.unit} {other.node} failed, too; getComputeInfo shows all")
             raise error
         if self.target is not None:
             return list(uploads)
         if self.large:
             return [file_url(self.record.id, str(o.file)) for o in self.done]
-        return [node_value(self.record.id, o) for o in self.done]
+        return [node_value(self.record.id, o, self.unit) for o in self.done]

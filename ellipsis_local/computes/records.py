@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import cached_property, lru_cache
 from types import MappingProxyType
@@ -94,7 +94,7 @@ class Record:
 
 @dataclass(frozen=True)
 class NodeRecord:
-    """One node of a compute: its partition, and the outcome of the last execution."""
+    """One partition of a compute, and the outcome of the last execution on it."""
 
     node: int
     state: str
@@ -224,12 +224,22 @@ class Records:
         statement = f"UPDATE computes SET message = ? WHERE id = ? AND status IN {LISTED}"  # noqa: S608
         self._do(statement, message, compute_id, json.dumps(UNFINISHED))
 
-    def set_extents(self, compute_id: str, extents: Iterable[ExtentDict]) -> None:
+    def set_extents(self, compute_id: str, extents: Sequence[ExtentDict]) -> None:
+        """Tell where the partitions are, of which there may be more or fewer than there are nodes."""
         with self._database.transaction() as connection:
+            connection.execute("DELETE FROM compute_nodes WHERE compute = ? AND node >= ?", (compute_id, len(extents)))
             connection.executemany(
-                "UPDATE compute_nodes SET extent = ?, state = 'ready' WHERE compute = ? AND node = ?",
-                [(json.dumps(extent), compute_id, node) for node, extent in enumerate(extents)],
+                "INSERT INTO compute_nodes (compute, node, state, extent) VALUES (?, ?, 'ready', ?) "
+                "ON CONFLICT DO UPDATE SET state = excluded.state, extent = excluded.extent",
+                [(compute_id, node, json.dumps(extent)) for node, extent in enumerate(extents)],
             )
+
+    def partitions(self, record: Record) -> int:
+        """How often a function runs on a compute in one execution."""
+        if record.spec.unit == "node":
+            return record.spec.nodes
+        row = self._database.row("SELECT count(*) AS count FROM compute_nodes WHERE compute = ?", (record.id,))
+        return int(row["count"]) if row else 0
 
     def begin(self, compute_id: str, sent: str = "source", name: str | None = None, digest: str = "") -> int | None:
         """Start the execution of a function, drop the former results: its number; None where it cannot start now."""

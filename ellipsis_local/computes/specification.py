@@ -13,7 +13,7 @@ from ellipsis_local.errors import ArgumentError, EnvironmentWarning
 from ellipsis_local.ids import as_uuid
 from ellipsis_local.nodes import Capabilities
 from ellipsis_local.notices import held_back, warn
-from ellipsis_local.partitions import Cut, CutRequest, Partitions, Tree
+from ellipsis_local.partitions import Cut, CutRequest, Partitions, Shards, Tree
 from ellipsis_local.preflight import Surroundings
 from ellipsis_local.settings import Settings
 from ellipsis_local.store import LayerStore
@@ -33,6 +33,16 @@ class Planning:
     """Of a random cut."""
     tree: Tree = None
     """These very cells."""
+    shards: Shards | None = None
+    """With the cut ``shards``: of which size; which there are, the layers decide."""
+
+    @classmethod
+    def of(cls, settings: Settings) -> Planning:
+        """As the settings say."""
+        shards = None
+        if settings.cut == "shards":
+            shards = Shards(settings.shard_size, settings.shard_buffer, settings.shard_edge)
+        return cls(settings.features, settings.cut, settings.seed or 0, shards=shards)
 
     def plan(
         self, partitions: Partitions, timestamps: Sequence[Timestamp], nodes: int, settings: Settings
@@ -97,6 +107,11 @@ class Specification:
     """How the function of the last execution was sent: 'source', 'pickle' or 'dill'."""
 
     @property
+    def unit(self) -> Literal["node", "shard"]:
+        """What the function runs on once: what a result is of."""
+        return "node" if self.cut is None or self.cut.cut != "shards" else "shard"
+
+    @property
     def vectors(self) -> bool:
         return self.cut is not None and bool(self.cut.vectors)
 
@@ -157,7 +172,7 @@ def specify(
     interpreter = environments.choose(request.interpreter)
     cut = None
     if timestamps:
-        how = request.planning or Planning(settings.features, settings.cut, settings.seed or 0)
+        how = request.planning or Planning.of(settings)
         cut = how.plan(partitions, timestamps, nodes, settings)
     return Specification(
         request=request,

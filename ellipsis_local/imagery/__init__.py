@@ -5,6 +5,6 @@ Pixels are those of `raster.layer`; `zonal_statistics` takes what lies inside a 
 """
 
 from ellipsis_local.imagery.imagery import Imagery
-from ellipsis_local.imagery.zoom import zoom
+from ellipsis_local.raster.zoom import zoom
 
 __all__ = ["Imagery", "zoom"]

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 from ellipsis_local.arguments import invalid
 from ellipsis_local.crs import WEB_MERCATOR, WORLD
 from ellipsis_local.errors import LayerError, LimitError
-from ellipsis_local.imagery.zoom import DEEPEST, TILE, resolution, zoom
 from ellipsis_local.raster.dataset_pool import DatasetPool
+from ellipsis_local.raster.zoom import DEEPEST, TILE, resolution, zoom
 from ellipsis_local.types import Extent, Timestamp
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ class Imagery:
         self._pool.close()
 
     def zoom(self, timestamp: Timestamp) -> int | None:
-        """The native zoom; see `ellipsis_local.imagery.zoom.zoom`."""
+        """The native zoom; see `ellipsis_local.raster.zoom.zoom`."""
         return zoom(timestamp)
 
     def tile(self, timestamp: Timestamp, z: int, x: int, y: int) -> bytes | None:

@@ -15,7 +15,7 @@ OnOutcome = Callable[[NodeOutcome], None]
 OnStart = Callable[[int], None]
 
 Parts = tuple[tuple[Part, ...], ...]
-"""Per node its parts of the layers; empty without layers."""
+"""Per partition its parts of the layers; empty without layers. They are as many as nodes, unless they are shards."""
 
 
 @dataclass(frozen=True)
@@ -61,20 +61,20 @@ FAILURES: dict[str, tuple[type[NodeError], str]] = {
 }
 
 
-def node_error(compute_id: str, outcome: NodeOutcome) -> NodeError:
-    """A failure as the exception that the caller sees."""
+def node_error(compute_id: str, outcome: NodeOutcome, unit: str = "node") -> NodeError:
+    """A failure as the exception that the caller sees; `unit` is what the function runs on."""
     kind, verb = FAILURES[outcome.kind or "engine"]
-    text = f"node {outcome.node} of compute {compute_id} {verb}: {outcome.text}"
+    text = f"{unit} {outcome.node} of compute {compute_id} {verb}: {outcome.text}"
     return kind(text, compute_id=compute_id, node=outcome.node, details=outcome.text)
 
 
-def node_value(compute_id: str, outcome: NodeOutcome) -> Any:
+def node_value(compute_id: str, outcome: NodeOutcome, unit: str = "node") -> Any:
     """What a node's function returned; ResultError where the packages of this process cannot make it."""
     try:
         return decode(outcome.payload)
     except NotReadableError as error:
         refused = replace(outcome, state="failed", kind="result", text=str(error))
-        raise node_error(compute_id, refused) from error
+        raise node_error(compute_id, refused, unit) from error
 
 
 def nobody(_: int) -> None:
@@ -85,8 +85,9 @@ class Pool(Protocol):
     """The running nodes of one compute."""
 
     def execute(self, command: Command, on_outcome: OnOutcome, on_start: OnStart = nobody) -> None:
-        """Run the function once per node, within the program's time limit; EngineError where the pool ended.
+        """Run the function once per partition, those of a node one after the other; EngineError where the pool ended.
 
+        Each may take as long as the program says.
         `on_start` is told every node that has begun and is not over at once, `on_outcome` how it ended, in any order; a
         large result is a file in the compute's `results` by then.
         """

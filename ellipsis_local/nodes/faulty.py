@@ -24,7 +24,15 @@ class FaultyEngine:
         return self.engine.capabilities
 
     def start(self, program: Program, parts: Callable[[], Parts]) -> Pool:
-        return _FaultyPool(self.engine.start(program, parts), program.config, self.root, self.terminate)
+        count = program.config.nodes
+
+        def counted() -> Parts:
+            nonlocal count
+            found = parts()
+            count = len(found) or count
+            return found
+
+        return _FaultyPool(self.engine.start(program, counted), program.config, self.root, self.terminate, count)
 
 
 @dataclass
@@ -33,6 +41,7 @@ class _FaultyPool:
     config: NodeConfig
     root: Path
     terminate: Callable[[str], None]
+    partitions: int
 
     @property
     def alive(self) -> bool:
@@ -52,7 +61,7 @@ class _FaultyPool:
             self._break_off(done)
 
         self._break_off(done)
-        function = replace(command.function, faults=faults.of_nodes(self.root, self.config.nodes))
+        function = replace(command.function, faults=faults.of_nodes(self.root, self.partitions))
         self.pool.execute(replace(command, function=function), ended, on_start)
 
     def _break_off(self, done: int) -> None:

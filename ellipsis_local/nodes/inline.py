@@ -67,7 +67,7 @@ class InlinePool:
             # Without a buffer, so that what processes print that the function forks gets there, too.
             with running, log.open("ab", buffering=0) as file, given_function(command.function):
                 recorder, source = Recorder(file, self._config.clock), Source()
-                for node in range(self._config.nodes):
+                for node in range(self._config.partitions):
                     if self._closed.is_set():
                         raise EngineError("the nodes were ended")
                     on_start(node)

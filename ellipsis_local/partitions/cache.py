@@ -61,7 +61,7 @@ class CutCache:
         return Partitioning(
             crs=request.crs,
             extents=tuple(Extent(*extent) for extent in index["extents"]),
-            parts=tuple(tuple(column[node] for column in columns) for node in range(request.nodes)),
+            parts=tuple(zip(*columns, strict=True)),
             warnings=tuple(warnings),
         )
 

@@ -18,6 +18,7 @@ TASKS = {
     "pixels": ("pixels", "cut"),
     "load": ("frames", "load"),
     "bisect": ("frames", "bisect"),
+    "touched": ("frames", "touched"),
     "features": ("frames", "cut"),
 }
 
@@ -82,7 +83,7 @@ def main() -> None:
     threading.Thread(target=receive, args=(tasks,), daemon=True).start()
     while True:
         task = json.loads(tasks.get())
-        if task["do"] in ("load", "features") and not isinstance(sys.meta_path[0], LeftOut):
+        if task["do"] in ("load", "touched", "features") and not isinstance(sys.meta_path[0], LeftOut):
             leave_out(task["layer"])
         answers.write(json.dumps(perform(task)).encode() + b"\n")
 

@@ -9,7 +9,7 @@ import json
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import reduce
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,16 @@ from ellipsis_local.partitions import npy, tasks
 from ellipsis_local.partitions.cache import CutCache
 from ellipsis_local.partitions.cut_patterns import lay_on_extent, pattern_of
 from ellipsis_local.partitions.cut_workers import Helpers, Here, Place, is_for_here
-from ellipsis_local.partitions.request import CutRequest, RasterPlan, VectorPlan, content, tree_from_json
+from ellipsis_local.partitions.request import (
+    Cells,
+    CutRequest,
+    RasterPlan,
+    VectorPlan,
+    cells_to_json,
+    content,
+    tree_from_json,
+)
+from ellipsis_local.partitions.shards import DEEPEST, Shards
 from ellipsis_local.partitions.tree import Tree, cells, pad
 from ellipsis_local.types import Extent
 
@@ -36,7 +45,7 @@ class Making:
     cores: int
     report: Callable[[str], None]
     helpers: Helpers | Here
-    tree: Tree = None
+    cells: Cells = None
     keys: list[str] = field(default_factory=list)
     cuts: dict[str, Json] = field(default_factory=dict)
     """By key: what is in `cut.json`, of layers that were there and of those made."""
@@ -54,9 +63,11 @@ def make(
     try:
         with ExitStack() as drafts, closing(helpers):
             making = Making(request, cores, report, helpers, request.tree)
-            if not request.settled:
-                making.tree = _tree_of_features(home, making)
-            making.keys = [tasks.layer_key(request, plan, making.tree) for plan in request.layers]
+            if isinstance(request.tree, Shards):
+                making.cells = _shards_of_features(making, request.tree)
+            elif not request.settled:
+                making.cells = _tree_of_features(home, making)
+            making.keys = [tasks.layer_key(request, plan, making.cells) for plan in request.layers]
             _lock_missing(home, cache, making, drafts)
             _cut_missing(making)
     except OSError as error:
@@ -64,19 +75,47 @@ def make(
     return _index(making)
 
 
+def _vector_tasks(making: Making, do: str) -> list[tasks.Task]:
+    """A task for each different vector layer, in the process that keeps it."""
+    different = {content(plan): plan for plan in making.request.vectors}
+    threads = max(making.cores // max(len(different), 1), 1)
+    return [tasks.vector_task(plan, number, threads) | {"do": do} for number, plan in enumerate(different.values())]
+
+
+def _shards_of_features(making: Making, shards: Shards) -> Shards:
+    """With the shards whose core some feature touches.
+
+    Without rasters at the first zoom at which that are as many as there are nodes, or else the most (our choice).
+    """
+
+    def touched(shards: Shards) -> Shards:
+        found = making.helpers.run([task | {"shards": shards.to_json()} for task in todo])
+        return shards.at({*shards.places, *(tuple(place) for answer in found for place in answer["places"])})
+
+    todo = _vector_tasks(making, "touched")
+    if shards.zoom is not None:
+        return touched(shards) if todo else shards
+    best = replace(shards, zoom=0, places=((0, 0),))
+    for zoom in range(DEEPEST + 1):
+        found = touched(replace(shards, zoom=zoom))
+        if len(found.places) > len(best.places) or (zoom == 0 and found.places):
+            best = found
+        if len(best.places) >= making.request.nodes:
+            break
+    return best
+
+
 def _tree_of_features(home: Home, making: Making) -> Tree:
     """Read the vector layers, each kept by its helper for the cutting, and cut by their features or their extent."""
     request = making.request
     folder = home.temporary(home.cuts)
     try:
-        loads: list[tasks.Task] = []
-        different = {content(plan): plan for plan in request.vectors}
-        threads = max(making.cores // len(different), 1)
-        for number, plan in enumerate(different.values()):
-            making.report(f"reading layer {plan.id}")
-            loads.append(
-                tasks.vector_task(plan, number, threads) | {"do": "load", "points": str(folder / f"{number}.npy")}
-            )
+        loads = [
+            task | {"points": str(folder / f"{number}.npy")}
+            for number, task in enumerate(_vector_tasks(making, "load"))
+        ]
+        for task in loads:
+            making.report(f"reading layer {task['id']}")
         extents = [answer["extent"] for answer in making.helpers.run(loads)]
         root = pad(_union(iter([*extents, *(plan.grid.extent for plan in request.rasters)])))
         if request.cut not in ("balanced", "medians"):
@@ -114,13 +153,15 @@ def _cut_missing(making: Making) -> None:
     todo: list[tasks.Task] = []
     for key in sorted(making.drafts, key=lambda key: key not in vectors):  # features first: their tasks are the longest
         plan, folder = layers[key], making.drafts[key]
-        making.report(f"cutting layer {plan.id} into {request.nodes} partitions")
+        found = making.cells
+        told = f"{len(found.places)} shards" if isinstance(found, Shards) else f"{request.nodes} partitions"
+        making.report(f"cutting layer {plan.id} into {told}")
         if isinstance(plan, RasterPlan):
             todo += _prepare_raster(making, plan, key, folder)
         else:
             todo.append(
                 tasks.vector_task(plan, list(numbers).index(content(plan)), max(making.cores // len(numbers), 1))
-                | {"do": "features", "cut": key, "folder": str(folder), "tree": making.tree}
+                | {"do": "features", "cut": key, "folder": str(folder), "cells": cells_to_json(making.cells)}
                 | {"features": request.features, "overlap": request.overlap}
             )
     for task, answer in zip(todo, making.helpers.run(todo), strict=True):
@@ -133,8 +174,9 @@ def _cut_missing(making: Making) -> None:
 
 def _prepare_raster(making: Making, plan: RasterPlan, key: str, folder: Path) -> list[tasks.Task]:
     """Files of the right size, and the tasks that fill them."""
-    windows = tasks.raster_windows(making.request, plan, making.tree)
-    parts = [tasks.raster_part(plan, node, window) for node, window in enumerate(windows)]
+    windows = tasks.raster_windows(making.request, plan, making.cells)
+    extents = tasks.raster_extents(plan, windows, making.cells)
+    parts = [tasks.raster_part(plan, i, *one) for i, one in enumerate(zip(windows, extents, strict=True))]
     size = sum(npy.create(folder / part.path, part.dtype, part.shape) for part in parts)
     masks = [part for part in parts if part.mask is not None]
     size += sum(npy.create(folder / str(part.mask), npy.MASK, part.mask_shape or ()) for part in masks)
@@ -144,8 +186,10 @@ def _prepare_raster(making: Making, plan: RasterPlan, key: str, folder: Path) ->
 
 
 def _index(making: Making) -> Json:
+    layers = [{"key": key} | {name: making.cuts[key][name] for name in ("warnings", "parts")} for key in making.keys]
+    if isinstance(making.cells, Shards):
+        return {"extents": [making.cells.extent(one, core=True) for one in making.cells.places], "layers": layers}
     root = _union(making.cuts[key]["extent"] for key in making.keys)
     if not making.request.rasters:
         root = pad(root)
-    layers = [{"key": key} | {name: making.cuts[key][name] for name in ("warnings", "parts")} for key in making.keys]
-    return {"extents": list(cells(making.tree, root)) if root is not None else [], "layers": layers}
+    return {"extents": list(cells(making.cells, root)) if root is not None else [], "layers": layers}

@@ -10,17 +10,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ellipsis_local import vector
+from ellipsis_local.crs import WORLD
 from ellipsis_local.partitions import balance_points
-from ellipsis_local.partitions.request import VectorPlan, layer_from_json, tree_from_json
+from ellipsis_local.partitions.request import Cells, VectorPlan, cells_from_json, layer_from_json
+from ellipsis_local.partitions.shards import Shards
 from ellipsis_local.partitions.tree import cells, count_leaves, pad
 from ellipsis_local.types import Extent
 from ellipsis_local.vector import LayerTable
 
 _layers: dict[str, tuple[LayerTable, NDArray[np.float64]]] = {}
+_indexes: dict[str, tuple[NDArray[Any], Any]] = {}
 
 
 def forget() -> None:
     _layers.clear()
+    _indexes.clear()
 
 
 def load(task: dict[str, Any]) -> dict[str, Any]:
@@ -36,41 +40,85 @@ def bisect(task: dict[str, Any]) -> dict[str, Any]:
     return {"tree": balance_points.bisect_points(xy, Extent(*task["extent"]), task["nodes"])}
 
 
-def cut(task: dict[str, Any]) -> dict[str, Any]:
-    """Write one GeoParquet file per node into `folder`; how many features are in each, and what was left out."""
-    layer, xy = _layer(task)
-    rows = _select(layer, xy, tree_from_json(task["tree"]), task["features"], task["overlap"])
-    table = vector.for_frames(layer.table)
-    paths = [Path(task["folder"]) / f"{node}.parquet" for node in range(len(rows))]
+def touched(task: dict[str, Any]) -> dict[str, Any]:
+    """The places of the shards whose core some feature touches."""
+    import shapely
 
-    def write(node: int) -> int:
-        return vector.write_partition(paths[node], layer.take(table, rows[node]), layer.geometry, layer.crs)
+    layer, _ = _layer(task)
+    shards = Shards.from_json(task["shards"])
+    shapes, index = _indexed(task["key"], layer)
+    boxes = shapely.bounds(shapes)
+    half, pixel = WORLD / 2, shards.pixel
+    # Rows and columns of pixels, and one more on each side: whether a core is touched is asked of the shapes then.
+    edges = np.column_stack([half - boxes[:, 3], half - boxes[:, 1], boxes[:, 0] + half, boxes[:, 2] + half]) / pixel
+    pixels = np.floor(edges).astype(np.int64) + np.array([-1, 2, -1, 2])
+    # Most features lie in the same few cores.
+    boxes = np.unique(pixels // shards.core_size, axis=0) * shards.core_size + np.array([0, 1, 0, 1])
+    near = list(shards.touching(map(tuple, boxes.tolist())))
+    cores = np.array([shards.extent(place, core=True) for place in near]).reshape(-1, 4)
+    found, _ = index.query(shapely.box(*cores.T), predicate="intersects")
+    return {"places": [near[number] for number in np.unique(found)]}
+
+
+def cut(task: dict[str, Any]) -> dict[str, Any]:
+    """Write one GeoParquet file per partition into `folder`; the features in each, and what was left out."""
+    layer, xy = _layer(task)
+    where = cells_from_json(task["cells"])
+    rows = _select(layer, xy, where, task["features"], task["overlap"], task["key"])
+    shards = isinstance(where, Shards)
+    table = layer.table if shards else vector.for_frames(layer.table)
+    paths = [Path(task["folder"]) / f"{number}.parquet" for number in range(len(rows))]
+
+    def write(number: int) -> int:
+        part = layer.take(table, rows[number])
+        if shards:
+            # Of a whole number some shards have every value, and others do not.
+            part = vector.for_frames(vector.as_features(part, layer.geometry))
+        return vector.write_partition(paths[number], part, layer.geometry, layer.crs)
 
     with ThreadPoolExecutor(task["threads"]) as pool:  # Arrow works without the interpreter's lock
         size = sum(pool.map(write, range(len(rows))))
     _layers.pop(task["key"], None)
+    _indexes.pop(task["key"], None)
     return {"rows": [len(r) for r in rows], "bytes": size, "extent": layer.extent, "warnings": _note(layer)}
 
 
 def _select(
-    layer: LayerTable, xy: NDArray[np.float64], tree: Any, features: str, overlap: float
+    layer: LayerTable, xy: NDArray[np.float64], where: Cells, features: str, overlap: float, key: str
 ) -> list[NDArray[np.int64]]:
-    """Row numbers per node, ascending."""
+    """Row numbers per partition, ascending."""
+    if isinstance(where, Shards):
+        return _intersecting(layer, [where.extent(place) for place in where.places], key)
     if features == "once" and not overlap:
-        nodes = balance_points.assign(xy, tree)
+        nodes = balance_points.assign(xy, where)
         order = np.argsort(nodes, kind="stable")
-        count = count_leaves(tree)
+        count = count_leaves(where)
         return list(np.split(order, np.cumsum(np.bincount(nodes, minlength=count))[:-1]))
     # Beyond the outermost features the outer cells go on for ever; a box needs numbers.
     outer = pad(layer.extent or Extent(0, 0, 0, 0)).buffer(1.0)
-    boxes = [cell.buffer(overlap) for cell in cells(tree, outer)]
+    boxes = [cell.buffer(overlap) for cell in cells(where, outer)]
     if features == "once":
         x, y = xy.T
         return [np.flatnonzero((x >= b.x_min) & (x <= b.x_max) & (y >= b.y_min) & (y <= b.y_max)) for b in boxes]
+    return _intersecting(layer, boxes, key)
+
+
+def _intersecting(layer: LayerTable, boxes: list[Extent], key: str) -> list[NDArray[np.int64]]:
+    """Row numbers of the features that touch each box."""
     import shapely
 
-    index = shapely.STRtree(layer.shapes())
+    _, index = _indexed(key, layer)
     return [np.sort(index.query(shapely.box(*box), predicate="intersects")) for box in boxes]
+
+
+def _indexed(key: str, layer: LayerTable) -> tuple[NDArray[Any], Any]:
+    """The layer's shapes and where they are; kept as long as the layer is."""
+    import shapely
+
+    if key not in _indexes:
+        shapes = layer.shapes()
+        _indexes[key] = shapes, shapely.STRtree(shapes)
+    return _indexes[key]
 
 
 def _layer(task: dict[str, Any]) -> tuple[LayerTable, NDArray[np.float64]]:

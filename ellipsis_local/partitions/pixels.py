@@ -40,7 +40,10 @@ def cut(task: dict[str, Any]) -> dict[str, Any]:
     with block_cache(_bytes_of_blocks(plan, width)), Path(task["path"]).open("r+b", buffering=0) as file:
         for strip in _strips(plan, (*task["rows"], first_col, first_col + width)):
             at = (strip[0] - first_row, strip[2] - first_col)
-            pixels, valid = _read(plan, layer, strip)
+            found = _read(plan, layer, strip)
+            if found is None:
+                continue
+            pixels, valid = found
             _write(file.fileno(), pixels, at, shape)
             if task["mask"] is not None:
                 valid = valid if plan.mask == "bands" else valid.any(axis=0, keepdims=True)
@@ -122,10 +125,15 @@ class Buffer:
 _buffer = Buffer()
 
 
-def _read(plan: RasterPlan, layer: RasterLayer, area: Rectangle) -> tuple[Pixels, Any]:
-    """The pixels in a rectangle of the grid, (bands, h, w), and which are there; valid until the next call."""
+def _read(plan: RasterPlan, layer: RasterLayer, area: Rectangle) -> tuple[Pixels, Any] | None:
+    """The pixels in a rectangle of the grid, (bands, h, w), and which are there; valid until the next call.
+
+    None where none is there and all are 0, as the files are already.
+    """
     out = _buffer.view(plan.dtype, (plan.bands, area[1] - area[0], area[3] - area[2]))
     sample = layer.read(plan.grid.target(plan.crs), area[:2], area[2:], out=out, mask=plan.mask != "none")
+    if sample is None and not layer.fill:
+        return None
     if sample is None:
         out[...] = layer.fill
         return out, np.zeros(out.shape, bool)

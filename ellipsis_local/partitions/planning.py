@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Literal
 
 from ellipsis_local import crs as names
@@ -14,9 +14,12 @@ from ellipsis_local.partitions import npy
 from ellipsis_local.partitions.balance_rasters import bisect_rasters
 from ellipsis_local.partitions.cut_patterns import lay_on_rasters, pattern_of
 from ellipsis_local.partitions.request import CutRequest, LayerPlan, RasterPlan, RasterSource, VectorPlan
+from ellipsis_local.partitions.shards import Shards
 from ellipsis_local.partitions.tree import Cut, Tree, count_leaves
-from ellipsis_local.raster.placement import north_up_grid
+from ellipsis_local.raster.placement import Rectangle, around, north_up_grid, world_grid
 from ellipsis_local.raster.validity import disagreements, has_masks, missing_in
+from ellipsis_local.raster.zoom import zoom as native_zoom
+from ellipsis_local.raster.zoom import zoom_of
 from ellipsis_local.types import Timestamp, VectorSource
 
 
@@ -30,6 +33,7 @@ def plan(
     cut: Cut = "balanced",
     seed: int = 0,
     tree: Tree = None,
+    shards: Shards | None = None,
 ) -> CutRequest:
     """Decide the cut from metadata alone; ArgumentError or PartitionError where it is impossible."""
     if nodes < 1:
@@ -40,14 +44,61 @@ def plan(
         return CutRequest(None, nodes, features, float(overlap), (), None)
     if tree is not None and count_leaves(tree) != nodes:
         raise invalid("tree", tree, f"has {count_leaves(tree)} cells, and nodes is {nodes}")
+    if shards is not None:
+        return _plan_shards(layers, nodes, shards)
     target = names.WEB_MERCATOR if crs == "EPSG:3857" else _shared_crs(layers)
     plans = tuple((plan_raster if one.type == "raster" else _plan_vector)(one, target) for one in layers)
     tree = tree or _tree(plans, nodes, cut, seed)
     return CutRequest(target, nodes, features, float(overlap), plans, tree, cut, seed)
 
 
-def plan_raster(timestamp: Timestamp, target: str) -> RasterPlan:
-    """The grid of a raster layer in `target`, how each file comes onto it, and what nodes cannot see of it."""
+def _plan_shards(layers: Sequence[Timestamp], nodes: int, shards: Shards) -> CutRequest:
+    """The shards that rasters lie on, each raster on the pixels of its own zoom; features may add others."""
+    zooms = {one.id: native_zoom(one) or 0 for one in layers if one.type == "raster"}
+    if zooms:
+        shards = replace(shards, zoom=max(zooms.values()))
+    finest = shards.zoom or 0
+    zooms = {key: max(zoom, finest - shards.deepest_fit) for key, zoom in zooms.items()}
+    plans: list[LayerPlan] = []
+    boxes: list[Rectangle] = []
+    for layer in layers:
+        if layer.type == "vector":
+            plans.append(_plan_vector(layer, names.WEB_MERCATOR))
+            continue
+        plan = plan_raster(layer, names.WEB_MERCATOR, zooms[layer.id])
+        scale = 1 << (finest - zooms[layer.id])
+        covers = (source.placement.covers for source in plan.sources)
+        boxes += [tuple(edge * scale for edge in box) for box in covers if box is not None]  # type: ignore[misc]
+        plans.append(plan)
+    if boxes:
+        covered = _whole(around(boxes), finest - min(zooms.values()))
+        shards = replace(shards, places=tuple(shards.touching(boxes)), covered=covered)
+        plans = [_cropped(one, shards) if isinstance(one, RasterPlan) else one for one in plans]
+    overlap = shards.buffer * shards.pixel if boxes else 0.0
+    return CutRequest(names.WEB_MERCATOR, nodes, "intersecting", overlap, tuple(plans), shards, "shards")
+
+
+def _whole(box: Rectangle, zooms: int) -> Rectangle:
+    """A rectangle of pixels widened to whole ones of so many zooms further up."""
+    scale = 1 << zooms
+    top, left = (edge // scale * scale for edge in box[::2])
+    bottom, right = (-(-edge // scale) * scale for edge in box[1::2])
+    return top, bottom, left, right
+
+
+def _cropped(plan: RasterPlan, shards: Shards) -> RasterPlan:
+    """A plan on the pixels of the whole world on those of its shards alone."""
+    grid = shards.grid_of(zoom_of(plan.grid.dx))
+    rows, columns = round((grid.top - plan.grid.top) / grid.dy), round((plan.grid.left - grid.left) / grid.dx)
+    sources = tuple(replace(one, placement=one.placement.moved(rows, columns)) for one in plan.sources)
+    return replace(plan, grid=grid, sources=sources)
+
+
+def plan_raster(timestamp: Timestamp, target: str, zoom: int | None = None) -> RasterPlan:
+    """The grid of a raster layer in `target`, how each file comes onto it, and what nodes cannot see of it.
+
+    With a `zoom` the grid is that of all the world's tiles.
+    """
     files = timestamp.rasters
     if not files:
         raise PartitionError(f"layer {timestamp.id} has no raster files to cut; add one first")
@@ -57,9 +108,10 @@ def plan_raster(timestamp: Timestamp, target: str) -> RasterPlan:
     if any(file.dtype not in npy.DTYPES for file in files):
         raise PartitionError(f"layer {timestamp.id} has pixels of type {files[0].dtype}, which numpy does not have")
     try:
-        grid, placements, covered, notes = north_up_grid(files, target)
+        found = north_up_grid(files, target) if zoom is None else world_grid(files, zoom)
     except PartitionError as error:
         raise PartitionError(f"layer {timestamp.id}: {error}") from error
+    grid, placements, covered, notes = found
     missing = missing_in(files, has_masks(files), covered)
     nan = missing.nodata is not None and math.isnan(missing.nodata)
     return RasterPlan(

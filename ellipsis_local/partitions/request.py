@@ -12,6 +12,7 @@ from typing import Any, Literal, TypeAlias, cast
 
 from ellipsis_local.node_program.ellipsis_node.records import Part
 from ellipsis_local.partitions import npy
+from ellipsis_local.partitions.shards import Shards
 from ellipsis_local.partitions.tree import Cut, Tree
 from ellipsis_local.raster.grid import Grid
 from ellipsis_local.raster.placement import Placement
@@ -25,6 +26,9 @@ Nodata: TypeAlias = float | Literal["nan"]
 """NaN goes by name: JSON has none, and it would not equal itself."""
 
 Features = Literal["once", "intersecting"]
+
+Cells: TypeAlias = "Tree | Shards"
+"""What decides where the partitions are."""
 
 
 @dataclass(frozen=True)
@@ -132,8 +136,8 @@ class CutRequest:
     features: Features
     overlap: float
     layers: tuple[LayerPlan, ...]
-    tree: Tree
-    """The cells where rasters decide them; None where one cell or the features do."""
+    tree: Cells
+    """The cells where rasters decide them; None where one cell or the features do. Of shards those of the rasters."""
     cut: Cut = "balanced"
     """How the features are cut, where they decide."""
     seed: int = 0
@@ -152,13 +156,15 @@ class CutRequest:
         """Equal for requests with equal partitions, whatever ids and places their layers have."""
         how = [] if self.cut == "balanced" or self.settled else [self.cut, self.seed if self.cut == "random" else 0]
         return digest(
-            [_nameless(layer) for layer in self.layers], self.crs, self.nodes, self.features, self.overlap, self.tree,
-            *how,
+            [_nameless(layer) for layer in self.layers], self.crs, self.nodes, self.features, self.overlap,
+            cells_to_json(self.tree), *how,
         )  # fmt: skip
 
     @property
     def settled(self) -> bool:
         """Whether the cells are known without reading a feature."""
+        if isinstance(self.tree, Shards):
+            return not self.vectors
         return self.tree is not None or self.nodes == 1 or not self.vectors
 
     def moved(self, change: Callable[[str], str]) -> CutRequest:
@@ -175,25 +181,26 @@ class CutRequest:
 
     def to_json(self) -> dict[str, Any]:
         """As JSON-ready data; `from_json` takes it back."""
-        return {"format": FORMAT, **asdict(self), "layers": [layer.to_json() for layer in self.layers]}
+        cells = cells_to_json(self.tree)
+        return {"format": FORMAT, **asdict(self), "layers": [layer.to_json() for layer in self.layers], "tree": cells}
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> CutRequest:
         layers = tuple(layer_from_json(layer) for layer in data["layers"])
         known = {field.name: data[field.name] for field in fields(cls)}
-        return cls(**known | {"layers": layers, "tree": tree_from_json(data["tree"])})
+        return cls(**known | {"layers": layers, "tree": cells_from_json(data["tree"])})
 
 
 @dataclass(frozen=True)
 class Partitioning:
-    """The cut as made: where each node finds its part of each layer."""
+    """The cut as made: where each partition's part of each layer is."""
 
     crs: str | None
     """``EPSG:3857``, or with `native` the layers' own: an authority string, else WKT. None without layers."""
     extents: tuple[Extent, ...]
-    """One cell per node, in units of the CRS, without the overlap; empty without layers."""
+    """One cell per partition, in units of the CRS, without overlap or buffer; empty without layers."""
     parts: tuple[tuple[Part, ...], ...]
-    """``parts[node][layer]``, as the node program gets them."""
+    """``parts[partition][layer]``, as the node program gets them; shards are more or fewer than nodes."""
     warnings: tuple[str, ...]
     """What was left out of the layers, with how much."""
 
@@ -210,6 +217,14 @@ def _extent(data: dict[str, Any]) -> dict[str, Any]:
 def _tuples(data: dict[str, Any]) -> dict[str, Any]:
     """JSON's lists as tuples."""
     return {key: tuple(value) if isinstance(value, list) else value for key, value in data.items()}
+
+
+def cells_to_json(cells: Cells) -> Any:
+    return cells.to_json() if isinstance(cells, Shards) else cells
+
+
+def cells_from_json(data: Any) -> Cells:
+    return Shards.from_json(data) if isinstance(data, dict) else tree_from_json(data)
 
 
 def tree_from_json(data: Any) -> Tree:

@@ -10,9 +10,20 @@ from typing import Any
 
 from ellipsis_local.node_program.ellipsis_node.records import RasterPart
 from ellipsis_local.partitions import npy
-from ellipsis_local.partitions.request import CutRequest, LayerPlan, RasterPlan, VectorPlan, content, digest
-from ellipsis_local.partitions.tree import EVERYWHERE, Tree, cells
+from ellipsis_local.partitions.request import (
+    Cells,
+    CutRequest,
+    LayerPlan,
+    RasterPlan,
+    VectorPlan,
+    cells_to_json,
+    content,
+    digest,
+)
+from ellipsis_local.partitions.shards import Shards
+from ellipsis_local.partitions.tree import EVERYWHERE, cells
 from ellipsis_local.raster.grid import Window, pieces
+from ellipsis_local.types import Extent
 
 Task = dict[str, Any]
 
@@ -29,20 +40,29 @@ VECTOR_FACTOR = 4
 """Features take longer than pixels."""
 
 
-def layer_key(request: CutRequest, plan: LayerPlan, tree: Tree) -> str:
+def layer_key(request: CutRequest, plan: LayerPlan, where: Cells) -> str:
     """Equal where the files would be equal: what is in the layer, and where it is cut."""
     if isinstance(plan, RasterPlan):
-        return digest("raster", content(plan), raster_windows(request, plan, tree))
-    return digest("vector", content(plan), tree, request.overlap, request.features)
+        return digest("raster", content(plan), raster_windows(request, plan, where))
+    return digest("vector", content(plan), cells_to_json(where), request.overlap, request.features)
 
 
-def raster_windows(request: CutRequest, plan: RasterPlan, tree: Tree) -> list[Window]:
-    """The pixels of each node. The outermost cells go on for ever, so other layers' extents do not matter."""
-    return [plan.grid.window(cell, request.overlap) for cell in cells(tree, EVERYWHERE)]
+def raster_windows(request: CutRequest, plan: RasterPlan, where: Cells) -> list[Window]:
+    """The pixels of each partition. The outermost cells go on for ever, so other layers' extents do not matter."""
+    if isinstance(where, Shards):
+        return [where.window(plan.grid, place) for place in where.places]
+    return [plan.grid.window(cell, request.overlap) for cell in cells(where, EVERYWHERE)]
 
 
-def raster_part(plan: RasterPlan, node: int, window: Window) -> RasterPart:
-    """A node's part of a raster; its path is within the layer's folder."""
+def raster_extents(plan: RasterPlan, windows: Sequence[Window], where: Cells) -> list[Extent]:
+    """What each partition covers: of shards the same for all layers, to the last bit."""
+    if isinstance(where, Shards):
+        return [where.extent(place) for place in where.places]
+    return [plan.grid.extent_of(window) for window in windows]
+
+
+def raster_part(plan: RasterPlan, node: int, window: Window, extent: Extent) -> RasterPart:
+    """A partition's part of a raster; its path is within the layer's folder."""
     rows_and_columns = (window.height, window.width)
     masks = {"none": None, "all": rows_and_columns, "bands": (plan.bands, *rows_and_columns)}
     return RasterPart(
@@ -50,8 +70,8 @@ def raster_part(plan: RasterPlan, node: int, window: Window) -> RasterPart:
         dtype=plan.dtype,
         shape=(plan.bands, *rows_and_columns),
         offset=npy.OFFSET,
-        transform=tuple(plan.grid.transform_of(window)),
-        extent=plan.grid.extent_of(window).to_dict(),
+        transform=(plan.grid.dx, 0.0, extent.x_min, 0.0, -plan.grid.dy, extent.y_max),
+        extent=extent.to_dict(),
         crs=plan.crs,
         nodata=plan.nodata,
         mask=None if plan.mask == "none" else f"{node}.mask.npy",

@@ -14,8 +14,8 @@ from ellipsis_local.types import Extent
 
 Axis = Literal["x", "y"]
 
-Cut = Literal["balanced", "rows", "columns", "blocks", "medians", "random"]
-"""Ways to cut; see `cut_patterns`, and for `balanced` `balance_rasters` and `balance_points`."""
+Cut = Literal["balanced", "rows", "columns", "blocks", "medians", "random", "shards"]
+"""Ways to cut; see `cut_patterns`, for `balanced` `balance_rasters` and `balance_points`, for `shards` that module."""
 
 Tree: TypeAlias = "tuple[Axis, float, Tree, Tree] | None"
 """A cell that stays whole (None), or a cut: axis, coordinate, first half, second half.

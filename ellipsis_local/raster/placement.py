@@ -25,6 +25,12 @@ def common(one: Rectangle, other: Rectangle) -> Rectangle | None:
     return both if both[0] < both[1] and both[2] < both[3] else None
 
 
+def around(boxes: Sequence[Rectangle]) -> Rectangle:
+    """The smallest rectangle that holds some."""
+    tops, bottoms, lefts, rights = zip(*boxes, strict=True)
+    return min(tops), max(bottoms), min(lefts), max(rights)
+
+
 @dataclass(frozen=True)
 class Placement:
     covers: Rectangle | None = None
@@ -141,6 +147,25 @@ def north_up_grid(files: Sequence[RasterFile], crs: str) -> LayerGrid:
     return LayerGrid(grid, moved, _is_covered((0, grid.height, 0, grid.width), moved), tuple(notes))
 
 
+def world_grid(files: Sequence[RasterFile], zoom: int) -> LayerGrid:
+    """The pixels of all tiles of a zoom of Web Mercator, and how each file comes onto them, beyond ±180°, too."""
+    from ellipsis_local.raster.zoom import TILE, pixel_size
+
+    side = TILE << zoom
+    grid = Grid(-names.WORLD / 2, names.WORLD / 2, pixel_size(zoom), pixel_size(zoom), side, side)
+    target = grid.target(names.WEB_MERCATOR)
+    placements: list[Placement] = []
+    notes: list[str] = []
+    for file in files:
+        place = place_exactly(file, target)
+        if place is None:
+            rectangle, lost = _cover(file, target)
+            place = Placement(rectangle)
+            notes += lost
+        placements.append(place)
+    return LayerGrid(grid, tuple(placements), covered=False, notes=tuple(notes))
+
+
 def native_grid(files: Sequence[RasterFile]) -> LayerGrid:
     """The first file's own grid, turned or not, extended by whole pixels until it holds all files."""
     first = files[0]
@@ -167,10 +192,7 @@ def _cover(file: RasterFile, grid: TargetGrid) -> tuple[Rectangle, tuple[str, ..
 def _extended(base: Rectangle, placements: Sequence[Placement]) -> tuple[Rectangle, tuple[Placement, ...]]:
     """The rectangle around a grid and all files, and where these lie in it."""
     boxes = [base, *(one.covers for one in placements if one.covers is not None)]
-    box = (
-        min(one[0] for one in boxes), max(one[1] for one in boxes), min(one[2] for one in boxes),
-        max(one[3] for one in boxes),
-    )  # fmt: skip
+    box = around(boxes)
     return box, tuple(one.moved(-box[0], -box[2]) for one in placements)
 
 

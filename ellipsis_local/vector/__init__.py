@@ -17,6 +17,7 @@ from ellipsis_local.vector.reader import file_info
 from ellipsis_local.vector.rows import Rows, copy
 from ellipsis_local.vector.schema import (
     FRAME,
+    as_features,
     for_frames,
     is_json,
     is_text,
@@ -37,9 +38,9 @@ from ellipsis_local.vector.writer import (
 )
 
 __all__ = [
-    "FRAME", "Census", "GeoParquetWriter", "LayerTable", "Rows", "Shapes", "attributes", "checked_frame", "copy",
-    "data_types", "file_info", "for_frames", "frame_content", "from_shapely", "inspect", "is_geojson", "is_json",
-    "is_text", "json_field", "notes_of", "pandas_metadata", "read_frame", "read_partition", "read_table", "recognised",
-    "to_shapely", "transform", "value_type", "vector_layers", "wider", "without_geometry", "write_frame",
+    "FRAME", "Census", "GeoParquetWriter", "LayerTable", "Rows", "Shapes", "as_features", "attributes", "checked_frame",
+    "copy", "data_types", "file_info", "for_frames", "frame_content", "from_shapely", "inspect", "is_geojson",
+    "is_json", "is_text", "json_field", "notes_of", "pandas_metadata", "read_frame", "read_partition", "read_table",
+    "recognised", "to_shapely", "transform", "value_type", "vector_layers", "wider", "without_geometry", "write_frame",
     "write_partition", "write_table",
 ]  # fmt: skip

@@ -198,6 +198,25 @@ def for_frames(table: Any) -> Any:
     return table.replace_schema_metadata({**kept, **pandas_metadata(notes.values())})
 
 
+def as_features(table: Any, geometry: str) -> Any:
+    """Some rows with the columns that a frame made of them as GeoJSON has, where what is null is absent.
+
+    Columns that no row has are not there; whole numbers that some row has not are floats.
+    """
+    import pyarrow as pa
+
+    notes = notes_of(table.schema)
+    for field in table.schema:
+        column = table.column(field.name)
+        told = str(notes.get(field.name, {}).get("numpy_type", ""))
+        if field.name != geometry and column.null_count == len(column):
+            table = table.drop_columns([field.name])
+        elif pa.types.is_integer(field.type) and column.null_count and not (field.metadata or told[:1].isupper()):
+            index = table.schema.get_field_index(field.name)
+            table = table.set_column(index, pa.field(field.name, pa.float64()), column.cast(pa.float64(), safe=False))
+    return table
+
+
 def geo_of(schema: Any) -> dict[str, Any] | None:
     """The 'geo' metadata of a GeoParquet file, None where there is none that can be used."""
     try:

@@ -195,7 +195,8 @@ class _Host:
         """Begin one execution; each node's outcome is answered when it is there, in any order."""
         self.command = command
         for worker in self.workers:
-            worker.nodes.extend(range(worker.slot, self.config.nodes, len(self.workers)))
+            runs = range(self.config.partitions)
+            worker.nodes.extend(number for number in runs if self.config.worker_of(number) == worker.slot)
             self._dispatch(worker)
 
     def _dispatch(self, worker: _Worker) -> None:

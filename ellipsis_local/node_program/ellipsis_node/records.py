@@ -12,6 +12,15 @@ import struct
 from dataclasses import dataclass, field, replace
 from typing import Any, BinaryIO, Callable, Dict, Iterator, List, Literal, Mapping, Tuple, Union
 
+
+def node_of(partition: int, partitions: int, nodes: int) -> int:
+    """The node that runs a partition: each the same number of them, up to one, that follow each other.
+
+    There are as many partitions as nodes, unless they are shards.
+    """
+    return partition * min(nodes, partitions) // partitions
+
+
 SMALL_RESULT_BYTES = 2_000_000
 """What one node may return without largeResult: "2mb" in the documentation, of our encoding (our choice)."""
 
@@ -112,7 +121,7 @@ class NodeConfig:
     """Holds ``results`` and ``scratch``, and ``log.jsonl``."""
     nodes: int
     parts: Tuple[Tuple[Part, ...], ...] = ()
-    """Per node one part per layer; empty without layers."""
+    """Per partition one part per layer; empty without layers."""
     files: Tuple[NodeFile, ...] = ()
     workers: int = 1
     """How many processes the nodes share."""
@@ -147,7 +156,21 @@ class NodeConfig:
 
     def spare_folder(self, node: int) -> str:
         """An empty folder that a worker keeps between its nodes."""
-        return os.path.join(self.scratch, f"spare-{node % self.workers}")
+        return os.path.join(self.scratch, f"spare-{self.worker_of(node)}")
+
+    @property
+    def partitions(self) -> int:
+        """How often the function runs in one execution."""
+        return len(self.parts) or self.nodes
+
+    @property
+    def keeps_frames(self) -> bool:
+        """Whether a node keeps its frames from one execution to the next: not where it runs several partitions."""
+        return self.partitions <= self.nodes
+
+    def worker_of(self, partition: int) -> int:
+        """The worker that runs a partition, as all of the same node."""
+        return node_of(partition, self.partitions, self.nodes) % self.workers
 
     def make_folders(self) -> None:
         for folder in (self.results, self.scratch):
@@ -248,9 +271,10 @@ class ReplayPlan:
 
 @dataclass(frozen=True)
 class NodeOutcome:
-    """How one node's run ended."""
+    """How the run on one partition ended."""
 
     node: int
+    """The number of the partition: that of its node, unless nodes run several (shards)."""
     state: str
     """``completed`` or ``failed``."""
     seconds: float | None

@@ -79,7 +79,8 @@ def _run(
         seed_node(config.seed, node)
     function, limit = command.function, None if command.large else SMALL_RESULT_BYTES
     call = faulty(load_function(function), function, node, limit, not config.inline)
-    params = make_params(config.parts[node] if config.parts else (), config.files, frames)
+    kept = frames if config.keeps_frames else {}
+    params = make_params(config.parts[node] if config.parts else (), config.files, kept)
     try:
         with around:
             value = call(params)

@@ -26,7 +26,7 @@ def zoom(timestamp: Timestamp) -> int | None:
     smallest = resolution(timestamp)
     if smallest is None:
         return None
-    smallest = max(smallest, WORLD / TILE / 2**DEEPEST)
+    smallest = max(smallest, pixel_size(DEEPEST))
     return max(0, math.ceil(math.log2(WORLD / (TILE * smallest)) - SLACK))
 
 
@@ -50,6 +50,16 @@ def smallest_pixel(crs: str, transform: tuple[float, ...], width: int, height: i
         if abs(here[1]) <= WORLD / 2
     ]
     return min((size for size in sizes if math.isfinite(size) and size > 0), default=None)
+
+
+def pixel_size(zoom: int) -> float:
+    """The width of a pixel of a tile, in metres of Web Mercator."""
+    return WORLD / (TILE << zoom)
+
+
+def zoom_of(pixel: float) -> int:
+    """The zoom whose pixels are so wide."""
+    return round(math.log2(WORLD / (TILE * pixel)))
 
 
 def distance(one: tuple[float, float], other: tuple[float, float]) -> float:
