@@ -144,7 +144,8 @@ def _boolean(value: Any) -> bool:
     return WORDS[str(value).lower()]
 
 
-def _strict(value: Any) -> bool | str:
+def parse_strict(value: Any) -> bool | str:
+    """The setting `strict`; ValueError saying what it must be."""
     if isinstance(value, str) and value.lower() == AS_THE_SERVICE:
         return AS_THE_SERVICE
     try:
@@ -294,7 +295,7 @@ PARSERS: dict[str, Callable[[Any], Any]] = {
     "node_timeout": _number(float, 0, exclusive=True),
     "node_memory": _bytes,
     "max_nodes": _number(int, 0),
-    "strict": _strict,
+    "strict": parse_strict,
     "offline": _boolean,
     "progress": _progress,
     "cache_size": _bytes,

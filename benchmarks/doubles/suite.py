@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from ellipsis_local.testing import check_partition_invariance
+from ellipsis_local.testing import EXACT_CUTS, check_partition_invariance
 
 HEIGHT = {"pathId": "559bf6e4-ef58-478a-a305-b0fa9db68ba7", "timestampId": "b51d252d-b15a-4b63-9675-9e17ef99ebf5"}
 ROADS = "roads"
@@ -47,4 +47,4 @@ def test_nodes(ellipsis, ellipsis_layers, ellipsis_token, nodes, number):
 @pytest.mark.ellipsis(inline=True)
 @pytest.mark.parametrize(("function", "reduce"), [(highest, max), (above, sum)])
 def test_invariance(ellipsis_layers, ellipsis_token, function, reduce):
-    check_partition_invariance(function, reduce, [HEIGHT], token=ellipsis_token)
+    check_partition_invariance(function, reduce, [HEIGHT], token=ellipsis_token, cuts=EXACT_CUTS)

@@ -63,7 +63,8 @@ def answer_of(emulator: Emulator, record: Record, *, nodes: bool) -> dict[str, A
 
     records = emulator.computes.records
     answer = describe(record, records.nodes(record.id) if nodes else [])
-    answer |= {"owner": record.owner, "failedNodes": records.failed([record.id]).get(record.id, 0)}
+    answer |= {"owner": record.owner, "unit": record.spec.unit, "partitions": records.partitions(record)}
+    answer |= {"failedNodes": records.failed([record.id]).get(record.id, 0)}
     return answer | ({"history": history(records.history(record.id))} if nodes else {"nodes": record.spec.nodes})
 
 
@@ -91,9 +92,9 @@ def list_(
 def shown_status(answer: dict[str, Any]) -> str:
     """The state, which is `completed` also where nodes failed; then with how many."""
     status, failed = answer["status"], answer["failedNodes"]
-    nodes = answer["nodes"] if isinstance(answer["nodes"], int) else len(answer["nodes"])
+    count = answer["partitions"]
     if status == "completed" and failed:
-        return f"[{failed_style(failed, nodes)}]{status}, {failed} of {counted(nodes, 'node')} failed[/]"
+        return f"[{failed_style(failed, count)}]{status}, {failed} of {counted(count, answer['unit'])} failed[/]"
     return f"[{STYLES.get(status, 'yellow')}]{status}[/]"
 
 
@@ -129,7 +130,7 @@ def show(
     if as_json:
         print_json(answer)
         return
-    out = console()
+    out, unit = console(), record.spec.unit
     out.print(f"[bold]{answer['id']}[/]  {shown_status(answer)}  {first_line(answer['message'])}")
     python = ".".join(map(str, record.spec.python))
     facts = [
@@ -146,12 +147,12 @@ def show(
         if value is not None:
             out.print(f"{name:<13} {str(value).replace(chr(10), chr(10) + ' ' * 14)}", markup=False, soft_wrap=True)
     out.print()
-    out.print(table("node", "state", "x", "y", "seconds", "memory", "size", "result", rows=list(node_rows(answer)),
-                    right=("node", "seconds", "memory", "size"), fold=("result",)))  # fmt: skip
+    out.print(table(unit, "state", "x", "y", "seconds", "memory", "size", "result", rows=list(node_rows(answer)),
+                    right=(unit, "seconds", "memory", "size"), fold=("result",)))  # fmt: skip
     out.print()
     if answer["history"]:
         out.print(table("run", "function", "hash", "started", "seconds", "outcome", right=("run", "seconds"),
-                        rows=history_rows(answer)))  # fmt: skip
+                        rows=history_rows(answer, unit)))  # fmt: skip
         out.print()
     for line in report.lines():
         out.print(line, markup=False, soft_wrap=True)
@@ -160,21 +161,27 @@ def show(
 
 
 def node_rows(answer: dict[str, Any]) -> Iterator[tuple[Any, ...]]:
-    results = {result["node"]: result for result in answer.get("result", [])}
+    results = {number_of(result): result for result in answer.get("result", [])}
     for node in answer["nodes"]:
+        number = number_of(node)
         seconds = None if node["seconds"] is None else f"{node['seconds']:.2f}"
-        told = seconds, size(node["peakMemory"]), size(node["resultSize"]), result_text(results.get(node["node"]))
-        yield node["node"], node["state"], *axes_text(node["extent"]), *told
+        told = seconds, size(node["peakMemory"]), size(node["resultSize"]), result_text(results.get(number))
+        yield number, node["state"], *axes_text(node["extent"]), *told
 
 
-def history_rows(answer: dict[str, Any]) -> Iterator[tuple[Any, ...]]:
+def number_of(entry: dict[str, Any]) -> int:
+    """Of the shard, where nodes have several, else of the node."""
+    return int(entry.get("shard", entry["node"]))
+
+
+def history_rows(answer: dict[str, Any], unit: str) -> Iterator[tuple[Any, ...]]:
     nodes = len(answer["nodes"])
     for run in answer["history"][-SHOWN_RUNS:]:
         seconds = None if run["seconds"] is None else f"{run['seconds']:.2f}"
         outcome, failed = run["outcome"] or "executing", run["failedNodes"]
         style = STYLES.get(outcome) or failed_style(failed, nodes)
         if failed:
-            outcome += f", {failed} of {counted(nodes, 'node')} failed"
+            outcome += f", {failed} of {counted(nodes, unit)} failed"
         name = escape(run["function"] or "a pickle")
         yield run["execution"], name, run["hash"][:12], moment(run["startedAt"]), seconds, f"[{style}]{outcome}[/]"
 

@@ -14,7 +14,7 @@ SHARED, SESSION = "shared", "session"
 HELP = {
     "ellipsis_inline": "which tests run their nodes in the test's own process: those marked so (marked, the default), "
     "all but those marked inline=False (always), or none (never)",
-    "ellipsis_strict": "refuse what would not run on the service",
+    "ellipsis_strict": "refuse what would not run on the service (true), and cut and answer as that does (service)",
     "ellipsis_cores": "how many nodes run at the same time; default all cores",
     "ellipsis_environments": "where virtual environments are kept: those of your own home (shared, the default), "
     "made for this run (session), or a folder",
@@ -27,7 +27,6 @@ HELP = {
 }
 
 KINDS: dict[str, Literal["bool", "paths"]] = {
-    "ellipsis_strict": "bool",
     "ellipsis_leaks": "bool",
     "ellipsis_guard": "bool",
     "ellipsis_layers": "paths",
@@ -39,7 +38,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     """Declare the options; those of the command line win over those of the ini file."""
     group = parser.getgroup("ellipsis", "ellipsis_local: the service on this machine")
     group.addoption("--ellipsis-inline", choices=INLINE, default=None, help=HELP["ellipsis_inline"])
-    group.addoption("--ellipsis-strict", action="store_true", default=None, help=HELP["ellipsis_strict"])
+    group.addoption(
+        "--ellipsis-strict", action="store_const", const=True, default=None,
+        help="refuse what would not run on the service",
+    )  # fmt: skip
+    group.addoption(
+        "--ellipsis-as-the-service", dest="ellipsis_strict", action="store_const", const="service",
+        help="as --ellipsis-strict, and cut into shards, keep the service's limits, and give results as JSON",
+    )  # fmt: skip
     group.addoption("--ellipsis-cores", metavar="N", default=None, help=HELP["ellipsis_cores"])
     group.addoption("--ellipsis-environments", metavar="WHERE", default=None, help=HELP["ellipsis_environments"])
     group.addoption("--ellipsis-seed", metavar="N", default=None, help=HELP["ellipsis_seed"])
@@ -54,6 +60,15 @@ def _whole(name: str, text: str, least: int) -> int | None:
     if not text.isdecimal() or int(text) < least:
         raise pytest.UsageError(f"{name} must be a whole number from {least} on, or none; not {text!r}")
     return int(text)
+
+
+def _strict(given: Any) -> bool | str:
+    from ellipsis_local.settings import parse_strict
+
+    try:
+        return parse_strict(given or False)
+    except ValueError as error:
+        raise pytest.UsageError(f"ellipsis_strict {error}; not {given!r}") from None
 
 
 def guard_of(item: pytest.Item) -> bool | None:
@@ -100,7 +115,7 @@ class Choices:
             layers=tuple(Path(folder) for folder in config.getini("ellipsis_layers") or ()),
             leaks=config.getini("ellipsis_leaks") is not False,
             given={
-                "strict": bool(value("ellipsis_strict")),
+                "strict": _strict(value("ellipsis_strict")),
                 "cores": _whole("ellipsis_cores", value("ellipsis_cores") or "", 1),
                 "seed": _whole("ellipsis_seed", value("ellipsis_seed") or "0", 0),
                 "clock": config.getini("ellipsis_clock") or None,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 from collections import Counter
@@ -12,6 +13,8 @@ from typing import TYPE_CHECKING
 
 import psutil
 
+from ellipsis_local.errors import EllipsisLocalError
+from ellipsis_local.partitions import CutRequest, Shards
 from ellipsis_local.processes import available_cores
 
 if TYPE_CHECKING:
@@ -47,6 +50,31 @@ class NodeFacts:
 
 
 @dataclass(frozen=True)
+class ShardFacts:
+    """How the service would cut the layers, as far as rasters tell it."""
+
+    count: int
+    size: int
+    """Pixels along each side, the buffer included."""
+    buffer: int
+    """Pixels on each side that the neighbours have as well."""
+    overlap: float
+    """Metres on each side of a seam that both shards have."""
+    seams: tuple[tuple[float, ...], tuple[float, ...]]
+    """x, then y of the lines at which the cores of shards meet."""
+
+    @classmethod
+    def of(cls, cut: CutRequest) -> ShardFacts | None:
+        """Of a cut into shards; None where features alone decide."""
+        shards = cut.tree
+        if not isinstance(shards, Shards) or shards.covered is None:
+            return None
+        cores = [shards.extent(place, core=True) for place in shards.places]
+        seams = sorted({core.x_min for core in cores})[1:], sorted({core.y_max for core in cores})[:-1]
+        return cls(len(cores), shards.size, shards.buffer, cut.overlap, (tuple(seams[0]), tuple(seams[1])))
+
+
+@dataclass(frozen=True)
 class Facts:
     id: str
     status: str
@@ -63,6 +91,12 @@ class Facts:
     memory: int
     """Of the machine, in bytes."""
     nodes: tuple[NodeFacts, ...]
+    """One per partition."""
+    asked: int
+    """The number of nodes that createCompute was given."""
+    unit: str = "node"
+    """What the function runs on: node, or shard, of which a node may have several."""
+    shards: ShardFacts | None = None
 
     @property
     def completed(self) -> tuple[NodeFacts, ...]:
@@ -104,7 +138,22 @@ def read_facts(emulator: Emulator, record: Record) -> Facts:
         cores=1 if settings.inline else settings.cores or available_cores(),
         memory=psutil.virtual_memory().total,
         nodes=tuple(_node(node, lines[node.node], parts[node.node] if parts else None) for node in nodes),
+        asked=spec.nodes,
+        unit=spec.unit,
+        shards=_shards(emulator, record),
     )
+
+
+def _shards(emulator: Emulator, record: Record) -> ShardFacts | None:
+    spec, settings = record.spec, emulator.settings
+    if spec.cut is None or spec.cut.cut == "shards":
+        return None if spec.cut is None else ShardFacts.of(spec.cut)
+    # Layers may be gone by now.
+    with contextlib.suppress(EllipsisLocalError):
+        found = [emulator.store.timestamp(*layer) for layer in spec.request.layers]
+        shards = Shards(settings.shard_size, settings.shard_buffer)
+        return ShardFacts.of(emulator.partitions.plan(found, spec.nodes, cut="shards", shards=shards))
+    return None
 
 
 def _node(node: NodeRecord, lines: int, parts: Sequence[Part] | None) -> NodeFacts:

@@ -22,6 +22,7 @@ UNEVEN = 1.5
 UNEVEN_DATA = 1.25
 MEMORY_SHARE = 0.8
 """Of the machine's memory, for all nodes that run at the same time; the rest is for the system and its file cache."""
+MOST_SEAMS = 4
 LONG_SECONDS = 10.0
 """From here on starting another node (a second or two here) is little against its work."""
 
@@ -29,7 +30,7 @@ LONG_SECONDS = 10.0
 @dataclass(frozen=True)
 class Finding:
     code: str
-    level: Literal["good", "advice", "problem"]
+    level: Literal["good", "note", "advice", "problem"]
     text: str
     nodes: int | None = None
     """A number of nodes that would fit, where the finding leads to one."""
@@ -49,7 +50,7 @@ def fitting(facts: Facts, findings: tuple[Finding, ...]) -> Fit:
     nodes = next((finding.nodes for finding in findings if finding.nodes is not None), None)
     large = next((finding.large_result for finding in findings if finding.large_result is not None), None)
     if len(facts.completed) == len(facts.nodes) > 0:
-        nodes = len(facts.nodes) if nodes is None else nodes
+        nodes = facts.asked if nodes is None else nodes
         # What writeToLayer added tells nothing of it.
         if large is None and not any(node.upload for node in facts.completed):
             large = facts.large
@@ -61,14 +62,16 @@ def findings_of(facts: Facts) -> tuple[Finding, ...]:
         return (Finding("not-executed", "advice", "Nothing was executed yet: execute a function, then look again."),)
     open_nodes = [node for node in facts.nodes if node.state not in ("completed", "failed")]
     if open_nodes:
-        text = f"{_count(len(open_nodes), 'node')} of {len(facts.nodes)} not done yet: this is what is known so far."
+        done = f"{_count(len(open_nodes), facts.unit)} of {len(facts.nodes)} not done yet"
+        text = f"{done}: this is what is known so far."
         return (Finding("not-done", "advice", text),)
     found = [*_failures(facts), *_result_size(facts)]
     if not facts.failed:
         found += [*_memory(facts), *_balance(facts), *_number(facts)]
-        if not any(finding.level != "good" for finding in found):
+        if not found:
             found.append(Finding("fits", "good", "Nothing stands out: nodes and largeResult fit this work."))
-    order = ("problem", "advice", "good")
+        found += _shards(facts)
+    order = ("problem", "advice", "good", "note")
     return tuple(sorted(found, key=lambda finding: order.index(finding.level)))
 
 
@@ -81,7 +84,8 @@ def _most(facts: Facts) -> int:
 def _more(facts: Facts, wanted: int) -> int | None:
     """So many nodes, or as many as fit; None where that is no more than there are."""
     most = min(_most(facts), wanted)
-    return most if facts.layers and most > len(facts.nodes) else None
+    # Shards are as large as they are, whatever the number of nodes.
+    return most if facts.layers and most > len(facts.nodes) and facts.unit == "node" else None
 
 
 def _failures(facts: Facts) -> Iterator[Finding]:
@@ -90,7 +94,7 @@ def _failures(facts: Facts) -> Iterator[Finding]:
     instead = f"({fit} instead of {count})"
     for kind, number in Counter(node.failure for node in facts.failed).items():
         which = ", ".join(str(node.node) for node in facts.failed if node.failure == kind)
-        which = f"node {which}" if number == 1 else f"nodes {which}"
+        which = f"{facts.unit} {which}" if number == 1 else f"{facts.unit}s {which}"
         if kind == "memory":
             way_out = "Raise node_memory, or load less at a time."
             way_out = f"More nodes hold less each {instead}, or raise node_memory." if fit else way_out
@@ -118,15 +122,16 @@ def _result_size(facts: Facts) -> Iterator[Finding]:
     if not facts.large and largest >= NEAR_LIMIT * SMALL_RESULT_BYTES:
         yield Finding(
             "near-limit", "advice",
-            f"Node {node} returned {bytes_text(largest)}; a small result may take {bytes_text(SMALL_RESULT_BYTES)}. "
+            f"{facts.unit.capitalize()} {node} returned {bytes_text(largest)}; "
+            f"a small result may take {bytes_text(SMALL_RESULT_BYTES)}. "
             "Larger layers or fewer nodes would go beyond: largeResult=True and a memory file have no such limit.",
             large_result=True,
         )  # fmt: skip
     elif facts.large and largest < TINY and not facts.failed:
         yield Finding(
             "tiny-files", "advice",
-            f"No node returned more than {bytes_text(largest)}. If these are values and no files to keep, "
-            "largeResult=False returns them directly, without a download per node.",
+            f"No {facts.unit} returned more than {bytes_text(largest)}. If these are values and no files to keep, "
+            f"largeResult=False returns them directly, without a download per {facts.unit}.",
             large_result=False,
         )  # fmt: skip
 
@@ -135,7 +140,7 @@ def _memory(facts: Facts) -> Iterator[Finding]:
     peaks = [node.peak_memory for node in facts.completed if node.peak_memory is not None]
     if not peaks:
         return
-    together = min(len(facts.nodes), facts.cores)
+    together = min(len(facts.nodes), facts.asked, facts.cores)
     needed, there = max(peaks) * together, facts.memory
     if needed > MEMORY_SHARE * there:
         fit = _more(facts, math.ceil(len(facts.nodes) * needed / (MEMORY_SHARE * there)))
@@ -157,7 +162,8 @@ def _balance(facts: Facts) -> Iterator[Finding]:
     if uneven < UNEVEN:
         return
     mean = slowest.seconds / uneven
-    text = f"Node {slowest.node} took {slowest.seconds:.1f} s, the mean is {mean:.1f} s: the others wait for it. "
+    text = f"{facts.unit.capitalize()} {slowest.node} took {slowest.seconds:.1f} s, "
+    text += f"the mean is {mean:.1f} s: the others wait for it. "
     text += _why_uneven(facts, slowest)
     fit = _more(facts, math.ceil(len(facts.nodes) * uneven))
     yield Finding("imbalance", "advice", text + (f" {fit} nodes would divide it." if fit else ""), nodes=fit)
@@ -173,6 +179,8 @@ def _why_uneven(facts: Facts, slowest: NodeFacts) -> str:
 
 
 def _number(facts: Facts) -> Iterator[Finding]:
+    if facts.unit != "node":
+        return
     seconds, count = facts.seconds, len(facts.nodes)
     empty = [node.node for node in facts.nodes if _empty(node)]
     if empty and len(empty) < count:
@@ -196,6 +204,26 @@ def _number(facts: Facts) -> Iterator[Finding]:
             "would use them all.",
             nodes=cores,
         )  # fmt: skip
+
+
+def _shards(facts: Facts) -> Iterator[Finding]:
+    """How the service would cut, and what comes twice then."""
+    found = facts.shards
+    if found is None:
+        return
+    cut = f"As the service cuts, these layers are {_count(found.count, 'shard')} of {found.size} × {found.size} pixels"
+    if found.count == 1:
+        yield Finding("shards", "note", f"{cut}: execute returns one result there, whatever the number of nodes.")
+        return
+    seams = " and ".join(
+        f"{axis} = {', '.join(f'{one:.0f}' for one in where[:MOST_SEAMS])}{' …' if len(where) > MOST_SEAMS else ''}"
+        for axis, where in zip("xy", found.seams, strict=True)
+        if where
+    )
+    text = (
+        f"{cut}: execute returns {found.count} results there. What lies within {found.overlap:.0f} m of {seams} comes "
+    )
+    yield Finding("shards", "note", text + "to both sides; cut='shards' shows what a function makes of it.")
 
 
 def _empty(node: NodeFacts) -> bool:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ellipsis_local.reports.facts import NodeFacts
-from ellipsis_local.reports.texts import COLUMNS, cells, crs_name, escaped
+from ellipsis_local.reports.texts import cells, columns, crs_name, escaped
 
 if TYPE_CHECKING:
     from ellipsis_local.reports.summary import Report
@@ -72,7 +72,7 @@ def fragment(report: Report) -> str:
     """The report for within a document, such as a notebook's."""
     facts = report.facts
     run = f"execution {facts.execution}" if facts.execution else "not executed yet"
-    told = [facts.status, run, f"nodes={len(facts.nodes)}", f"largeResult={facts.large}", crs_name(facts.crs)]
+    told = [facts.status, run, f"nodes={facts.asked}", f"largeResult={facts.large}", crs_name(facts.crs)]
     parts = [
         f'<div class="ellipsis-report"><style>{STYLE}</style>',
         f"<h1>Compute {escaped(facts.id)}</h1>",
@@ -101,18 +101,20 @@ def _map(report: Report) -> str:
 
 
 def _table(report: Report) -> str:
-    classes = [' class="number"' if right else "" for _, right in COLUMNS]
-    head = "".join(f'<th scope="col"{kind}>{name}</th>' for kind, (name, _) in zip(classes, COLUMNS, strict=True))
+    shown = columns(report.facts.unit)
+    classes = [' class="number"' if right else "" for _, right in shown]
+    head = "".join(f'<th scope="col"{kind}>{name}</th>' for kind, (name, _) in zip(classes, shown, strict=True))
     rows = ""
     for node in report.facts.nodes:
         row = "".join(f"<td{kind}>{escaped(cell)}</td>" for kind, cell in zip(classes, cells(node), strict=True))
         rows += f"<tr>{row}</tr>"
-    return f'<h2>Nodes</h2><div class="wide"><table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>'
+    title = f"{report.facts.unit.capitalize()}s"
+    return f'<h2>{title}</h2><div class="wide"><table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>'
 
 
 def _failures(report: Report) -> str:
     failed = "".join(
-        f"<details><summary>Node {node.node}: {escaped(node.failure)}</summary>"
+        f"<details><summary>{report.facts.unit.capitalize()} {node.node}: {escaped(node.failure)}</summary>"
         f"<pre>{escaped(node.text[-MOST_TEXT:])}</pre></details>"
         for node in report.facts.failed
     )

@@ -16,7 +16,7 @@ from ellipsis_local.home import Home
 from ellipsis_local.reports.facts import Facts, NodeFacts, imbalance, read_facts
 from ellipsis_local.reports.findings import Finding, Fit, findings_of, fitting
 from ellipsis_local.reports.page import fragment, page
-from ellipsis_local.reports.texts import COLUMNS, bytes_text, cells
+from ellipsis_local.reports.texts import bytes_text, cells, columns
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -58,6 +58,7 @@ class Report:
             "execution": facts.execution,
             "crs": facts.crs,
             "largeResult": facts.large,
+            "unit": facts.unit,
             "nodes": [_node_dict(node) for node in facts.nodes],
             "total": {
                 "completed": len(facts.completed),
@@ -81,7 +82,7 @@ class Report:
         from rich.table import Table
 
         made = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, 1, 0, 0), header_style="bold")
-        for name, right in COLUMNS:
+        for name, right in columns(self.facts.unit):
             made.add_column(name, justify="right" if right else "left", no_wrap=True)
         for node in self.facts.nodes:
             made.add_row(*cells(node))

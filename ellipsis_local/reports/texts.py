@@ -47,6 +47,11 @@ COLUMNS = (
 )  # fmt: skip
 
 
+def columns(unit: str) -> tuple[tuple[str, bool], ...]:
+    """`COLUMNS` of what the function runs on; each with whether it holds numbers."""
+    return ((unit, True), *COLUMNS[1:])
+
+
 def cells(node: NodeFacts) -> tuple[str, ...]:
     """A node's row under `COLUMNS`; empty is what is not known."""
     extent = node.extent

@@ -15,10 +15,11 @@ if TYPE_CHECKING:
     from ellipsis_local.replay import inputs, replay
     from ellipsis_local.testing.frames import assert_frame_equal
     from ellipsis_local.testing.injected import faults
-    from ellipsis_local.testing.invariance import Invariance, check_partition_invariance
+    from ellipsis_local.testing.invariance import EXACT_CUTS, Invariance, check_partition_invariance
     from ellipsis_local.testing.rasters import assert_raster_equal
 
 __all__ = [
+    "EXACT_CUTS",
     "Invariance",
     "assert_frame_equal",
     "assert_raster_equal",
@@ -30,6 +31,7 @@ __all__ = [
 ]
 
 HOMES = {
+    "EXACT_CUTS": "ellipsis_local.testing.invariance",
     "Invariance": "ellipsis_local.testing.invariance",
     "assert_frame_equal": "ellipsis_local.testing.frames",
     "assert_raster_equal": "ellipsis_local.testing.rasters",

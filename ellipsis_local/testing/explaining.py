@@ -35,6 +35,7 @@ class Disagreement:
     nodes: int
     planning: Planning
     run: Run
+    reference: Run
     findings: tuple[Mismatch, ...]
     error: Exception | None = None
 
@@ -42,8 +43,16 @@ class Disagreement:
     def name(self) -> str:
         return way(self.nodes, self.planning)
 
+    @property
+    def unit(self) -> str:
+        """What the function runs on."""
+        return "node" if self.planning.shards is None else "shard"
+
 
 def way(nodes: int, planning: Planning) -> str:
+    if planning.shards is not None:
+        size, buffer = planning.shards.size, planning.shards.buffer
+        return f"nodes={nodes}, cut='shards', shard_size={size}, shard_buffer={buffer}"
     return f"nodes={nodes}, cut={planning.cut!r}, features={planning.features!r}"
 
 
@@ -52,24 +61,21 @@ Differs = Callable[[int, Planning], Disagreement | None]
 
 
 def explain(
-    wrong: Sequence[Disagreement],
-    reference: Run,
-    agreed: Sequence[str],
-    differs: Differs,
-    picture: str | PathLike[str] | bool | None,
+    wrong: Sequence[Disagreement], agreed: Sequence[str], differs: Differs, picture: str | PathLike[str] | bool | None
 ) -> str:
     first = wrong[0]
+    reference, unit = first.reference, first.unit
     share = f"{len(wrong)} of {len(wrong) + len(agreed)} ways"
-    text = [f"the result depends on how the layers are cut: it differs from that of one node under {share}", ""]
+    text = [f"the result depends on how the layers are cut: it differs from that of one {unit} under {share}", ""]
     text += [first.name, *indented(_what(first))]
     lines = seams.lines_of(first.run.extents)
     found = _seams(first, lines, differs)
     whole = seams.features_of(reference)
     crossing = seams.crossings(whole, (found or lines)[:MOST_NODES])
-    text += ["", f"partitions ({first.run.crs})", *indented(_some(list(seams.holdings(first.run)), MOST_NODES))]
+    text += ["", f"partitions ({first.run.crs})", *indented(_some(list(seams.holdings(first.run, unit)), MOST_NODES))]
     if first.run.results and all(one.raster is None and one.rows is None for one in first.findings):
-        returned = [f"node {node}: {short(result)}" for node, result in enumerate(first.run.results)]
-        alone = f"one node alone: {short(reference.results[0])}"
+        returned = [f"{unit} {number}: {short(result)}" for number, result in enumerate(first.run.results)]
+        alone = f"one {unit} alone: {short(reference.results[0])}"
         text += ["", "what they return", *indented([*_some(returned, MOST_NODES), alone])]
     text += ["", "seam", *indented(_where(first, lines, found, crossing, whole))]
     text += ["", "ways that differ", *indented(one.name for one in wrong)]
@@ -91,12 +97,12 @@ def _some(lines: list[str], most: int) -> list[str]:
 def _what(found: Disagreement) -> Iterator[str]:
     error = found.error
     if isinstance(error, NodeError):
-        yield f"fails on node {error.node}, and does not on one node:"
+        yield f"fails on {found.unit} {error.node}, and does not on one {found.unit}:"
         yield from indented((error.details or str(error)).strip().splitlines()[-12:])
         # How to run that node again.
         yield from getattr(error, "__notes__", ())[:1]
     elif error is not None:
-        yield f"reduce fails, and does not on the result of one node: {type(error).__name__}: {error}"
+        yield f"reduce fails, and does not on the result of one {found.unit}: {type(error).__name__}: {error}"
     for finding in found.findings[:MOST_FINDINGS]:
         yield from finding.lines
     if len(found.findings) > MOST_FINDINGS:
@@ -105,7 +111,7 @@ def _what(found: Disagreement) -> Iterator[str]:
 
 def _seams(first: Disagreement, lines: list[Line], differs: Differs) -> list[Line]:
     """The lines at which the result differs when the layers are cut there alone, in two."""
-    if len(lines) <= 1:
+    if len(lines) <= 1 or first.planning.shards is not None:
         return lines
     tried: dict[Tree, bool] = {}
     for tree in list(dict.fromkeys(line.tree for line in lines))[:MOST_LINES_TRIED]:
@@ -119,7 +125,11 @@ def _seams(first: Disagreement, lines: list[Line], differs: Differs) -> list[Lin
 def _where(
     first: Disagreement, lines: list[Line], found: list[Line], crossing: list[Crossing], whole: dict[str, Any]
 ) -> Iterator[str]:
-    if len(lines) > 1 and found:
+    if first.planning.shards is not None:
+        meters = f"{first.run.cut.overlap:g} m" if first.run.cut.overlap else "a tenth of their width"
+        yield f"neighbours have {meters} on each side of these lines in common:"
+        yield from _some([f"  {line}" for line in lines], MOST_NODES)
+    elif len(lines) > 1 and found:
         yield "cut in two at one of these lines alone, the result differs as well:"
         yield from _some([f"  {line}" for line in found], MOST_NODES)
     elif len(lines) > 1:
@@ -128,7 +138,7 @@ def _where(
         yield f"the partitions meet at {lines[0]}"
     for finding in first.findings:
         if finding.raster is not None and finding.raster.extent is not None:
-            yield from _of_pixels(finding.raster, finding.raster.extent, first.run, lines)
+            yield from _of_pixels(finding.raster, finding.raster.extent, first.run, lines, first.unit)
         if finding.rows is not None:
             on = finding.rows.geometry.intersects(shapely.MultiLineString([line.ends for line in found or lines]))
             yield f"{int(on.sum())} of the {len(finding.rows)} rows that differ lie on it"
@@ -139,11 +149,11 @@ def _where(
         yield "no feature lies on it"
 
 
-def _of_pixels(difference: RasterDifference, extent: Extent, run: Run, lines: list[Line]) -> Iterator[str]:
+def _of_pixels(difference: RasterDifference, extent: Extent, run: Run, lines: list[Line], unit: str) -> Iterator[str]:
     yield f"the pixels that differ lie within {show_extent(extent, run.crs)}"
     by_node = seams.owners(difference, run.extents)
     if by_node:
-        yield "  " + ", ".join(f"node {node}: {count} of them" for node, count in list(by_node.items())[:MOST_NODES])
+        yield "  " + ", ".join(f"{unit} {node}: {count} of them" for node, count in list(by_node.items())[:MOST_NODES])
     found = seams.near(difference, lines)
     if found is not None and found[1] <= CLOSE:
         yield f"  all at most {found[1]:.0f} pixels from a border:"
@@ -159,6 +169,14 @@ def _shown(label: Any, row: Any) -> str:
 
 def _advice(wrong: Sequence[Disagreement], agreed: Sequence[str], crossing: Sequence[Crossing]) -> Iterator[str]:
     """What usually does it, as far as it can be told."""
+    if all(one.planning.shards is not None for one in wrong):
+        yield (
+            "shards have a buffer in common, so that sums and counts take twice what lies in it, and features come to "
+            "every shard that they touch: take each pixel by its place, and each feature by an id, once, in reduce; "
+            "at the edge of the rasters shards go on with nodata or 0, and a frame has only the columns that occur in "
+            "it. A job that is for exact partitions alone passes cuts=EXACT_CUTS"
+        )
+        return
     twice = {one.planning.features for one in wrong} == {"intersecting"}
     pixels = any(finding.raster is not None for finding in wrong[0].findings)
     if twice and any("'once'" in name for name in agreed):

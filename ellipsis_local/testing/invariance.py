@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from os import PathLike
@@ -14,7 +15,7 @@ from ellipsis_local.computes.specification import Planning
 from ellipsis_local.environments import DEFAULT_INTERPRETER
 from ellipsis_local.errors import ArgumentError, NodeError
 from ellipsis_local.notices import held_back
-from ellipsis_local.partitions import Cut
+from ellipsis_local.partitions import Cut, Shards
 from ellipsis_local.testing.explaining import Disagreement, explain, way
 from ellipsis_local.testing.job import Job, Run, on_emulator
 from ellipsis_local.testing.rasters import check_tolerance
@@ -22,8 +23,14 @@ from ellipsis_local.testing.values import Mismatch, joined
 from ellipsis_local.testing.values import compare as compare_values
 
 CUTS: tuple[Cut, ...] = get_args(Cut)
+EXACT_CUTS: tuple[Cut, ...] = tuple(cut for cut in CUTS if cut != "shards")
+"""Those with every pixel in one partition, unlike the service's shards."""
 Features = Literal["once", "intersecting"]
 FEATURES: tuple[Features, ...] = get_args(Features)
+WHOLE = 1 << 40
+"""Pixels along a side of a shard that holds any layer."""
+CORE, BUFFER = 8, 1
+"""Of shards the core and the buffer on each side, in proportion."""
 OWN_TOKEN = "check_partition_invariance"  # noqa: S105 - any text is a token here, and layers of the home are everybody's
 
 
@@ -63,7 +70,9 @@ def check_partition_invariance(
 ) -> Invariance:
     """Run a map-reduce job under several ways of cutting its layers, and assert that its result is always the same.
 
-    The reference is the job on one node, which holds the whole layers. A right job agrees with it whatever the cut.
+    The reference is the job on one node, which holds the whole layers. A right job agrees with it whatever the cut, the
+    service's own of shards among them, whose neighbours have a buffer in common. Their reference is the job on one
+    shard that holds the whole layers, because rasters are on the pixels of the tiles there.
 
     Parameters
     ----------
@@ -77,7 +86,9 @@ def check_partition_invariance(
     nodes : iterable of int
         Node counts. One is always run, as the reference. Counts above the number of pixels are passed over.
     cuts : iterable of str
-        Of 'balanced' (the default of the emulator), 'rows', 'columns', 'blocks', 'medians', 'random'.
+        Of 'balanced' (the default of the emulator), 'rows', 'columns', 'blocks', 'medians', 'random', and 'shards' (as
+        the service, of a size that makes as many as there are nodes, or some more, with a buffer of an eighth). A job
+        that counts on exact partitions takes `EXACT_CUTS`, and gives another result on the service.
     features : iterable of str
         Of 'once' (a feature is in one partition) and 'intersecting' (in each that it touches). The service does not
         say which it does; a job that counts on one of them names it here. Of no effect without vector layers.
@@ -130,14 +141,17 @@ def check_partition_invariance(
         job = Job(emulator, token or OWN_TOKEN, f, request)
         check = _Check(job, reduce or joined, compare, (rtol, atol))
         vectors = any(emulator.store.timestamp(*layer).type == "vector" for layer in request.layers)
+        exact = [cut for cut in ways if cut in EXACT_CUTS]
         for assignment in assignments if vectors else FEATURES[:1]:
             for count in counts:
-                for cut in ways:
+                for cut in exact:
                     check.look(count, Planning(assignment, cut, seed))
+        # Layers in a CRS of their own have no tiles.
+        if len(exact) < len(ways) and emulator.settings.crs != "native":
+            check.look_at_shards(counts, cropped=reduce is None)
         if check.wrong:
-            raise AssertionError(explain(check.wrong, check.reference, check.tried, check.differs, picture))
-        reference = check.value
-    return Invariance(reference, tuple(check.tried), tuple(check.same), tuple(check.impossible))
+            raise AssertionError(explain(check.wrong, check.tried, check.differs, picture))
+    return Invariance(check.value, tuple(check.tried), tuple(check.same), tuple(check.impossible))
 
 
 def _counts(nodes: Iterable[int]) -> list[int]:
@@ -175,6 +189,31 @@ class _Check:
         self.reference = self.job.run(1, Planning())
         self.value = self.reduce(self.reference.results)
 
+    def look_at_shards(self, counts: Sequence[int], *, cropped: bool) -> None:
+        """Shards that make as many as there are nodes, or some more; `cropped` where a mosaic must not be larger."""
+        whole = Planning(cut="shards", shards=Shards(WHOLE, 0, "cropped"))
+        cut = self.job.plan(1, whole)
+        grids, found = [plan.grid for plan in cut.rasters], cut.tree
+        if not grids or not isinstance(found, Shards) or found.covered is None:
+            for count in counts:
+                self.look(count, Planning(cut="shards", shards=Shards(CORE + 2 * BUFFER, BUFFER)))
+            return
+        with held_back():
+            self.reference = self.job.run(1, whole)
+        exact, self.value = self.value, self.reduce(self.reference.results)
+        top, bottom, left, right = found.covered
+        # Every raster has whole pixels in every shard.
+        unit = round(max(grid.dx for grid in grids) / min(grid.dx for grid in grids))
+        for count in counts:
+            if count > (bottom - top) * (right - left):
+                self.impossible.append(f"nodes={count}, cut='shards'")
+                continue
+            core = math.ceil(math.sqrt((bottom - top) * (right - left) / count) / unit) * unit
+            buffer = max(1, core * BUFFER // CORE // unit) * unit
+            edge: Literal["full", "cropped"] = "cropped" if cropped else "full"
+            self.look(count, Planning(cut="shards", shards=Shards(core + 2 * buffer, buffer, edge)))
+        self.value = exact
+
     def look(self, nodes: int, planning: Planning) -> None:
         name = way(nodes, planning)
         try:
@@ -201,13 +240,13 @@ class _Check:
                 run = self.job.run(nodes, planning, keep=not self.wrong)
             except NodeError as error:
                 run = Run([], self.job.plan(nodes, planning), self.job.emulator)
-                return Disagreement(nodes, planning, run, (), error)
+                return Disagreement(nodes, planning, run, self.reference, (), error)
             try:
                 value = self.reduce(run.results)
             except Exception as error:  # noqa: BLE001 - of the caller's own function, which took one node's result
-                return Disagreement(nodes, planning, run, (), error)
+                return Disagreement(nodes, planning, run, self.reference, (), error)
         findings = tuple(self._findings(value))
-        return Disagreement(nodes, planning, run, findings) if findings else None
+        return Disagreement(nodes, planning, run, self.reference, findings) if findings else None
 
     def _findings(self, value: Any) -> Iterator[Mismatch]:
         if self.compare is None:

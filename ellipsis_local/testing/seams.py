@@ -96,14 +96,14 @@ def crossings(whole: dict[str, Any], lines: Sequence[Line]) -> list[Crossing]:
     return [one for one in found if len(one.rows)]
 
 
-def holdings(run: Run) -> Iterator[str]:
-    """Per node: where it is, and how many pixels or features of each layer it holds."""
+def holdings(run: Run, unit: str) -> Iterator[str]:
+    """Per partition: where it is, and how many pixels or features of each layer it holds."""
     for node, extent in enumerate(run.extents):
         held = [
             f"{part.shape[1]} x {part.shape[2]} pixels" if part.type == "raster" else f"{part.rows} features"
             for part in run.partitioning.parts[node]
         ]
-        yield f"node {node}: {show_extent(extent)}, {', '.join(held)}"
+        yield f"{unit} {node}: {show_extent(extent)}, {', '.join(held)}"
 
 
 def empty_nodes(run: Run) -> list[int]:

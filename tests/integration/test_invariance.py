@@ -14,7 +14,7 @@ import shapely
 from affine import Affine
 
 from ellipsis_local.errors import ArgumentError, NodeError
-from ellipsis_local.testing import assert_raster_equal, check_partition_invariance
+from ellipsis_local.testing import EXACT_CUTS, assert_raster_equal, check_partition_invariance
 
 pytestmark = pytest.mark.filterwarnings("ignore::ellipsis_local.FidelityWarning")
 """Arrays and frames as results do not travel to the service's client, which is tested elsewhere."""
@@ -256,8 +256,8 @@ def sum_and_ids(params):
 
 def test_right_ones_are_left_alone(ramp, fields) -> None:
     found = check_partition_invariance(
-        sum_and_count, lambda r: {"mean": sum(s for s, _ in r) / sum(n for _, n in r)}, ramp, nodes=(2, 5, 9999)
-    )
+        sum_and_count, lambda r: {"mean": sum(s for s, _ in r) / sum(n for _, n in r)}, ramp, nodes=(2, 5, 9999), cuts=EXACT_CUTS,
+    )  # fmt: skip
     assert found.reference["mean"] == pytest.approx(188.096774)
     assert len(found.tried) + len(found.same) == 12
     assert len(found.impossible) == 6
@@ -270,6 +270,50 @@ def test_right_ones_are_left_alone(ramp, fields) -> None:
         f"nodes=3, cut={cut!r}, features={name!r}" for name in ("once", "intersecting") for cut in ("medians", "random")
     )
     assert both.reference[1] == list(range(35))
+
+
+def mean(results):
+    return sum(total for total, _ in results) / sum(count for _, count in results)
+
+
+def highest(params):
+    return max(int(part["raster"].max()) for part in params.values() if isinstance(part, dict))
+
+
+def test_shards_count_their_buffer_twice(ramp, fields) -> None:
+    text = caught(sum_and_count, mean, [ramp], nodes=(2, 5), cuts=("balanced", "shards"))
+    assert "differs from that of one shard under 2 of 4 ways" in text
+    assert "nodes=2, cut='shards', shard_size=" in text
+    assert re.search(r"neighbours have [\d.]+ m on each side of these lines in common:\n +[xy] = ", text)
+    assert "ways that agree\n  nodes=2, cut='balanced'" in text
+    assert "cuts=EXACT_CUTS" in text
+    found = check_partition_invariance(highest, max, [ramp, fields], nodes=(2, 5), cuts=("shards",))
+    assert [name.partition(", shard_size")[0] for name in found.tried] == [
+        "nodes=2, cut='shards'", "nodes=5, cut='shards'"
+    ]  # fmt: skip
+    ids = check_partition_invariance(all_ids, lambda r: sorted(set().union(*r)), [fields], nodes=(3,), cuts=("shards",))
+    assert ids.reference == list(range(35))
+    assert "features come to every shard" in caught(count_features, sum, [fields], nodes=(3,), cuts=("shards",))
+
+
+def all_ids(params):
+    return [int(number) for part in params.values() for number in part["id"]]
+
+
+def marked(params):
+    (frame,) = params.values()
+    return int(frame["mark"].notna().sum())
+
+
+def test_a_column_that_does_not_occur_in_a_shard_is_not_there(fast) -> None:
+    squares = [shapely.box(LEFT + 500 * i, TOP, LEFT + 500 * i + 50, TOP + 50) for i in range(8)]
+    layer = fast.layers.add(
+        gpd.GeoDataFrame({"id": range(8), "mark": [*[None] * 7, "x"]}, geometry=squares, crs="EPSG:3857")
+    )
+    check_partition_invariance(marked, sum, [layer], nodes=(3,), cuts=("balanced", "columns"))
+    text = caught(marked, sum, [layer], nodes=(3,), cuts=("shards",))
+    assert "fails on shard" in text
+    assert "KeyError: 'mark'" in text
 
 
 def test_memory_files_are_put_together(ramp) -> None:

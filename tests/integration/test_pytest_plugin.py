@@ -222,6 +222,23 @@ def test_it(ellipsis, dem, ellipsis_token):
     result.stdout.fnmatch_lines(["*uses_the_module*FACTOR*"])
 
 
+def test_all_of_a_run_can_be_as_the_service_does(suite: pytest.Pytester) -> None:
+    """A job that counts on one result per node passes with exact partitions, and not with the service's shards."""
+    text = """
+def one(params):
+    return 1
+
+@pytest.mark.ellipsis(inline=True, shard_size=1000)
+def test_it(ellipsis, dem, ellipsis_token):
+    compute = ellipsis.compute.createCompute([dem], ellipsis_token, nodes=3)['id']
+    assert ellipsis.compute.execute(compute, one, ellipsis_token) == [1, 1, 1]
+"""
+    ran(suite, text, passed=1)
+    ran(suite, text, "--ellipsis-as-the-service", failed=1)
+    suite.makeini("[pytest]\nellipsis_strict = often\n")
+    assert "ellipsis_strict must be true, false or 'service'; not 'often'" in str(suite.runpytest_inprocess().stderr)
+
+
 @pytest.mark.parametrize(
     ("body", "left"),
     [

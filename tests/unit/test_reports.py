@@ -14,7 +14,7 @@ import pytest
 from ellipsis_local.errors import ArgumentError, StoreError
 from ellipsis_local.node_program.ellipsis_node import memory
 from ellipsis_local.reports import Report
-from ellipsis_local.reports.facts import Facts, NodeFacts, imbalance
+from ellipsis_local.reports.facts import Facts, NodeFacts, ShardFacts, imbalance
 from ellipsis_local.reports.page import RAMP, _luminance, _ramp
 
 GB = 10**9
@@ -38,10 +38,13 @@ def facts(*nodes, **given):
     values = {
         "id": "00000000-0000-4000-8000-000000000000", "status": "completed", "message": "", "execution": 1,
         "crs": "EPSG:3857", "large": False, "layers": True, "most_nodes": 64, "cores": 4, "memory": 16 * GB,
-        "nodes": nodes,
+        "nodes": nodes, "asked": len(nodes),
     }  # fmt: skip
     return Facts(**values | given)
 
+
+ONE_SHARD = ShardFacts(1, 4096, 64, 100.0, ((), ()))
+SHARDS = ShardFacts(6, 512, 8, 61.2, ((10.0, 20.0), (5.0,)))
 
 NOT_RUN = [node(n, None, state="ready", peak_memory=None, result_size=None) for n in range(3)]
 
@@ -53,6 +56,10 @@ CASES = {
     "nothing executed": (facts(*NOT_RUN, execution=0), ["not-executed"], None, None),
     "no nodes known": (facts(execution=0), ["not-executed"], None, None),
     "half-way": (facts(node(0), NOT_RUN[1]), ["not-done"], None, None),
+    "one shard there": (facts(node(0), node(1), shards=ONE_SHARD), ["fits", "shards"], 2, False),
+    "a failure first": (facts(failed(0), node(1), shards=SHARDS), ["failed"], None, None),
+    "several on a node": (facts(*map(node, range(6)), asked=2, unit="shard", shards=SHARDS), ["fits", "shards"], 2, False),
+    "small ones": (facts(*(node(n, 0.01) for n in range(6)), asked=2, unit="shard"), ["fits"], 2, False),
     # largeResult
     "near the limit": (facts(node(0), node(1, result_size=1_500_000)), ["near-limit"], 2, True),
     "half the limit": (facts(node(0), node(1, result_size=1_000_000)), ["near-limit"], 2, True),
@@ -289,3 +296,15 @@ def test_the_mark_of_a_process_without_a_file_for_it(monkeypatch):
     assert memory._life() > 10**6
     monkeypatch.setattr(memory.sys, "platform", "darwin")
     assert memory._set_back() is False
+
+
+def test_shards_are_told_with_what_comes_twice() -> None:
+    told = Report(facts(node(0), node(1), shards=SHARDS)).lines()
+    assert (
+        "note: As the service cuts, these layers are 6 shards of 512 × 512 pixels: execute returns 6 results there. "
+        "What lies within 61 m of x = 10, 20 and y = 5 comes to both sides; cut='shards' shows what a function makes "
+        "of it."
+    ) in told
+    one = Report(facts(node(0), node(1), shards=ONE_SHARD)).lines()
+    assert any("1 shard of 4096 × 4096 pixels: execute returns one result there, whatever" in line for line in one)
+    assert str(Report(facts(*map(node, range(6)), asked=2, unit="shard"))).splitlines()[1].startswith("shard ")
