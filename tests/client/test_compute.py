@@ -289,3 +289,23 @@ def test_the_plan_says_how_many_nodes(
 def test_an_environment_that_cannot_be_built_carries_the_builders_text(create: Create) -> None:
     with pytest.raises(ValueError, match="no-such-package-of-ellipsis-local"):
         create(requirements=["no-such-package-of-ellipsis-local==1.0"])
+
+
+def wide(params):
+    return params["32fc7fae-cbfe-4a76-8267-83b692ece730"]["raster"].shape[2]
+
+
+def test_the_client_joins_the_shards_of_all_nodes(el, request) -> None:
+    """A node's results are one list of the server's answer, with an entry for each of its shards."""
+    el.configure(cut="shards", shard_size=300)
+    create, client, token = map(request.getfixturevalue, ("create", "client", "token"))
+    compute = create()
+    results = client.compute.execute(compute, wide, token)
+    answer = requests.get(
+        f"{client.apiManager.baseUrl}/compute", headers={"Authorization": f"Bearer {token}"}, timeout=20
+    )
+    (found,) = answer.json()["result"]
+    nodes = [one["node"] for one in found["nodes"]]
+    assert results == [300] * len(nodes)
+    assert set(nodes) == {0, 1}
+    assert [len(one) for one in found["result"]] == [nodes.count(0), nodes.count(1)]
