@@ -405,6 +405,30 @@ def test_a_node_that_died_leaves_what_it_printed(el, home, token, raster, create
     assert execution_lines(home, compute_id) == ["last words"] * 3
 
 
+def test_what_a_function_writes_to_descriptors_of_others_ends_its_node_alone(el, token, raster, create) -> None:
+    def f(params):
+        import os
+
+        (part,) = params.values()
+        if part["raster"][0, 0, 0] == 0:
+            for descriptor in range(3, 40):
+                try:
+                    os.write(descriptor, b"rubbish" * 10)
+                except OSError:
+                    pass
+        return 1
+
+    def works(params):
+        return 2
+
+    compute_id = create([raster])
+    with pytest.raises(NodeError, match="died before it answered: the function wrote to file descriptors"):
+        el.compute.execute(compute_id, f, token)
+    states = [one["state"] for one in el.compute.getComputeInfo(compute_id, token)["nodes"]]
+    assert "completed" in states
+    assert el.compute.execute(compute_id, works, token) == [2, 2]
+
+
 def test_a_process_that_a_function_forks_and_that_comes_back_is_no_node(el, token, raster, create) -> None:
     def f(params):
         import os

@@ -30,11 +30,12 @@ from .output import Pipe, Recorder
 from .params import answer_vector
 from .pickles import HINT
 from .processes import adopt_orphans, end_below, kill_below
-from .records import Command, Inbox, NodeConfig, NodeOutcome, message
+from .records import Command, GarbledError, Inbox, NodeConfig, NodeOutcome, message
 from .worker import work
 
 TIMEOUT = "it ran longer than node_timeout={:g} s; give it less to do (more nodes), or raise node_timeout"
 MEMORY = "it asked for more than node_memory={:,} bytes; give it less (more nodes), or raise node_memory"
+GARBLED = "the function wrote to file descriptors that it did not open; write to files and streams of your own"
 PARENT_SECONDS = 1.0
 ANNOUNCE_SECONDS = 0.02
 
@@ -89,6 +90,8 @@ class _Worker:
         """When the caller is told that it runs; sooner its end tells that."""
         self.deadline: float | None = None
         self.late = False
+        self.garbled = False
+        """Whether something else than answers came of it."""
 
 
 class _Host:
@@ -228,6 +231,11 @@ class _Host:
         except (EOFError, ConnectionResetError):
             self._unwatch(worker.channel)
             return False
+        except GarbledError:
+            self._unwatch(worker.channel)
+            worker.garbled = True
+            self._kill(worker)
+            return False
         return True
 
     def _finished(self, worker: _Worker, outcome: NodeOutcome) -> None:
@@ -256,8 +264,14 @@ class _Host:
             os.kill(pid, signal.SIGCONT)
             return
         worker.late, worker.deadline = True, None
-        kill_below(pid)
-        os.kill(pid, signal.SIGKILL)
+        self._kill(worker)
+
+    @staticmethod
+    def _kill(worker: _Worker) -> None:
+        """A worker's process and all that its function has started; its end is noticed then."""
+        if worker.pid is not None:
+            kill_below(worker.pid)
+            os.kill(worker.pid, signal.SIGKILL)
 
     def _reap(self) -> None:
         with suppress(BlockingIOError):
@@ -273,20 +287,23 @@ class _Host:
 
     def _ended(self, worker: _Worker, code: int) -> None:
         """A worker's process ended: the node that it ran has failed, others go to a new process."""
+        worker.pid = None
         while self._answered(worker):
             # What it said before.
             pass
         # A process that it forked may hold the other end.
         self._unwatch(worker.channel)
         worker.channel.close()
-        worker.pid = None
         late, worker.late = worker.late, False
+        garbled, worker.garbled = worker.garbled, False
         if not worker.nodes:
             return
         self.recorder.drain(worker.pipe)
         failed = NodeOutcome(worker.nodes.popleft(), "failed", None)
         if late:
             outcome = replace(failed, kind="timeout", text=TIMEOUT.format(self.command.timeout))
+        elif garbled:
+            outcome = replace(failed, kind="died", text=GARBLED)
         elif code == MEMORY_EXIT:
             outcome = replace(failed, kind="memory", text=MEMORY.format(self.config.memory))
         else:

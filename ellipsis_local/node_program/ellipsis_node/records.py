@@ -299,13 +299,27 @@ class NodeOutcome:
         return cls(**data, payload=payload)
 
 
-LENGTHS = struct.Struct("<II")
+BEGIN = b"\x93EN1"
+"""Begins every message: a function may write to descriptors that are not its own."""
+LENGTHS = struct.Struct("<4sII")
+
+
+class GarbledError(ValueError):
+    """What came is no message."""
 
 
 def message(header: dict[str, Any], payload: bytes = b"") -> bytes:
     """One message: a JSON header and a binary payload."""
     text = json.dumps(header, separators=(",", ":")).encode()
-    return LENGTHS.pack(len(text), len(payload)) + text + payload
+    return LENGTHS.pack(BEGIN, len(text), len(payload)) + text + payload
+
+
+def _lengths(data: bytes | bytearray) -> tuple[int, int]:
+    """Of the header and the payload of the message that begins so."""
+    begin, text, payload = LENGTHS.unpack_from(data)
+    if begin != BEGIN:
+        raise GarbledError("something else was written between the messages")
+    return text, payload
 
 
 def write_message(stream: BinaryIO, header: dict[str, Any], payload: bytes = b"") -> None:
@@ -322,8 +336,8 @@ def _exactly(stream: BinaryIO, length: int) -> bytes:
 
 
 def read_message(stream: BinaryIO) -> tuple[dict[str, Any], bytes]:
-    """Read one message; EOFError where the other end is gone."""
-    text, payload = LENGTHS.unpack(_exactly(stream, LENGTHS.size))
+    """Read one message; EOFError where the other end is gone, GarbledError where it is none."""
+    text, payload = _lengths(_exactly(stream, LENGTHS.size))
     header: dict[str, Any] = json.loads(_exactly(stream, text))
     return header, _exactly(stream, payload) if payload else b""
 
@@ -336,13 +350,13 @@ class Inbox:
         self._data = bytearray()
 
     def read(self) -> Iterator[tuple[dict[str, Any], bytes]]:
-        """Receive once, then give the messages that are whole; EOFError where the other end is gone."""
+        """Receive once, then give the messages that are whole; EOFError and GarbledError as `read_message`."""
         received = self._receive()
         if not received:
             raise EOFError("the other end is gone")
         self._data += received
         while len(self._data) >= LENGTHS.size:
-            text, payload = LENGTHS.unpack_from(self._data)
+            text, payload = _lengths(self._data)
             middle, end = LENGTHS.size + text, LENGTHS.size + text + payload
             if len(self._data) < end:
                 return
