@@ -67,6 +67,8 @@ class Execution:
     report: Callable[[str], None]
     keeper: Keeper
     strict: bool
+    store_change: Callable[[Callable[[], bool]], bool]
+    """Makes a change of the records, later where they cannot take it now."""
     outcomes: dict[int, NodeOutcome] = field(default_factory=dict)
     began: dict[int, float] = field(default_factory=dict)
     """When nodes began to run."""
@@ -162,7 +164,8 @@ class Execution:
         with self.storing:
             self.over = True
         seconds = monotonic() - self.first
-        if not self.records.finish(self.record.id, self.done, message, uploads or (), self.began, seconds):
+        end = self.record.id, self.done, message, uploads or (), self.began, seconds
+        if not self.store_change(lambda: self.records.finish(*end)):
             raise self._terminated()
 
     def _terminated(self) -> ComputeStateError:

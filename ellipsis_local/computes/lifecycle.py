@@ -25,7 +25,7 @@ from ellipsis_local.computes.records import Record, Records
 from ellipsis_local.computes.replay_inputs import ExecutionInputs, Keeper
 from ellipsis_local.computes.specification import ComputeRequest, Specification, check_but, provisional, specify
 from ellipsis_local.environments import Commands, Environment, Environments
-from ellipsis_local.errors import ComputeStateError, EllipsisLocalError, LayerWarning
+from ellipsis_local.errors import ComputeStateError, EllipsisLocalError, LayerWarning, StoreError
 from ellipsis_local.home import Home
 from ellipsis_local.node_program.ellipsis_node.block_hosts import closed_hosts
 from ellipsis_local.node_program.ellipsis_node.records import NodeConfig
@@ -165,7 +165,8 @@ class Computes:
 
     def _failed(self, compute_id: str, error: BaseException) -> None:
         message = str(error) if isinstance(error, EllipsisLocalError) else f"{type(error).__name__}: {error}"
-        self.records.change(compute_id, {"queued", "starting"}, "errored", message)
+        with contextlib.suppress(StoreError):
+            self._pools.store(lambda: self.records.change(compute_id, {"queued", "starting"}, "errored", message))
         faults.release(self._home.root, compute_id)
 
     def _ended(self, compute_id: str) -> ComputeStateError:
@@ -246,7 +247,17 @@ class Computes:
         keeper.begin(ExecutionInputs(number, function, large, caller, now.seed, now.node_memory, now.node_timeout))
         tell = self._progress(compute_id)
         execution = Execution(
-            self.records, self._store, self._home, record, number, large, target, tell, keeper, bool(now.strict)
+            self.records,
+            self._store,
+            self._home,
+            record,
+            number,
+            large,
+            target,
+            tell,
+            keeper,
+            bool(now.strict),
+            self._pools.store,
         )
 
         def run() -> list[Any]:
@@ -293,7 +304,8 @@ class Computes:
             text = f"compute {compute_id} is not terminated: {reason}; end that process, then terminate again"
             raise ComputeStateError(text, compute_id=compute_id, status="stopping")
         shutil.rmtree(self._home.compute(compute_id) / "scratch", ignore_errors=True)
-        self.records.change(compute_id, {"stopping"}, "stopped", self.records.get(compute_id).message)
+        message = self.records.get(compute_id).message
+        self._pools.store(lambda: self.records.change(compute_id, {"stopping"}, "stopped", message))
 
     def delete(self, compute_id: str) -> None:
         """Forget a compute that is over, and remove its logs and results."""

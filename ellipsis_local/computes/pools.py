@@ -6,10 +6,13 @@ import contextlib
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
+from typing import TypeVar
 
 from ellipsis_local.computes.records import Records
-from ellipsis_local.errors import EllipsisLocalError, EngineError
+from ellipsis_local.errors import EllipsisLocalError, EngineError, StoreError
 from ellipsis_local.nodes import Pool
+
+T = TypeVar("T")
 
 MOST_POOLS = 8
 """Of computes that wait; one more ends the workers of the one that has waited longest."""
@@ -28,6 +31,8 @@ class Pools:
         self._starting: dict[str, threading.Lock] = {}
         self._end = threading.Event()
         self._watcher: threading.Thread | None = None
+        self._later: list[Callable[[], object]] = []
+        """What could not be stored."""
 
     @contextlib.contextmanager
     def use(
@@ -69,9 +74,7 @@ class Pools:
                 self._check_open(compute_id)
                 self._pools[compute_id] = pool
                 idle = [key for key in self._pools if key not in self._busy and key != compute_id]
-                if self._watcher is None:
-                    self._watcher = threading.Thread(target=self._watch, name="ellipsis_local-pools", daemon=True)
-                    self._watcher.start()
+                self._start_watching()
         except BaseException:
             pool.close()
             with contextlib.suppress(EllipsisLocalError):
@@ -80,6 +83,27 @@ class Pools:
         for key in idle[: max(0, len(self._pools) - MOST_POOLS)]:
             self.close(key)
         return pool
+
+    def _start_watching(self) -> None:
+        if self._watcher is None:
+            self._watcher = threading.Thread(target=self._watch, name="ellipsis_local-pools", daemon=True)
+            self._watcher.start()
+
+    def store(self, change: Callable[[], T]) -> T:
+        """Make a change of the records; where they cannot take it (a full disk), also as soon as they can."""
+        try:
+            return change()
+        except StoreError as error:
+            with self._lock:
+                self._later.append(change)
+                self._start_watching()
+            raise StoreError(f"{error}; what has come about is stored as soon as that is possible") from error
+
+    def _store_later(self) -> None:
+        """What could not be stored before, in its order."""
+        while self._later:
+            self._later[0]()
+            del self._later[0]
 
     def _check_open(self, compute_id: str) -> None:
         if self._end.is_set():
@@ -96,6 +120,9 @@ class Pools:
     def _watch(self) -> None:
         """Store how far executions are, and end the workers of computes that another process terminates."""
         while not self._end.wait(WATCH_SECONDS):
+            # As long as there is no room.
+            with contextlib.suppress(EllipsisLocalError):
+                self._store_later()
             with self._lock:
                 held, busy = list(self._pools), list(self._busy.values())
             for progress in busy:
@@ -117,6 +144,8 @@ class Pools:
             self._end.set()
         if self._watcher is not None and self._watcher is not threading.current_thread():
             self._watcher.join()
+        with contextlib.suppress(EllipsisLocalError):
+            self._store_later()
         for compute_id in list(self._pools):
             with contextlib.suppress(EllipsisLocalError):
                 self.close(compute_id)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+import io
+import json
 import os
 import shutil
 import signal
@@ -18,7 +21,9 @@ import psutil
 import pytest
 
 from ellipsis_local import emulator as emulator_module
-from ellipsis_local.errors import ComputeStateError, EllipsisLocalError, FidelityWarning
+from ellipsis_local.computes.records import Records
+from ellipsis_local.errors import ComputeStateError, EllipsisLocalError, FidelityWarning, StoreError
+from ellipsis_local.node_program.ellipsis_node.output import Recorder, Source
 from tests.integration.conftest import INTERPRETER, wait_for
 
 ROOT = Path(__file__).parent.parent.parent
@@ -312,3 +317,52 @@ def test_a_node_does_not_see_the_callers_variables(el, token, raster, create, mo
     assert "MY_SECRET" not in names
     assert "PYTHONPATH" not in names
     assert folder != str(Path.cwd())
+
+
+@pytest.mark.parametrize("what", ["finish", "change"])
+def test_what_a_full_disk_refuses_is_stored_when_there_is_room(el, token, raster, create, monkeypatch, what) -> None:
+    el.configure(inline=True)
+    compute_id = create([raster])
+    stored, full = getattr(Records, what), [True, True, True]
+
+    def refuse(self, compute_id, *given, **named):
+        # The last change of a terminateCompute.
+        if full and (what == "finish" or "stopped" in given):
+            full.pop()
+            raise StoreError("the disk is full")
+        return stored(self, compute_id, *given, **named)
+
+    monkeypatch.setattr(Records, what, refuse)
+    with pytest.raises(StoreError, match="what has come about is stored as soon as that is possible"):
+        if what == "finish":
+            el.compute.execute(compute_id, lambda params: 7, token)
+        else:
+            el.compute.terminateCompute(compute_id, token)
+    info = wait_for(el, compute_id, token, "completed" if what == "finish" else "stopped")
+    assert not full
+    if what == "finish":
+        assert [one["value"] for one in info["result"]] == [7, 7]
+        assert el.compute.execute(compute_id, lambda params: 8, token) == [8, 8]
+
+
+def test_lines_that_a_full_disk_refuses_are_counted_and_the_others_whole(tmp_path) -> None:
+    class Disk(io.FileIO):
+        room = 150
+
+        def write(self, data):
+            if len(data) > self.room:
+                super().write(bytes(data)[: self.room])
+                raise OSError(errno.ENOSPC, "No space left on device")
+            self.room -= len(data)
+            return super().write(data)
+
+    with Disk(tmp_path / "log", "a") as disk:
+        recorder, source = Recorder(disk, clock=0.0), Source()
+        recorder.take(source, b"\0node 1 0\nfirst\n")
+        for _ in range(2):
+            recorder.take(source, b"x" * 100 + b"\ny\n")
+        disk.room = 1000
+        recorder.take(source, b"last\n")
+    texts = [json.loads(line)["text"] for line in (tmp_path / "log").read_text().splitlines()]
+    assert texts[0] == "first"
+    assert sorted(texts[1:]) == ["last", "… 4 lines before the last ones could not be written"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import time
+from contextlib import suppress
 from typing import BinaryIO, List
 
 from .run_node import NODE_MARK
@@ -45,6 +46,8 @@ class Recorder:
         self._log = log
         self._clock = clock
         self._lines: List[bytes] = []
+        self._lost = 0
+        """Lines for which there was no room."""
 
     def drain(self, pipe: Pipe) -> None:
         """Take what is in a pipe."""
@@ -82,9 +85,24 @@ class Recorder:
             self._keep(source, source.rest)
             source.rest = b""
         if self._lines:
-            # At once, for whoever watches, and for what may end this process.
-            self._log.write(b"".join(self._lines))
-            self._lines.clear()
+            self._write(source)
+
+    def _write(self, source: Source) -> None:
+        """At once, for whoever watches, and for what may end this process; what a full disk refuses is counted."""
+        if self._lost:
+            self._record(source, f"… {self._lost:,} lines before the last ones could not be written")
+        end = os.fstat(self._log.fileno()).st_size
+        try:
+            data = b"".join(self._lines)
+            while data:
+                data = data[self._log.write(data) :]
+            self._lost = 0
+        except OSError:
+            self._lost += len(self._lines) - bool(self._lost)
+            # Half a line would be read as none of JSON.
+            with suppress(OSError):
+                os.ftruncate(self._log.fileno(), end)
+        self._lines.clear()
 
     def _switch(self, source: Source, mark: bytes) -> None:
         if source.dropped:
