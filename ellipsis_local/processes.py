@@ -8,6 +8,7 @@ import math
 import os
 import signal
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -30,20 +31,37 @@ class ProcessMark(NamedTuple):
 
     pid: int
     started: float
+    """No other process of that id has the same; see `_started`."""
 
     @property
     def alive(self) -> bool:
         try:
-            process = psutil.Process(self.pid)
-            same = abs(process.create_time() - self.started) < 0.01
-            return same and process.status() != psutil.STATUS_ZOMBIE
-        except psutil.Error:
+            return _started(self.pid) == self.started and psutil.Process(self.pid).status() != psutil.STATUS_ZOMBIE
+        except (psutil.Error, OSError):
             return False
+
+
+def _started(pid: int) -> float:
+    """When a process began, so told that setting the clock changes nothing of it.
+
+    Linux counts ticks since the system's start, which has an id. Elsewhere the system notes the time of the moment.
+    """
+    if sys.platform != "linux":
+        return psutil.Process(pid).create_time()
+    # The name of a program may hold spaces and brackets.
+    ticks = int(Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[19])
+    return float(_boot() << 36 | ticks)
+
+
+@functools.cache
+def _boot() -> int:
+    """Some bits of the id of the system's start, so many that a float holds them with the ticks of 20 years."""
+    return int(Path("/proc/sys/kernel/random/boot_id").read_text()[:4], 16)
 
 
 @functools.cache
 def _mark(pid: int) -> ProcessMark:
-    return ProcessMark(pid, psutil.Process(pid).create_time())
+    return ProcessMark(pid, _started(pid))
 
 
 def own_mark() -> ProcessMark:
@@ -51,7 +69,7 @@ def own_mark() -> ProcessMark:
     return _mark(os.getpid())
 
 
-STARTED = own_mark().started
+STARTED = psutil.Process().create_time()
 """When this process began, or the one that it was forked from: no module was imported before."""
 
 

@@ -134,6 +134,16 @@ def test_pools_of_living_processes_count(records: Records, database: Database) -
     records.remove_pool(compute_id)
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the system keeps the time of a process's start")
+def test_a_clock_that_is_set_makes_no_process_another_one(records: Records, monkeypatch) -> None:
+    compute_id = records.create("me", SPEC)
+    records.change(compute_id, {"queued"}, "starting")
+    # Linux tells the time of its own start by the clock.
+    monkeypatch.setattr("psutil._pslinux.boot_time", lambda: 1_000_000.0)
+    assert own_mark().alive
+    assert records.get(compute_id).status == "starting"
+
+
 def test_a_node_executes_only_once_it_began(records: Records) -> None:
     compute_id = records.create("me", SPEC)
     assert states(records, compute_id) == ["queued", "queued"]
@@ -244,7 +254,10 @@ def execution(records: Records, tmp_path: Path) -> Execution:
     assert number == 1
     keeper = Keeper(home.compute(compute_id), lambda: None)
     store: Any = None
-    return Execution(records, store, home, records.get(compute_id), number, False, None, lambda _: None, keeper, False)
+    return Execution(
+        records, store, home, records.get(compute_id), number, False, None, lambda _: None, keeper, False,
+        lambda change: change(),
+    )  # fmt: skip
 
 
 def test_an_execution_tells_who_runs_and_writes_it_down_together(
