@@ -262,7 +262,12 @@ class Computes:
 
         def run() -> list[Any]:
             use = functools.partial(self._pools.use, compute_id, lambda: self._restart(record), execution.progress)
-            return execution.run(use, function)
+            try:
+                return execution.run(use, function)
+            finally:
+                if any(outcome.kind == "storage" for outcome in execution.done):
+                    # What is missed of the cut is made again for the next one.
+                    self._pools.close(compute_id)
 
         if not wait:
             self._in_background(run)
@@ -334,8 +339,7 @@ class Computes:
 
     def tidy(self) -> None:
         """Drop the least recently used cuts beyond the cache's size, those of living computes excepted."""
-        specs = self.records.living_specs()
-        self._partitions.prune([spec.cut.key for spec in specs if spec.cut is not None])
+        self._partitions.prune(lambda: [spec.cut.key for spec in self.records.living_specs() if spec.cut is not None])
 
     def close(self) -> None:
         """End the workers of this process; the computes stay."""

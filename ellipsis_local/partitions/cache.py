@@ -9,7 +9,7 @@ import contextlib
 import json
 import os
 import shutil
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
@@ -73,9 +73,13 @@ class CutCache:
             if folder.is_dir() and not all((folder / name).exists() for name in _files(layer)):
                 self._remove(folder)
 
-    def prune(self, limit: int, keep: Collection[str]) -> int:
+    def prune(self, limit: int, keep: Callable[[], Collection[str]]) -> int:
         """Remove the least recently used cuts until all together have at most `limit` bytes; returns bytes freed."""
-        kept = self._folders_of(keep)
+
+        def kept_now() -> set[str]:
+            return self._folders_of(keep())
+
+        kept = kept_now()
         found = []
         total = 0
         for path in self.folder.iterdir() if self.folder.is_dir() else ():
@@ -90,7 +94,7 @@ class CutCache:
         for _, size, path in sorted(found):
             if total - freed <= limit:
                 break
-            freed += size if self._remove(path) else 0
+            freed += size if self._remove(path, kept_now) else 0
         self._forget()
         return freed
 
@@ -105,13 +109,17 @@ class CutCache:
             names.add(path.parent.name if path.suffix else path.name)
         return names
 
-    def _remove(self, folder: Path) -> bool:
-        """Out of view at once, then deleted; False where another process has it locked or gone already."""
+    def _remove(self, folder: Path, kept: Callable[[], Collection[str]] = tuple) -> bool:
+        """Out of view at once, then deleted; False where it is to be kept by now, is locked, or gone already."""
         try:
             with self._home.lock(f"cut-{folder.name}", timeout=0):
                 grave = self._home.temporary(self.folder)
                 try:
                     folder.rename(grave)
+                    # Who found it before it went from view had said so before.
+                    if folder.name in kept():
+                        grave.rename(folder)
+                        return False
                 finally:
                     shutil.rmtree(grave, ignore_errors=True)
         except (TimeoutError, FileNotFoundError):

@@ -61,6 +61,9 @@ class Partitions:
                 said = f"{source.location} cannot be read: {source.location}: No such file or directory"
             raise PartitionError(f"layer {gone} cannot be cut: LayerError: {said}")
 
-    def prune(self, keep: Collection[str] = ()) -> int:
-        """Drop the least recently used cuts down to `cache_size`, but those of these keys or paths; the bytes freed."""
+    def prune(self, keep: Callable[[], Collection[str]] = tuple) -> int:
+        """Drop the least recently used cuts down to `cache_size`, but those of these keys or paths; the bytes freed.
+
+        `keep` is asked again before each goes.
+        """
         return self._cache.prune(self._cache_size, keep)

@@ -22,7 +22,7 @@ import pytest
 
 from ellipsis_local import emulator as emulator_module
 from ellipsis_local.computes.records import Records
-from ellipsis_local.errors import ComputeStateError, EllipsisLocalError, FidelityWarning, StoreError
+from ellipsis_local.errors import ComputeStateError, EllipsisLocalError, FidelityWarning, NodeError, StoreError
 from ellipsis_local.node_program.ellipsis_node.output import Recorder, Source
 from tests.integration.conftest import INTERPRETER, wait_for
 
@@ -243,7 +243,13 @@ def test_the_cache_may_be_deleted_between_uses(el: ModuleType, token, raster, po
     el.compute.terminateCompute(compute_id, token)
     # In the same process, too.
     shutil.rmtree(home / "cache")
-    assert el.compute.execute(create([raster, points]), count, token) == before
+    again = create([raster, points])
+    assert el.compute.execute(again, count, token) == before
+    # While nodes wait: one execution fails, and the next makes it again.
+    shutil.rmtree(home / "cache")
+    with pytest.raises(NodeError, match="could not read its partition"):
+        el.compute.execute(again, count, token)
+    assert el.compute.execute(again, count, token) == before
 
 
 def test_closing_the_emulator_leaves_the_compute(el: ModuleType, token, raster, create) -> None:

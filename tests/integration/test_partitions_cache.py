@@ -84,7 +84,7 @@ def test_prune_takes_the_least_recently_used(tmp_path, raster):
     for age, result in enumerate(results):
         os.utime(Path(result.parts[0][0].path).parent, (1000 + age, 1000 + age))
     partitions.ensure(requests[0])  # used again
-    freed = partitions.prune(keep=[requests[1].key, results[1].parts[0][0].path])
+    freed = partitions.prune(keep=lambda: [requests[1].key, results[1].parts[0][0].path])
     there = [Path(result.parts[0][0].path).exists() for result in results]
     assert there == [True, True, False, False]
     assert freed > 40_000
@@ -92,6 +92,17 @@ def test_prune_takes_the_least_recently_used(tmp_path, raster):
     assert partitions.ensure(requests[2]) == results[2]
     assert make_partitions(tmp_path, cache_size=1).prune() > 0
     assert cuts(tmp_path) == set()
+
+
+def test_what_is_asked_for_while_it_is_pruned_stays(tmp_path, raster):
+    partitions = make_partitions(tmp_path, cache_size=1)
+    request = partitions.plan([raster], 2)
+    made = partitions.ensure(request)
+    answers = [[], [request.key]]
+    assert partitions.prune(keep=lambda: answers.pop(0)) == 0
+    assert answers == []
+    assert partitions.find(request) == made
+    assert Path(made.parts[0][0].path).exists()
 
 
 def test_an_unreadable_file_is_named(partitions, raster, tmp_path):
