@@ -285,7 +285,7 @@ def test_a_layer_that_cannot_be_loaded_leaves_nothing(tmp_path: Path) -> None:
         ({"cores": 0}, SettingsError, r"ellipsis_local\.mock: cores must be at least 1"),
         ({"seed": "x"}, SettingsError, "seed must be of type int"),
         ({"clock": "noon"}, SettingsError, "clock must be a time with its zone"),
-        ({"strict": "perhaps"}, SettingsError, "strict must be true or false"),
+        ({"strict": "perhaps"}, SettingsError, "strict must be true, false or 'service'"),
         ({"inline": True, "node_timeout": 5}, SettingsError, "node_timeout cannot be kept with inline=True"),
         ({"home": 5}, SettingsError, r"ellipsis_local\.mock: home must be the path of a folder, not 5"),
         ({"home": ""}, SettingsError, "home must be the path of a folder"),
