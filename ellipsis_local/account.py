@@ -20,7 +20,7 @@ def logIn(username: str, password: str, validFor: int | None = None) -> str:
     ----------
     username, password : str
     validFor : int, optional
-        Seconds until the token expires; never where None.
+        Seconds until the token expires, at most 5,184,000 (60 days, as on the service); never where None.
 
     Returns
     -------
@@ -31,6 +31,8 @@ def logIn(username: str, password: str, validFor: int | None = None) -> str:
     ------
     AccountError
         For another password than at the first login.
+    ArgumentError
+        For a name, a password or a time that no login may have.
     """
     name = arguments.string("username", username)
     secret = arguments.string("password", password)

@@ -17,6 +17,7 @@ from ellipsis_local.accounts import passwords
 from ellipsis_local.accounts.tables import TokenRecord, User, UserRecord
 from ellipsis_local.accounts.tokens import HOSTED, LOG_IN, Tokens, checked_token, clean_token, digest_of, utc
 from ellipsis_local.accounts.validation import (
+    MOST_LOGIN_SECONDS,
     canonical,
     checked_access_list,
     checked_name,
@@ -58,7 +59,8 @@ class Accounts:
 
     def log_in(self, name: str, password: str, valid_for: int | None = None) -> str:
         """A new token for the user, who is made at the first login; it expires after `valid_for` seconds, or never."""
-        name, password, valid_for = checked_name(name), checked_password(password), checked_valid_for(valid_for)
+        name, password = checked_name(name), checked_password(password)
+        valid_for = checked_valid_for(valid_for, MOST_LOGIN_SECONDS)
         row, made = self._row_of(name), None
         if row is None:
             made = self._hash(password)

@@ -15,6 +15,8 @@ MOST_NAME = 254
 MOST_PASSWORD = 1024
 MOST_TEXT = 1000
 MOST_SECONDS = 100 * 366 * 86400
+MOST_LOGIN_SECONDS = 5_184_000
+"""60 days: the most that the service takes at a login (seen in scripts)."""
 MOST_PATHS = 1000
 MOST_LEVEL = 1000
 """Above every access level that is known."""
@@ -74,11 +76,11 @@ def checked_text(argument: str, value: Any, most: int = MOST_TEXT) -> str:
     return text
 
 
-def checked_valid_for(value: Any) -> int | None:
+def checked_valid_for(value: Any, most: int = MOST_SECONDS) -> int | None:
     """Seconds that a token lives; None: for ever."""
     seconds = arguments.integer("validFor", value)
-    if seconds is not None and not 0 < seconds <= MOST_SECONDS:
-        text = f"must be a positive number of seconds, at most {MOST_SECONDS}, not {str(seconds)[:80]}"
+    if seconds is not None and not 0 < seconds <= most:
+        text = f"must be a positive number of seconds, at most {most}, not {str(seconds)[:80]}"
         raise invalid("validFor", seconds, f"{text}; leave it out for a token that does not expire")
     return seconds
 

@@ -16,9 +16,10 @@ from numpy.typing import NDArray
 
 from ellipsis_local.arguments import invalid
 from ellipsis_local.crs import crs_text, epsg_text
-from ellipsis_local.errors import ArgumentError, LayerError
+from ellipsis_local.errors import ArgumentError, LayerError, LayerWarning
 from ellipsis_local.formats import check_raster, check_whole, few
 from ellipsis_local.gdal_errors import reading
+from ellipsis_local.notices import warn
 from ellipsis_local.raster.grid import corners_extent
 from ellipsis_local.raster.opening import opened
 from ellipsis_local.raster.validity import is_same, masks_of
@@ -148,6 +149,10 @@ def extent_of(file: RasterFile) -> Extent:
 
 def effective_nodata(dataset: Any, source: str, given: float | None, dtype: str) -> float | int | None:
     if given is not None:
+        if isinstance(given, int | float) and not possible(given, dtype):
+            # The client's own script gives -1 for bytes, as files do: see below.
+            warn(f"{source}: noDataValue={given!r} cannot occur in {dtype}, so no pixel is missing", LayerWarning)
+            return None
         return check_nodata(given, dtype)
     values = dataset.nodatavals
     if any(not is_same(value, values[0]) for value in values[1:]):

@@ -18,7 +18,7 @@ from ellipsis_local.formats import check_raster, missing_bytes
 from ellipsis_local.gdal_errors import reading, writing
 from ellipsis_local.notices import warn
 from ellipsis_local.raster.dataset_pool import DatasetPool
-from ellipsis_local.raster.files import RasterArray, band_notes, check_dtype, check_georeference, subdataset
+from ellipsis_local.raster.files import RasterArray, band_notes, check_dtype, check_georeference, possible, subdataset
 from ellipsis_local.raster.grid import TargetGrid, apply, corners_extent, inverse
 from ellipsis_local.raster.layer import RasterLayer
 from ellipsis_local.raster.opening import opened
@@ -282,7 +282,8 @@ def clip(
         if window is None:
             return False
         nodata = dataset.nodata if nodata is None else nodata
-        _copy(dataset, target, grid.moved(*window), window[:2], nodata)
+        told = nodata is not None and possible(nodata, dataset.dtypes[0])
+        _copy(dataset, target, grid.moved(*window), window[:2], nodata if told else None)
     return True
 
 

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import socketserver
 import threading
 import time
+from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
 import pytest
 import requests
+from typer.testing import CliRunner
 
 from ellipsis_local import identity
+from ellipsis_local.cli.app import app
+from ellipsis_local.server import Server
 from tests.client.covers import covers
 
 NOBODY = "11111111-2222-4333-8444-555555555555"
@@ -94,26 +99,36 @@ def test_an_access_token_reaches_its_list_only(client: ModuleType, token: str) -
     with pytest.raises(ValueError, match="an access token"):
         client.account.accessToken.create("another", [{"pathId": outside, "access": {"accessLevel": 200}}], key)
 
-    listed = client.account.accessToken.get(token, listAll=True)["result"]
-    found = next(one for one in listed if one["id"] == made["id"])
+    (found,) = client.account.accessToken.get(token, listAll=True)["result"]
+    assert found["id"] == made["id"]
     assert (found["description"], found["accessList"][0]["pathId"]) == ("for a colleague", folder)
     assert "token" not in found
     client.account.accessToken.revoke(made["id"], token)
     with pytest.raises(ValueError, match="was revoked"):
         client.path.get(inside, key)
-    assert made["id"] not in [one["id"] for one in client.account.accessToken.get(token, listAll=True)["result"]]
+    assert client.account.accessToken.get(token, listAll=True)["result"] == []
     with pytest.raises(ValueError, match="no valid token"):
         client.account.accessToken.revoke(made["id"], token)
 
 
-def test_a_login_can_be_revoked(client: ModuleType, token: str) -> None:
-    second = client.account.logIn("demo_user", "demo_user")
-    listed = client.account.accessToken.get(token)["result"]
+def test_a_login_is_good_until_it_is_revoked(client: ModuleType, token: str, server: Server, home: Path) -> None:
+    second = client.account.logIn("demo_user", "demo_user", validFor=5_184_000)
+    with pytest.raises(ValueError, match="at most 5184000"):
+        client.account.logIn("demo_user", "demo_user", validFor=5_184_001)
+
+    def valid(text: str | None) -> bool:
+        headers = {} if text is None else {"Authorization": f"Bearer {text}"}
+        return requests.post(f"{server.url}/validate", headers=headers, timeout=60).json()["valid"]
+
+    assert [valid(one) for one in (token, second, "another", None)] == [True, True, False, False]
+    # The client does not list logins, so nothing but the command line revokes one.
+    run = CliRunner().invoke
+    listed = json.loads(run(app, ["--home", str(home), "users", "tokens", "demo_user", "--json"]).output)
     assert [one["scope"] for one in listed] == ["login", "login"]
-    client.account.accessToken.revoke(listed[1]["id"], token)
+    assert run(app, ["--home", str(home), "users", "revoke", "demo_user", listed[1]["id"]]).exit_code == 0
     with pytest.raises(ValueError, match="was revoked"):
         client.account.getInfo(second)
-    assert client.account.getInfo(token)["username"] == "demo_user"
+    assert [valid(one) for one in (token, second)] == [True, False]
 
 
 @covers("user.search", "user.get")

@@ -135,7 +135,8 @@ def test_what_users_read_is_counted(client: ModuleType, token: str, other: str, 
     read(path, timestamp, [[5.97, 51.9]], token=other)
     read(path, timestamp, [[5.97, 51.9]], token=other)
     read(path, timestamp, [[5.97, 51.9]])
-    assert [user["id"] for user in client.path.usage.getActiveUsers(path, token)["result"]] == [them]
+    (used,) = client.path.usage.getActiveUsers(path, token)["result"]
+    assert used["id"] == used["user"]["id"] == them and used["user"]["username"] == "somebody_else"
     (day,) = client.path.usage.getUsage(path, them, token)
     assert day["processingUnits"] == 2
     assert client.path.usage.getAggregatedUsage(path, True, token) == [day]

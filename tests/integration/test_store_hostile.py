@@ -738,8 +738,9 @@ def test_warnings_and_arguments_come_through(store, tmp_path):
     with pytest.raises(ArgumentError, match="there is no EPSG code 1") as caught:
         upload(store, tif(tmp_path), "a.tif", epsg=1)
     assert caught.value.argument == "epsg"
-    with pytest.raises(ArgumentError, match=r"nodata=1\.5 cannot occur"):
-        upload(store, tif(tmp_path), "a.tif", nodata=1.5)
+    for impossible in (-1, 1.5, float("inf")):
+        with pytest.warns(LayerWarning, match=rf"^a\.tif: noDataValue={impossible} cannot occur in u?int\d+, so"):
+            assert upload(store, tif(tmp_path), "a.tif", nodata=impossible).detail.nodata is None
 
 
 @pytest.fixture

@@ -88,6 +88,7 @@ def test_a_user_has_the_same_id_in_every_home(accounts, tmp_path):
         ("a", b"x", None, "password"),
         ("a", "x", 0, "validFor"),
         ("a", "x", -1, "validFor"),
+        ("a", "x", 5_184_001, "validFor"),
         ("a", "x", 10**400, "validFor"),
         ("a", "x", "60", "validFor"),
         ("a", "x", True, "validFor"),

@@ -8,6 +8,7 @@ from fastapi import APIRouter, Path, Query
 from pydantic import Field
 
 from ellipsis_local.accounts import TokenRecord, User
+from ellipsis_local.errors import AccountError
 from ellipsis_local.server.auth import Asker
 from ellipsis_local.server.path_json import page, paths_json
 from ellipsis_local.server.request_models import Body, Id, JsonObject, PageStart, PathTypes, Text
@@ -38,6 +39,15 @@ def log_in(asker: Asker, body: LogIn) -> dict[str, Any]:
     return {"token": asker.emulator.accounts.log_in(body.username, body.password, body.validFor)}
 
 
+@router.post("/validate", openapi_extra={"security": []})
+def validate(asker: Asker) -> dict[str, bool]:
+    # Whether the token of the header is good (seen in the QGIS plugin), so a bad one is no error.
+    try:
+        return {"valid": bool(asker.user)}
+    except AccountError:
+        return {"valid": False}
+
+
 @router.get("/account")
 def account(asker: Asker) -> dict[str, Any]:
     return asker.emulator.account(asker.user)
@@ -60,7 +70,8 @@ def add_token(asker: Asker, body: NewToken) -> dict[str, Any]:
 
 @router.get("/account/security/accessToken")
 def list_tokens(asker: Asker, page_start: PageStart = None) -> dict[str, Any]:
-    found = asker.emulator.accounts.tokens(asker.full_user.id)
+    # Scripts revoke the first of the list, which must not end their own login (seen in scripts).
+    found = [token for token in asker.emulator.accounts.tokens(asker.full_user.id) if token.scope == "access"]
     return page(found, page_start, lambda token: str(token.id), token_json)
 
 

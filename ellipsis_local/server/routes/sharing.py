@@ -140,7 +140,7 @@ def remove_hashtag(asker: Asker, path_id: PathId, hashtag: Annotated[str, Path(m
 @router.get("/path/{pathId}/usage/user")
 def active_users(asker: Asker, path_id: PathId, page_start: PageStart = None) -> dict[str, Any]:
     found = asker.emulator.sharing.usage.active_users(asker.drive.managed(path_id).id)
-    return page(found, page_start, lambda user: str(user.id), user_json)
+    return page(found, page_start, lambda user: user.id, lambda user: user_json(user) | {"user": user_json(user)})
 
 
 @router.get("/path/{pathId}/usage/user/{userId}/processingUnits")
