@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import uuid
 from datetime import UTC, datetime
 from typing import Any
 
 from ellipsis_local.drive import Drive
 from ellipsis_local.emulator import Emulator
-from ellipsis_local.types import PathRecord, RasterFile, StoredFile, Timestamp, VectorFile
+from ellipsis_local.errors import LayerError
+from ellipsis_local.types import Extent, ExtentDict, PathRecord, RasterFile, StoredFile, Timestamp, VectorFile
 from ellipsis_local.upstream import Pulled
 
 OWNER_ACCESS = 950
@@ -16,6 +18,13 @@ MASK = "mask"
 """The band after the last one: tiles have it, so the client wants it counted (seen in the client)."""
 VECTOR_ZOOM = 21
 """Of vector timestamps: the client widens an extent by half a tile of this zoom (seen in the client): 10 m."""
+
+
+STYLES = uuid.UUID("5f0c8c4e-0a3f-5b0e-9d6f-2f7f3f0f6f10")
+"""Namespace of the ids of default styles."""
+WORLD = Extent(-180.0, -85.0, 180.0, 85.0)
+GIBIBYTE = 2**30
+"""The unit of `totalSize` (inferred: in a recorded answer it counts whole pages of a database)."""
 
 
 def path_answer(emulator: Emulator, record: PathRecord, drive: Drive | None = None) -> dict[str, Any]:
@@ -33,6 +42,7 @@ def path_answer(emulator: Emulator, record: PathRecord, drive: Drive | None = No
         "hashtags": emulator.sharing.hashtags(record.id),
         "favorite": emulator.sharing.is_favourite(user, record.id),
         "userId": record.owner,
+        "user": _user(emulator, record),
     }
     if record.type == "raster":
         timestamps = store.catalogue.timestamps_of(record.id)
@@ -42,6 +52,7 @@ def path_answer(emulator: Emulator, record: PathRecord, drive: Drive | None = No
             "bands": _bands(files[-1], extras.get("bands", {})) if files else [],
             "format": files[-1].dtype if files else None,
             "asJpg": False,
+            "styles": [{"id": str(uuid.uuid5(STYLES, record.id)), "name": "default", "default": True}],
             "timestamps": [
                 _timestamp(timestamp) | {"zoom": emulator.imagery.zoom(timestamp), "tarZoom": None}
                 for timestamp in timestamps
@@ -59,6 +70,12 @@ def path_answer(emulator: Emulator, record: PathRecord, drive: Drive | None = No
     return answer
 
 
+def _user(emulator: Emulator, record: PathRecord) -> dict[str, Any]:
+    """Whose path it is; without a name where the user is not known here, or it is the home's own."""
+    known = {} if record.owner is None else emulator.accounts.names([record.owner])
+    return {"id": record.owner, "username": known.get(record.owner or ""), "disabled": False}
+
+
 def _bands(file: RasterFile, given: dict[str, str]) -> list[dict[str, Any]]:
     names = [*(file.descriptions or (None,) * file.bands), MASK]
     return [{"number": i, "name": given.get(str(i)) or name or f"band {i}"} for i, name in enumerate(names, start=1)]
@@ -70,13 +87,38 @@ def _naive(moment: datetime) -> datetime:
 
 
 def _timestamp(timestamp: Timestamp) -> dict[str, Any]:
+    usable = timestamp.status == "active"
+    unfinished = [file.status for file in timestamp.unfinished]
     return {
         "id": timestamp.id,
         "status": timestamp.status,
+        "availability": {"blocked": not usable, "reason": None if usable else "paused"},
+        "trashed": timestamp.trashed,
         "description": timestamp.description,
         "date": {"from": _naive(timestamp.date_from), "to": _naive(timestamp.date_to)},
+        "extent": _extent(timestamp),
         "files": len(timestamp.files),
+        "uploads": {
+            "completed": len(timestamp.files),
+            "errored": unfinished.count("errored"),
+            "pending": unfinished.count("pending"),
+        },
+        "totalSize": sum(file.size for file in timestamp.files) / GIBIBYTE,
     }
+
+
+def _extent(timestamp: Timestamp) -> ExtentDict | None:
+    """In EPSG:4326; of a vector without features the whole world (seen in the service's schema)."""
+    from ellipsis_local.store import footprint
+
+    try:
+        area = footprint(timestamp)
+    except LayerError:
+        # Outside of the area that its CRS is made for.
+        return None
+    if area.is_empty:
+        return WORLD.to_dict() if timestamp.type == "vector" else None
+    return Extent(*area.bounds).to_dict()
 
 
 def file_answer(file: StoredFile) -> dict[str, Any]:
@@ -91,7 +133,15 @@ def file_answer(file: StoredFile) -> dict[str, Any]:
     elif isinstance(detail, VectorFile):
         info |= {"crs": detail.crs, "features": detail.features, "properties": list(detail.fields)}
     info["bounds"] = None if detail is None else file_footprint(file)
-    return {"id": file.id, "name": file.name, "date": _naive(file.created), "trashed": file.trashed, "info": info}
+    return {
+        "id": file.id,
+        "name": file.name,
+        "date": _naive(file.created),
+        "trashed": file.trashed,
+        "status": file.status,
+        "message": file.message,
+        "info": info,
+    }
 
 
 def pull_answer(done: Pulled) -> dict[str, Any]:

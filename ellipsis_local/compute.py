@@ -277,7 +277,6 @@ def addLayer(response: Iterable[str], pathId: str, timestampId: str, token: str)
     add_results(
         emulator.store, emulator.computes.records, files, path_id, timestamp, strict=bool(emulator.settings.strict)
     )
-    emulator.store.activate(path_id, timestamp_id)
 
 
 addToLayer = addLayer  # noqa: N816 - the client's spelling

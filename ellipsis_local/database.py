@@ -45,7 +45,18 @@ def _to_format_2(connection: sqlite3.Connection) -> None:
         PRIMARY KEY (compute, number)) WITHOUT ROWID""")
 
 
-MIGRATIONS: Mapping[int, Callable[[sqlite3.Connection], None]] = {2: _to_format_2}
+def _to_format_3(connection: sqlite3.Connection) -> None:
+    """Files have a status, and vector timestamps are usable without being activated, those of before, too."""
+    connection.execute("ALTER TABLE files ADD COLUMN status TEXT NOT NULL DEFAULT 'completed'")
+    connection.execute("ALTER TABLE files ADD COLUMN message TEXT")
+    connection.execute("ALTER TABLE files ADD COLUMN process TEXT")
+    connection.execute(
+        "UPDATE timestamps SET status = 'active' FROM paths "
+        "WHERE paths.id = path_id AND type = 'vector' AND status = 'created'"
+    )
+
+
+MIGRATIONS: Mapping[int, Callable[[sqlite3.Connection], None]] = {2: _to_format_2, 3: _to_format_3}
 """By number what leads to that format from the one before, inside a transaction. A step stays as it was released."""
 VERSION = max(MIGRATIONS)
 """The format that this release reads and writes; SQLite keeps it as the file's user_version."""

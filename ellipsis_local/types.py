@@ -9,9 +9,14 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, TypedDict
 
-__all__ = ["Extent", "ExtentDict", "PathRecord", "PathType", "RasterFile", "StoredFile", "Timestamp", "VectorFile"]
+__all__ = [
+    "Extent", "ExtentDict", "FileStatus", "PathRecord", "PathType", "RasterFile", "StoredFile", "Timestamp",
+    "VectorFile",
+]  # fmt: skip
 
 PathType = Literal["folder", "raster", "vector", "file"]
+FileStatus = Literal["pending", "completed", "errored"]
+"""Of a file of a timestamp (seen in scripts): one that is not completed is no data."""
 
 
 class ExtentDict(TypedDict):
@@ -185,6 +190,9 @@ class StoredFile:
     parts: tuple[str, ...] = ()
     """The names of all files in `folder`, `main` among them."""
     trashed: bool = False
+    status: FileStatus = "completed"
+    message: str | None = None
+    """Why it is errored."""
 
     @property
     def location(self) -> Path:
@@ -203,8 +211,10 @@ class Timestamp:
     date_from: datetime
     date_to: datetime
     files: tuple[StoredFile, ...]
-    """Those that are not in the trash; later ones lie on top of earlier ones."""
+    """Those that are completed and not in the trash; later ones lie on top of earlier ones."""
     trashed: bool = False
+    unfinished: tuple[StoredFile, ...] = ()
+    """Those that are pending or errored, and not in the trash."""
 
     @property
     def rasters(self) -> tuple[RasterFile, ...]:

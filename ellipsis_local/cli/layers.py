@@ -274,7 +274,7 @@ def show_layer(answer: dict[str, Any]) -> None:
         if timestamp["description"]:
             out.print(timestamp["description"], markup=False)
         rows = [
-            (file["name"], size(file["info"]["size"]), moment(file["date"].replace(tzinfo=UTC)), content(file["info"]))
+            (file["name"], size(file["info"]["size"]), moment(file["date"].replace(tzinfo=UTC)), state(file))
             for file in timestamp["files"]
         ]
         out.print(table("file", "size", "added", "content", rows=rows, right=("size",), fold=("file", "content")))
@@ -289,6 +289,10 @@ def content(info: dict[str, Any]) -> str:
         nodata = "" if info["noDataValue"] is None else f", nodata {info['noDataValue']:g}"
         return f"{info['width']} × {info['height']}, {info['bands']} × {info['dtype']}, {crs_name(info['crs'])}{nodata}"
     return ""
+
+
+def state(file: dict[str, Any]) -> str:
+    return content(file["info"]) if file["status"] == "completed" else f"{file['status']}: {file['message'] or ''}"
 
 
 @app.command()

@@ -92,7 +92,10 @@ def add_outputs(
     strict: bool,
     order: Sequence[Path] | None = None,
 ) -> tuple[str, ...]:
-    """Add files, all or none, and tell what is wrong with groups of them that are to make one layer; their ids."""
+    """Add files, all or none, and tell what is wrong with groups of them that are to make one layer; their ids.
+
+    The timestamp is active then: scripts show it without activating it (inferred).
+    """
     outputs = {output.path: output for group in groups for output in group}
     files = list(outputs) if order is None else order
 
@@ -103,7 +106,7 @@ def add_outputs(
 
     new = [NewFile(file, f"{file.name}.{form}", form) for file in files]
     try:
-        return store.add_files(path_id, timestamp_id, new, check=check)
+        return store.add_files(path_id, timestamp_id, new, check=check, activate=True)
     except LayerError as error:
         output = next((outputs[file] for file in files if str(file) == error.source), None)
         if output is None:

@@ -87,8 +87,9 @@ class Drive:
     def file(
         self, path_id: str, timestamp_id: str, file_id: str, type: LayerType | None = None, needed: int = DOWNLOAD
     ) -> StoredFile:
+        """A file of a timestamp; what is to be downloaded has to be completed."""
         timestamp = self.timestamp(path_id, timestamp_id, type, needed)
-        return self.store.catalogue.get_file(path_id, timestamp.id, file_id)
+        return self.store.catalogue.get_file(path_id, timestamp.id, file_id, completed=needed == DOWNLOAD)
 
     def readable(self, path_ids: Iterable[str], *, missing_ok: bool = False) -> None:
         """Check that the user may view all of these paths.

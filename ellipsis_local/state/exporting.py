@@ -130,7 +130,8 @@ def _snapshot(home: Home, copy: Path) -> None:
 def _files(home: Home, database: Path) -> Iterator[tuple[str, Path]]:
     """What goes into the archive: name and place."""
     with read_only(database, immutable=True) as connection:
-        layers = connection.execute("SELECT id, main, parts FROM files ORDER BY rowid").fetchall()
+        query = "SELECT id, main, parts FROM files WHERE status = 'completed' ORDER BY rowid"
+        layers = connection.execute(query).fetchall()
         computes = connection.execute("SELECT id FROM computes ORDER BY number").fetchall()
     yield DATABASE, database
     settings = _settings(home.root / SETTINGS) if (home.root / SETTINGS).is_file() else ""

@@ -130,7 +130,9 @@ def _build_database(archive: Archive, draft: Path, home: Home) -> None:
             connection.execute("DETACH source")
             if lost := connection.execute("PRAGMA foreign_key_check").fetchone():
                 raise refused(archive.path, f"a row of {lost[0]} refers to one that is not there")
-            files = connection.execute("SELECT id, main, parts, detail FROM files").fetchall()
+            files = connection.execute(
+                "SELECT id, main, parts, detail FROM files WHERE status = 'completed'"
+            ).fetchall()
     except (sqlite3.Error, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         if isinstance(error, StoreError) or getattr(error, "argument", None) == "file":
             raise

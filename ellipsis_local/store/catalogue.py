@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import sqlite3
 import threading
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,13 +12,16 @@ from typing import Any, Literal
 
 from ellipsis_local.arguments import invalid
 from ellipsis_local.database import Database
-from ellipsis_local.errors import ArgumentError, NotFoundError, StoreError
+from ellipsis_local.errors import ArgumentError, LayerError, NotFoundError, StoreError
 from ellipsis_local.ids import as_uuid, date_range, from_text, optional_uuid, to_text
+from ellipsis_local.processes import ProcessMark, own_mark
 from ellipsis_local.store.records import FILE_COLUMNS, FileRow, as_json, checked_name, path_record, stored_file
 from ellipsis_local.types import PathRecord, PathType, StoredFile, Timestamp
 
 KEEP: Any = object()
 """Stands for an argument that was not given, where None has a meaning."""
+MOST_MESSAGE = 512, 5000
+"""Characters of the message of a raster's and of a vector's file (seen in the service's schema)."""
 
 
 class Catalogue:
@@ -184,14 +188,9 @@ class Catalogue:
         return files
 
     def add_timestamp(
-        self,
-        path_id: str,
-        *,
-        timestamp_id: str | None = None,
-        date: Any = None,
-        description: str | None = None,
-        status: str = "created",
+        self, path_id: str, *, timestamp_id: str | None = None, date: Any = None, description: str | None = None
     ) -> str:
+        """Add a timestamp and return its id; those of vectors are usable at once (inferred from scripts)."""
         timestamp_id = self.database.new_id() if timestamp_id is None else as_uuid("timestampId", timestamp_id)
         start, end = date_range(date, self.database.now())
         if description is not None and not isinstance(description, str):
@@ -202,6 +201,7 @@ class Catalogue:
                 raise invalid("pathId", path.id, f"{path.id} is a {path.type}, which has no timestamps")
             if self.find_timestamp(timestamp_id) is not None:
                 raise invalid("timestampId", timestamp_id, f"{timestamp_id} exists already")
+            status = "active" if path.type == "vector" else "created"
             values = {"id": timestamp_id, "path_id": path.id, "status": status, "description": description}
             self._insert("timestamps", values | {"date_from": to_text(start), "date_to": to_text(end)})
         return timestamp_id
@@ -229,16 +229,18 @@ class Catalogue:
             "SELECT timestamps.*, paths.type FROM timestamps JOIN paths ON paths.id = timestamps.path_id "  # noqa: S608
             f"WHERE {test} ORDER BY timestamps.position"
         )
-        return [
-            Timestamp(
-                **{name: row[name] for name in ("id", "path_id", "type", "status", "description")},
-                date_from=from_text(row["date_from"]),
-                date_to=from_text(row["date_to"]),
-                files=tuple(file for file in self.files_of(row["id"]) if not file.trashed),
-                trashed=bool(row["trashed"]),
-            )
-            for row in self._rows(query, values)
-        ]
+        return [self._timestamp(row) for row in self._rows(query, values)]
+
+    def _timestamp(self, row: sqlite3.Row) -> Timestamp:
+        files = [file for file in self.files_of(row["id"]) if not file.trashed]
+        return Timestamp(
+            **{name: row[name] for name in ("id", "path_id", "type", "status", "description")},
+            date_from=from_text(row["date_from"]),
+            date_to=from_text(row["date_to"]),
+            files=tuple(file for file in files if file.status == "completed"),
+            trashed=bool(row["trashed"]),
+            unfinished=tuple(file for file in files if file.status != "completed"),
+        )
 
     def edit_timestamp(self, path_id: str, timestamp_id: str, *, description: Any = KEEP, date: Any = KEEP) -> None:
         with self.transaction():
@@ -276,11 +278,17 @@ class Catalogue:
             for position, row in enumerate(rows, start=start):
                 place = {"id": row.id, "path_id": path_id, "timestamp_id": timestamp_id, "position": position}
                 known = dict(zip(FILE_COLUMNS, row.values(), strict=True))
-                self._insert("files", place | known | {"created": to_text(self.database.now())})
+                process = json.dumps(own_mark()) if row.status == "pending" else None
+                self._insert("files", place | known | {"created": to_text(self.database.now()), "process": process})
 
     def files_of(self, timestamp_id: str) -> list[StoredFile]:
-        """The files of a timestamp, trashed ones too, from the bottom to the top."""
-        rows = self._rows("SELECT * FROM files WHERE timestamp_id = ? ORDER BY position", (timestamp_id,))
+        """The files of a timestamp, trashed and unfinished ones too, from the bottom to the top."""
+        query = "SELECT * FROM files WHERE timestamp_id = ? ORDER BY position"
+        rows = self._rows(query, (timestamp_id,))
+        pending = [row for row in rows if row["status"] == "pending"]
+        if lost := [row["id"] for row in pending if not ProcessMark(*json.loads(row["process"])).alive]:
+            self.fail_files(lost, "the process that looked at it ended before it was done; upload it again")
+            rows = self._rows(query, (timestamp_id,))
         return [stored_file(row, self.folder) for row in rows]
 
     def plain_file(self, path_id: str) -> StoredFile:
@@ -290,12 +298,18 @@ class Catalogue:
             raise NotFoundError(f"pathId {path.id} is a {path.type}, not a file", argument="pathId", value=path.id)
         return stored_file(row, self.folder)
 
-    def get_file(self, path_id: str, timestamp_id: str, file_id: str) -> StoredFile:
-        """A file of a timestamp, trashed or not; NotFoundError where the timestamp has no such file."""
+    def get_file(self, path_id: str, timestamp_id: str, file_id: str, *, completed: bool = False) -> StoredFile:
+        """A file of a timestamp, trashed or not; NotFoundError where the timestamp has no such file.
+
+        With `completed` a LayerError where there is nothing to read in it.
+        """
         timestamp = self.get_timestamp(path_id, timestamp_id)
         file_id = as_uuid("fileId", file_id)
         for file in self.files_of(timestamp.id):
             if file.id == file_id:
+                if completed and file.status != "completed":
+                    why = f"is {file.status}{f': {file.message}' if file.message else ''}"
+                    raise LayerError(f"fileId {file_id} {why}; there is nothing to download")
                 return file
         text = f"fileId {file_id} does not exist in timestamp {timestamp.id}"
         raise NotFoundError(text, argument="fileId", value=file_id)
@@ -311,14 +325,24 @@ class Catalogue:
         with self.transaction() as connection:
             return connection.execute(query, (*row.values(), row.id, former)).rowcount == 1
 
+    def fail_files(self, file_ids: Sequence[str], message: str) -> None:
+        """Let pending files be errored, with a message of the length that the type of their layer has."""
+        query = (
+            "UPDATE files SET status = 'errored', message = substr(?, 1, iif(type = 'raster', ?, ?)) FROM paths "
+            "WHERE paths.id = path_id AND files.id = ? AND status = 'pending'"
+        )
+        with self.transaction() as connection:
+            connection.executemany(query, [(message, *MOST_MESSAGE, file_id) for file_id in file_ids])
+
     def delete_files(self, file_ids: Sequence[str]) -> None:
         with self.transaction() as connection:
             connection.executemany("DELETE FROM files WHERE id = ?", [(file_id,) for file_id in file_ids])
 
     def all_files(self) -> list[StoredFile]:
-        """The files of all timestamps, trashed ones too."""
-        rows = self._rows("SELECT * FROM files WHERE timestamp_id IS NOT NULL")
+        """The completed files of all timestamps, trashed ones too."""
+        rows = self._rows("SELECT * FROM files WHERE timestamp_id IS NOT NULL AND status = 'completed'")
         return [stored_file(row, self.folder) for row in rows]
 
     def file_ids(self) -> set[str]:
-        return {str(row["id"]) for row in self._rows("SELECT id FROM files")}
+        """Of the files that have a folder."""
+        return {str(row["id"]) for row in self._rows("SELECT id FROM files WHERE status = 'completed'")}

@@ -130,19 +130,26 @@ class Intake:
 
     @contextlib.contextmanager
     def staged(
-        self, parcels: Sequence[Parcel], named: Callable[[], set[str]], progress: Progress = None
+        self,
+        parcels: Sequence[Parcel],
+        named: Callable[[], set[str]],
+        progress: Progress = None,
+        file_id: str | None = None,
     ) -> Iterator[list[FileRow]]:
-        """Lay parcels into layers/FILE_ID, all or none; at the end those folders go that are not among `named`."""
+        """Lay parcels into layers/FILE_ID, all or none; at the end those folders go that are not among `named`.
+
+        `file_id`: that of the one parcel; a new one each where None.
+        """
         rows: list[FileRow] = []
         try:
             for parcel in parcels:
                 if progress is not None:
                     progress(f"adding {parcel.name}")
-                file_id = self._new_id()
-                with writing(self.home.layers), self.home.publish(self.home.layers / file_id) as draft:
+                new_id = file_id or self._new_id()
+                with writing(self.home.layers), self.home.publish(self.home.layers / new_id) as draft:
                     file = (draft / parcel.main,) if isinstance(parcel, FileParcel) else ()
                     with naming(shown_name(parcel.name), self.home.layers, *file):
-                        row = parcel.stage(draft, file_id)
+                        row = parcel.stage(draft, new_id)
                     # A folder counts as an orphan by its age; copying may have taken long.
                     os.utime(draft)
                 rows.append(row)

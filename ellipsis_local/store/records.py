@@ -11,7 +11,7 @@ from typing import Any
 
 from ellipsis_local.arguments import invalid
 from ellipsis_local.ids import from_text
-from ellipsis_local.types import PathRecord, RasterFile, StoredFile, VectorFile
+from ellipsis_local.types import FileStatus, PathRecord, RasterFile, StoredFile, VectorFile
 
 SCHEMA: tuple[str, ...] = (
     """
@@ -42,7 +42,7 @@ SCHEMA: tuple[str, ...] = (
     """,
     "CREATE INDEX IF NOT EXISTS timestamps_path ON timestamps (path_id)",
     # position: order of lying on top of each other; detail: the fields of RasterFile or VectorFile as JSON, their
-    # location with {folder} in it, so that a home can be moved.
+    # location with {folder} in it, so that a home can be moved; process: who looks at it while its status is pending.
     """
     CREATE TABLE IF NOT EXISTS files (
         id TEXT PRIMARY KEY,
@@ -58,7 +58,10 @@ SCHEMA: tuple[str, ...] = (
         created TEXT NOT NULL,
         trashed INTEGER NOT NULL DEFAULT 0,
         detail TEXT,
-        options TEXT NOT NULL DEFAULT '{}'
+        options TEXT NOT NULL DEFAULT '{}',
+        status TEXT NOT NULL DEFAULT 'completed',
+        message TEXT,
+        process TEXT
     )
     """,
     "CREATE INDEX IF NOT EXISTS files_timestamp ON files (timestamp_id)",
@@ -66,7 +69,9 @@ SCHEMA: tuple[str, ...] = (
 )
 
 
-FILE_COLUMNS = ("name", "main", "parts", "size", "format", "content", "detail", "options")
+PENDING_CONTENT = ""
+"""Of a file that was not looked at yet, and of one that turned out to be no layer."""
+FILE_COLUMNS = ("name", "main", "parts", "size", "format", "content", "detail", "options", "status", "message")
 """What a row of `files` says of a file, in the order of `FileRow.values`."""
 
 
@@ -83,19 +88,22 @@ class FileRow:
     content: str
     detail: RasterFile | VectorFile | None
     options: dict[str, Any]
+    status: FileStatus = "completed"
+    message: str | None = None
 
     def values(self) -> tuple[Any, ...]:
         """For FILE_COLUMNS."""
         detail = None if self.detail is None else json.dumps(self.detail.to_json())
         parts, options = json.dumps(self.parts), json.dumps(self.options)
-        return self.name, self.main, parts, self.size, self.format, self.content, detail, options
+        known = self.name, self.main, parts, self.size, self.format, self.content, detail, options
+        return *known, self.status, self.message
 
 
 def stored_file(row: sqlite3.Row, layers: Path) -> StoredFile:
     """A row of `files`; its folder lies below `layers`."""
     folder = layers / row["id"]
     return StoredFile(
-        **{name: row[name] for name in ("id", "name", "main", "size", "format", "content")},
+        **{name: row[name] for name in ("id", "name", "main", "size", "format", "content", "status", "message")},
         folder=folder,
         created=from_text(row["created"]),
         detail=None if row["detail"] is None else detail_of(json.loads(row["detail"]), folder),

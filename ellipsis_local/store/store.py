@@ -15,14 +15,16 @@ from typing import Any
 
 from ellipsis_local import ids
 from ellipsis_local.arguments import invalid
+from ellipsis_local.crs import epsg_text
 from ellipsis_local.database import Database
-from ellipsis_local.errors import ArgumentError, LayerError
+from ellipsis_local.errors import ArgumentError, LayerError, LimitError, NotFoundError
 from ellipsis_local.home import Home, idle_seconds
+from ellipsis_local.store import formats
 from ellipsis_local.store.catalog_toml import load
 from ellipsis_local.store.catalogue import Catalogue
 from ellipsis_local.store.export import copy_file, export, footprint
 from ellipsis_local.store.ingest import Intake, Progress
-from ellipsis_local.store.records import FileRow
+from ellipsis_local.store.records import PENDING_CONTENT, FileRow
 from ellipsis_local.store.staging import NewFile, Overrides, Parcel, Target
 from ellipsis_local.types import PathRecord, PathType, RasterFile, StoredFile, Timestamp, VectorFile
 
@@ -164,21 +166,23 @@ class LayerStore:
         mosaic_priority: str | None = None,
         progress: Progress = None,
         check: Check = None,
+        activate: bool = False,
+        pending: str | None = None,
     ) -> tuple[str, ...]:
         """Add files (NewFile, or source and name) to a timestamp, all or none, and return their ids.
 
-        The status stays; a timestamp of the service is activated by a call of its own. `format`: of those that do not
-        say it; `mosaic_priority`: 'oldest' lays them beneath those that are there (the client passes it on, its values
-        are our reading). `check` is called with what was found in the files, in their order, before any is added.
+        The status stays unless `activate` makes it active; a raster timestamp of the service is activated by a call of
+        its own. `format`: of those that do not say it; `mosaic_priority`: 'oldest' lays them beneath those that are
+        there (the client passes it on, its values are our reading). `check` is called with what was found in the files,
+        in their order, before any is added. `pending`: the id under which the one file is known already.
         """
         timestamp = self.catalogue.get_timestamp(path_id, timestamp_id)
-        if mosaic_priority not in PRIORITIES:
-            raise invalid("mosaicPriority", mosaic_priority, "must be one of 'newest', 'oldest'")
+        checked_priority(mosaic_priority)
         given = [one if isinstance(one, NewFile) else NewFile(*one) for one in files]
         given = [replace(one, format=one.format or format) for one in given]
         with (
             self.intake.parcels(given, timestamp.type) as parcels,
-            self.intake.staged(parcels, self.catalogue.file_ids, progress) as staged,
+            self.intake.staged(parcels, self.catalogue.file_ids, progress, pending) as staged,
         ):
             if check is not None:
                 check([row.detail for row in staged if row.detail is not None])
@@ -188,8 +192,41 @@ class LayerStore:
                 known = [file.detail for file in there.files[:1]]
                 check_agreement([*known, *(row.detail for row in staged)], parcels)
                 rows = [with_priority(row, mosaic_priority) for row in staged]
-                self.catalogue.add_files(there.path_id, there.id, rows, beneath=mosaic_priority == "oldest")
+                if pending is None:
+                    self.catalogue.add_files(there.path_id, there.id, rows, beneath=mosaic_priority == "oldest")
+                elif not self.catalogue.replace_file(rows[0], PENDING_CONTENT):
+                    text = f"fileId {pending} was deleted while it was looked at"
+                    raise NotFoundError(text, argument="fileId", value=pending)
+                if activate:
+                    self.catalogue.set_status(there.path_id, there.id, "active")
         return tuple(row.id for row in rows)
+
+    def add_upload(
+        self, path_id: str, timestamp_id: str, file: NewFile, size: int, *, mosaic_priority: str | None = None
+    ) -> str:
+        """Add a file whose bytes are here, and return its id: it is pending until it has been looked at.
+
+        Then it is completed, or errored with the reason (seen in scripts, which wait for that). A bad argument is an
+        ArgumentError, and an obstacle of this machine a StoreError; nothing is added then.
+        """
+        checked_priority(mosaic_priority)
+        wanted = formats.known_format(file.format or "")
+        if file.epsg is not None:
+            epsg_text(file.epsg)
+        file_id = self.catalogue.database.new_id()
+        row = FileRow(
+            file_id, file.name or "", "", (), size, wanted, PENDING_CONTENT, None, file.overrides.given(), "pending"
+        )
+        row = with_priority(row, mosaic_priority)
+        self.catalogue.add_files(path_id, timestamp_id, [row], beneath=mosaic_priority == "oldest")
+        try:
+            self.add_files(path_id, timestamp_id, [file], mosaic_priority=mosaic_priority, pending=file_id)
+        except (LayerError, LimitError, ArgumentError) as error:
+            self.catalogue.fail_files([file_id], str(error))
+        except BaseException:
+            self.catalogue.delete_files([file_id])
+            raise
+        return file_id
 
     def add_plain_file(
         self,
@@ -267,14 +304,14 @@ class LayerStore:
     def add_timestamp(
         self, path_id: str, *, date: Any = None, description: str | None = None, timestamp_id: str | None = None
     ) -> str:
-        """Add a timestamp of status 'created', without files, and return its id."""
+        """Add a timestamp without files, of status 'created', or 'active' in a vector, and return its id."""
         return self.catalogue.add_timestamp(path_id, date=date, description=description, timestamp_id=timestamp_id)
 
     def activate(self, path_id: str, timestamp_id: str) -> None:
-        """Make a timestamp usable in computes; LayerError where it has no files."""
+        """Make a timestamp usable in computes; LayerError for a raster without files."""
         with self.catalogue.transaction():
             timestamp = self.catalogue.get_timestamp(path_id, timestamp_id)
-            if not timestamp.files:
+            if not timestamp.files and timestamp.type == "raster":
                 text = f"timestamp {timestamp.id} has no files and cannot be activated; add a file to it first"
                 raise LayerError(text)
             self.catalogue.set_status(path_id, timestamp_id, "active")
@@ -321,7 +358,7 @@ class LayerStore:
 
     def download(self, path_id: str, timestamp_id: str, file_id: str, target: Any) -> Path:
         """Copy one file, as it was given, to `target`; its sidecars beside it."""
-        return copy_file(self.catalogue.get_file(path_id, timestamp_id, file_id), target)
+        return copy_file(self.catalogue.get_file(path_id, timestamp_id, file_id, completed=True), target)
 
     def download_plain_file(self, path_id: str, target: Any) -> Path:
         return copy_file(self.catalogue.plain_file(path_id), target)
@@ -354,6 +391,11 @@ def check_agreement(details: Sequence[Any], parcels: Sequence[Parcel]) -> None:
         if (raster.bands, raster.dtype) != (first.bands, first.dtype):
             others = f"the other files of its timestamp have {first.bands} bands of {first.dtype}"
             raise LayerError.of(parcel.name, f"has {raster.bands} bands of {raster.dtype}; {others}")
+
+
+def checked_priority(priority: str | None) -> None:
+    if priority not in PRIORITIES:
+        raise invalid("mosaicPriority", priority, "must be one of 'newest', 'oldest'")
 
 
 def with_priority(row: FileRow, priority: str | None) -> FileRow:

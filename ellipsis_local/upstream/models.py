@@ -25,7 +25,7 @@ DOWNLOAD = 100
 MOST_NAME = 1000
 MOST_PAGES = 100_000
 NUMBERED = re.compile(r"\s*band[\s_-]*\d+\s*", re.IGNORECASE)
-FAILED = re.compile("fail|error|cancel|revert|trash|delet", re.IGNORECASE)
+FAILED = re.compile("fail|error|pending|cancel|revert|trash|delet", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -138,7 +138,7 @@ def read_path(client: Client, path_id: str) -> ServicePath:
         name=parse_text(answer.get("name")) or path_id,
         metadata={key: value for key, value in mapping_under(answer, "metadata").items() if value is not None},
         level=level if is_int(level) else 0,
-        timestamps=tuple(timestamps_of(client.url, what, about)) if kind in ("raster", "vector") else (),
+        timestamps=tuple(timestamps_of(client.url, what, about, kind)) if kind in ("raster", "vector") else (),
         bands=tuple(
             parse_text(band.get("name") if isinstance(band, Mapping) else band) for band in list_under(about, "bands")
         ),
@@ -163,7 +163,7 @@ def list_under(about: Mapping[str, Any], key: str) -> list[Any]:
     return found if isinstance(found, list) else []
 
 
-def timestamps_of(url: str, what: str, about: Mapping[str, Any]) -> Iterator[ServiceTimestamp]:
+def timestamps_of(url: str, what: str, about: Mapping[str, Any], kind: str) -> Iterator[ServiceTimestamp]:
     """The timestamps that are not in the trash, in the service's order."""
     if not isinstance(about.get("timestamps"), list):
         raise invalid_answer(url, what, "it has no list of timestamps")
@@ -174,6 +174,9 @@ def timestamps_of(url: str, what: str, about: Mapping[str, Any]) -> Iterator[Ser
         if timestamp.get("trashed"):
             continue
         status = timestamp.get("status")
+        if status == "created" and kind == "vector":
+            # So said an ellipsis_local before 0.2 of one that is as good as activated.
+            status = "active"
         zoom = timestamp.get("zoom")
         yield ServiceTimestamp(
             id=timestamp_id,
@@ -223,7 +226,7 @@ def files_of(client: Client, kind: str, path_id: str, timestamp_id: str) -> list
 
 
 def counts(entry: Mapping[str, Any]) -> bool:
-    """Whether a file is in use: not in the trash, not reverted, not failed."""
+    """Whether a file is in use: not in the trash, not reverted, not failed, not still looked at."""
     return not (
         entry.get("trashed") or entry.get("reverted") or FAILED.search(str(entry.get("status") or entry.get("state")))
     )

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from io import BytesIO
 from pathlib import Path
@@ -13,6 +15,7 @@ import pytest
 import rasterio
 import requests
 
+from ellipsis_local.store.sandbox import Inspectors
 from tests.client.covers import covers
 
 FIRST = {"from": datetime(2024, 5, 1, 10, 30), "to": datetime(2024, 5, 2)}
@@ -169,27 +172,106 @@ def test_a_file_that_is_trashed_is_not_seen(
         files.delete(path, timestamp, added, token)
 
 
-def test_bad_files_are_refused_and_leave_nothing(
-    client: ModuleType, token: str, path: str, timestamp: str, told: Status, fixtures: Path, home: Path
+def test_bad_arguments_are_refused_and_leave_nothing(
+    client: ModuleType, token: str, path: str, timestamp: str, fixtures: Path
 ) -> None:
-    add = client.path.raster.timestamp.file.add
-    before = sorted((home / "layers").iterdir())
-    good = (fixtures / "ortho_west.tif").read_bytes()
-    for content, arguments, text in (
-        (b"", {}, "is empty"),
-        (b"no raster at all", {}, ""),
-        (good[: len(good) // 2], {}, ""),
-        ((fixtures / "buildings.gpkg").read_bytes(), {}, "vector"),
-        (good, {"fileFormat": "docx"}, "fileFormat must be one of"),
-        (good, {"epsg": 123456}, "123456"),
-        (good, {"mosaicPriority": "latest"}, "mosaicPriority must be one of"),
-        ((fixtures / "scene_2023.tif").read_bytes(), {}, "4 bands"),
+    files, good = client.path.raster.timestamp.file, str(fixtures / "ortho_west.tif")
+    for arguments, text in (
+        ({"fileFormat": "docx"}, "fileFormat must be one of"),
+        ({"epsg": 123456}, "123456"),
+        ({"mosaicPriority": "latest"}, "mosaicPriority must be one of"),
     ):
         with pytest.raises(ValueError, match=text):
-            add(
-                path,
-                timestamp,
-                token,
-                **({"fileFormat": "tif", "memFile": BytesIO(content), "name": "x.tif"} | arguments),
-            )
-    assert sorted((home / "layers").iterdir()) == before and told(timestamp)["files"] == 1
+            files.add(path, timestamp, token, **({"fileFormat": "tif", "filePath": good} | arguments))
+    assert len(files.get(path, timestamp, token)["result"]) == 1
+
+
+def test_a_broken_file_is_errored_and_no_data(
+    client: ModuleType, token: str, path: str, timestamp: str, told: Status, fixtures: Path, home: Path, tmp_path: Path
+) -> None:
+    files = client.path.raster.timestamp.file
+    before = sorted((home / "layers").iterdir())
+    area = client.path.raster.timestamp.getBounds(path, timestamp, token)
+    good = (fixtures / "ortho_west.tif").read_bytes()
+    texts = {
+        files.add(path, timestamp, token, "tif", memFile=BytesIO(content), name="x.tif")["id"]: text
+        for content, text in (
+            (b"", "is empty"),
+            (b"no raster at all", ""),
+            (good[: len(good) // 2], ""),
+            ((fixtures / "buildings.gpkg").read_bytes(), "vector"),
+            ((fixtures / "scene_2023.tif").read_bytes(), "4 bands"),
+        )
+    }
+    whole, *broken = files.get(path, timestamp, token)["result"]
+    assert (whole["status"], whole["message"]) == ("completed", None)
+    assert [(one["id"], one["status"], one["info"]["bounds"]) for one in broken] == [
+        (i, "errored", None) for i in texts
+    ]
+    assert all(one["message"].startswith("x.tif") and texts[one["id"]] in one["message"] for one in broken)
+    assert told(timestamp)["uploads"] == {"completed": 1, "errored": 5, "pending": 0}
+    assert sorted((home / "layers").iterdir()) == before
+    assert client.path.raster.timestamp.getBounds(path, timestamp, token).equals(area)
+    first, second, *_ = texts
+    with pytest.raises(requests.HTTPError, match="400"):
+        files.download(path, timestamp, first, str(tmp_path / "x.tif"), token)
+    files.trash(path, timestamp, first, token)
+    assert told(timestamp)["uploads"]["errored"] == 4
+    files.recover(path, timestamp, first, token)
+    files.delete(path, timestamp, second, token)
+    assert [one["id"] for one in files.get(path, timestamp, token)["result"]] == [
+        whole["id"],
+        *(i for i in texts if i != second),
+    ]
+    assert told(timestamp)["status"] == "active" and told(timestamp)["files"] == 1
+    only = client.path.raster.timestamp.add(path, token)["id"]
+    files.add(path, only, token, "tif", memFile=BytesIO(b"x"), name="x.tif")
+    with pytest.raises(ValueError, match="has no files and cannot be activated"):
+        client.path.raster.timestamp.activate(path, only, token)
+
+
+def test_an_upload_is_pending_while_it_is_looked_at(
+    client: ModuleType, token: str, path: str, told: Status, fixtures: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    timestamp = client.path.raster.timestamp.add(path, token)["id"]
+    files, looked, go = client.path.raster.timestamp.file, threading.Event(), threading.Event()
+    look = Inspectors.look
+
+    def slowly(*arguments: Any) -> Any:
+        looked.set()
+        assert go.wait(60)
+        return look(*arguments)
+
+    monkeypatch.setattr(Inspectors, "look", slowly)
+    with ThreadPoolExecutor() as threads:
+        adding = threads.submit(files.add, path, timestamp, token, "tif", str(fixtures / "ortho_west.tif"))
+        try:
+            assert looked.wait(60)
+            (file,) = files.get(path, timestamp, token)["result"]
+            assert (file["name"], file["status"], file["info"]["bounds"]) == ("ortho_west.tif", "pending", None)
+            assert told(timestamp)["uploads"] == {"completed": 0, "errored": 0, "pending": 1}
+            with pytest.raises(ValueError, match="has no files"):
+                client.path.raster.timestamp.activate(path, timestamp, token)
+        finally:
+            go.set()
+        assert adding.result(60) == {"id": file["id"]}
+    (file,) = files.get(path, timestamp, token)["result"]
+    assert file["status"] == "completed" and file["info"]["bounds"].area > 0
+
+
+def test_what_map_clients_read_of_a_raster(
+    client: ModuleType, token: str, path: str, timestamp: str, told: Status
+) -> None:
+    found = told(timestamp)
+    assert (found["availability"], found["trashed"]) == ({"blocked": False, "reason": None}, False)
+    bounds = client.path.raster.timestamp.getBounds(path, timestamp, token).bounds
+    assert [found["extent"][side] for side in ("xMin", "yMin", "xMax", "yMax")] == pytest.approx(bounds)
+    (file,) = client.path.raster.timestamp.file.get(path, timestamp, token)["result"]
+    assert found["totalSize"] * 2**30 == pytest.approx(file["info"]["size"])
+    client.path.raster.timestamp.deactivate(path, timestamp, token)
+    assert told(timestamp)["availability"] == {"blocked": True, "reason": "paused"}
+    answer, me = client.path.get(path, token), client.account.getInfo(token)
+    assert answer["user"] == {"id": me["id"], "username": "demo_user", "disabled": False}
+    assert [style["default"] for style in answer["raster"]["styles"]] == [True]
+    empty = told(client.path.raster.timestamp.add(path, token)["id"])
+    assert (empty["extent"], empty["totalSize"], empty["availability"]["blocked"]) == (None, 0, True)

@@ -149,15 +149,20 @@ def test_timestamps_of_a_vector(client: ModuleType, token: str, fixtures: Path) 
     assert (told()[0]["date"], told()[0]["description"]) == (DATE, "register")
     timestamps.edit(path, made, token, description="another")
     assert (told()[0]["date"], told()[0]["description"]) == (DATE, "another")
-    with pytest.raises(ValueError, match="has no files"):
-        timestamps.activate(path, made, token)
+    # Usable from the start, by scripts that never activate a vector.
+    assert (told()[0]["status"], told()[0]["availability"]["blocked"]) == ("active", False)
+    assert told()[0]["extent"] == {"xMin": -180, "yMin": -85, "xMax": 180, "yMax": 85}
+    assert timestamps.listFeatures(path, made, token)["result"].empty
     timestamps.file.add(path, made, token, "geojson", str(fixtures / "roads.geojson"))
-    timestamps.activate(path, made, token)
-    assert told()[0]["status"] == "active"
     roads = stored(fixtures, "roads")
+    found = told()[0]
+    assert list(found["extent"].values()) == pytest.approx([roads.total_bounds[i] for i in (0, 2, 1, 3)], abs=1e-6)
+    assert found["uploads"] == {"completed": 1, "errored": 0, "pending": 0} and found["totalSize"] > 0
     assert timestamps.getBounds(path, made, token).bounds == pytest.approx(tuple(roads.total_bounds), abs=1e-6)
     timestamps.deactivate(path, made, token)
-    assert told()[0]["status"] == "passive"
+    assert (told()[0]["status"], told()[0]["availability"]) == ("passive", {"blocked": True, "reason": "paused"})
+    timestamps.activate(path, made, token)
+    assert told()[0]["status"] == "active" and not told()[0]["trashed"]
     timestamps.trash(path, made, token)
     assert told() == []
     with pytest.raises(ValueError, match="is in the trash"):
@@ -207,7 +212,11 @@ def test_files_of_a_vector(client: ModuleType, token: str, fixtures: Path, tmp_p
         files.delete(path, timestamp, first, token)
     with pytest.raises(requests.HTTPError, match="404"):
         files.download(path, timestamp, first, str(tmp_path / "gone"), token)
-    for content, text in ((b"{}", ""), ((fixtures / "scene_2023.tif").read_bytes(), "is a raster")):
-        with pytest.raises(ValueError, match=text):
-            files.add(path, timestamp, token, "gpkg", memFile=BytesIO(content), name="bad")
+    for content, text in ((b"{}", "bad"), ((fixtures / "scene_2023.tif").read_bytes(), "is a raster")):
+        bad = files.add(path, timestamp, token, "gpkg", memFile=BytesIO(content), name="bad")["id"]
+        found = files.get(path, timestamp, token)["result"][-1]
+        assert (found["id"], found["status"]) == (bad, "errored") and text in found["message"]
+        files.revert(path, timestamp, bad, token)
+        files.delete(path, timestamp, bad, token)
+    assert [file["status"] for file in files.get(path, timestamp, token)["result"]] == ["completed"]
     assert count() == len(trees)

@@ -119,7 +119,7 @@ def test_features_into_an_empty_timestamp(features, empty):
         [None, 3, None, None],
     ]
     timestamp = features.store.timestamp(*empty)
-    assert timestamp.status == "created" and len(timestamp.files) == 1
+    assert timestamp.status == "active" and len(timestamp.files) == 1
     assert timestamp.vectors[0].features == 3 and tuple(timestamp.vectors[0].extent) == (5, 52, 7, 54)
     assert features.add(*empty, []) == []
     assert {one["name"]: one["type"] for one in features.properties(empty[0])} == {

@@ -217,6 +217,17 @@ def test_nodes_of_an_old_home_have_the_states_of_today(old_home: Path, status: s
     assert {row["state"] for row in tables(path)["compute_nodes"] if row["node"] == 0} == {"completed"}
 
 
+def test_vectors_of_an_old_home_are_usable_and_files_completed(old_home: Path) -> None:
+    path = old_home / "ellipsis.sqlite"
+    with contextlib.closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("UPDATE timestamps SET status = 'created'")
+    Database(path, TABLES).close()
+    types = {row["id"]: row["type"] for row in tables(path)["paths"]}
+    found = [(types[row["path_id"]], row["status"]) for row in tables(path)["timestamps"]]
+    assert sorted(found) == [("raster", "created"), ("vector", "active")]
+    assert {(row["status"], row["message"]) for row in tables(path)["files"]} == {("completed", None)}
+
+
 def test_what_is_current_is_not_changed_by_opening_it(old_home: Path) -> None:
     path = old_home / "ellipsis.sqlite"
     Database(path, TABLES).close()

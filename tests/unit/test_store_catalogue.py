@@ -98,7 +98,7 @@ def test_timestamps_keep_their_order(catalogue):
     assert catalogue.get_timestamp(path, made[0]).trashed
     catalogue.edit_timestamp(path, made[1], description="new", date="2020-01-01")
     found = catalogue.get_timestamp(path, made[1])
-    assert (found.description, found.date_from.year, found.status, found.type) == ("new", 2020, "created", "vector")
+    assert (found.description, found.date_from.year, found.status, found.type) == ("new", 2020, "active", "vector")
     with pytest.raises(NotFoundError):
         catalogue.get_timestamp(catalogue.add_path("vector", "other"), made[1])
     with pytest.raises(ArgumentError, match="exists already"):

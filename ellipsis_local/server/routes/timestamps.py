@@ -100,7 +100,9 @@ def timestamp_routes(type: LayerType) -> APIRouter:
 
             def add() -> str:
                 file, priority = new_file(type, upload)
-                return at.emulator.store.add_files(at.path_id, timestamp.id, [file], mosaic_priority=priority)[0]
+                size = upload.taken.stat().st_size
+                store = at.emulator.store
+                return store.add_upload(at.path_id, timestamp.id, file, size, mosaic_priority=priority)
 
             return {"id": await anyio.to_thread.run_sync(add)}
 
