@@ -221,6 +221,9 @@ class LayerStore:
         self.catalogue.add_files(path_id, timestamp_id, [row], beneath=mosaic_priority == "oldest")
         try:
             self.add_files(path_id, timestamp_id, [file], mosaic_priority=mosaic_priority, pending=file_id)
+        except NotFoundError:
+            # It was deleted meanwhile, or its timestamp was.
+            raise
         except (LayerError, LimitError, ArgumentError) as error:
             self.catalogue.fail_files([file_id], str(error))
         except BaseException:

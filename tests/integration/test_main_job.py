@@ -262,14 +262,18 @@ def test_write_to_layer_raster_and_vector(el, token, raster, points, create, tmp
     )
     assert [f["id"] for f in el.path.raster.timestamp.file.get(target, when, token)["result"]] == ids
     assert {r["type"] for r in el.compute.getComputeInfo(compute_id, token)["result"]} == {"upload"}
+    assert el.path.get(target, token)["raster"]["timestamps"][0]["status"] == "active"
 
     vector = el.path.vector.add("points", token)["id"]
     stamp = el.path.vector.timestamp.add(vector, token)["id"]
     where = {"pathId": vector, "timestampId": stamp, "file": {"format": "gpkg"}}
     el.compute.execute(create([points], nodes=3), as_gpkg, token, writeToLayer=where)
-    el.path.vector.timestamp.activate(vector, stamp, token)
     el.layers.export(vector, stamp, tmp_path / "points.gpkg")
     assert sorted(gpd.read_file(tmp_path / "points.gpkg")["number"]) == list(range(100))
+    # A vector is usable without being activated.
+    assert el.path.get(vector, token)["vector"]["timestamps"][0]["status"] == "active"
+    again = create([{"pathId": vector, "timestampId": stamp}], nodes=2)
+    assert sum(el.compute.execute(again, lambda params: len(next(iter(params.values()))), token)) == 100
 
 
 def test_not_waiting_returns_at_once(el, token, raster, create) -> None:

@@ -333,6 +333,7 @@ VRT = (
 )
 FILE = (b'name="data"; filename="a.tif"', TIFF)
 NAME, FORMAT = (b'name="name"', b"a.tif"), (b'name="format"', b"tif")
+KIND = "multipart/form-data; boundary=b"
 FORMS: dict[str, tuple[bytes, str]] = {
     "truncated in the file": (form(NAME, FORMAT, FILE)[:-500], "truncated"),
     "truncated in the boundary": (form(NAME, FORMAT, FILE)[:-5], "truncated"),
@@ -358,6 +359,8 @@ FORMS: dict[str, tuple[bytes, str]] = {
     "with nodata of text": (form(NAME, FORMAT, (b'name="noDataValue"', b"none"), FILE), "noDataValue"),
     "with nodata NaN": (form(NAME, FORMAT, (b'name="noDataValue"', b"NaN"), FILE), "noDataValue"),
     "with an unknown priority": (form(NAME, FORMAT, (b'name="mosaicPriority"', b"best"), FILE), "mosaicPriority"),
+}  # fmt: skip
+BROKEN: dict[str, tuple[bytes, str]] = {
     "with an empty file": (form(NAME, FORMAT, (FILE[0], b"")), "empty"),
     "with a file of zeros": (form(NAME, FORMAT, (FILE[0], b"\0" * 10_000)), "a.tif"),
     "with half a GeoTIFF": (form(NAME, FORMAT, (FILE[0], TIFF[: len(TIFF) // 2])), "a.tif"),
@@ -376,19 +379,21 @@ FORMS: dict[str, tuple[bytes, str]] = {
 
 
 def test_uploads(world: World) -> None:
-    """Every form is refused with what is wrong with it; nothing of it stays."""
+    """Every form is refused with what is wrong with it, a file that is no layer is errored; nothing else stays."""
     ids = world.ids
     path = f"/path/{ids['raster']}/raster/timestamp/{ids['raster timestamp']}/file"
     secret = world.emulator.store.files(ids["raster"], ids["raster timestamp"])[0].location
     before = digest(world)
     wrong = []
     for text, (data, named) in FORMS.items():
-        data = data.replace(b"SECRET", str(secret).encode())
-        kind = {"content-type": "multipart/form-data; boundary=b"}
-        answer = world.ask("POST", path, world.a.token, data=data, headers=kind)
+        answer = world.ask("POST", path, world.a.token, data=data, headers={"content-type": KIND})
         problem = problem_of(answer, (400, 413))
         if problem or named not in answer.text:
             wrong.append(f"a form {text}: {problem or answer.text}")
+    for text, (data, named) in BROKEN.items():
+        message = errored(world, path, path, data.replace(b"SECRET", str(secret).encode()))
+        if named not in message or str(world.emulator.home.root) in message:
+            wrong.append(f"a form {text}: {message}")
     for kind in (
         "multipart/form-data", "multipart/form-data; boundary=", "multipart/mixed; boundary=b", "application/json",
         f"multipart/form-data; boundary={'b' * 300}", "multipart/form-data; boundary=\u00ff".encode("latin-1"), "",
@@ -404,6 +409,15 @@ def test_uploads(world: World) -> None:
     ), "an upload left its folder"
 
 
+def errored(world: World, path: str, listed: str, data: bytes) -> str:
+    """What is said of an upload that is taken, and turns out to be no layer; it is deleted then."""
+    made = world.ask("POST", path, world.a.token, data=data, headers={"content-type": KIND}).json()["id"]
+    found = world.ask("GET", listed, world.a.token).json()["result"][-1]
+    assert (found["id"], found["status"]) == (made, "errored")
+    assert world.ask("DELETE", f"{path}/{made}", world.a.token).status_code == 200
+    return found["message"]
+
+
 def test_uploads_of_plain_files_and_vectors(world: World) -> None:
     ids = world.ids
     vector = f"/path/{ids['vector']}/vector/timestamp/{ids['vector timestamp']}/file"
@@ -411,11 +425,13 @@ def test_uploads_of_plain_files_and_vectors(world: World) -> None:
     data = (b'name="data"; filename="a.geojson"', b'{"type": "FeatureCollection", "features": [')
     bomb = (b'name="data"; filename="a.geojson"', b'{"type": "FeatureCollection", "features": ' + b"[" * 100_000)
     geojson = (b'name="format"', b"geojson")
+    broken = [
+        form((b'name="name"', b"a.geojson"), geojson, data),
+        form((b'name="name"', b"a.geojson"), geojson, bomb),
+        form(NAME, FORMAT, FILE),
+        form(NAME, (b'name="format"', b"zip"), (b'name="data"; filename="a.zip"', zipped(a_shp=b"x"))),
+    ]
     cases = [
-        (vector, form((b'name="name"', b"a.geojson"), geojson, data)),
-        (vector, form((b'name="name"', b"a.geojson"), geojson, bomb)),
-        (vector, form(NAME, FORMAT, FILE)),
-        (vector, form(NAME, (b'name="format"', b"zip"), (b'name="data"; filename="a.zip"', zipped(a_shp=b"x")))),
         (vector, form(NAME, FORMAT, (b'name="dateColumns"', b"x"), FILE)),
         ("/path/file", form(plain, (b'name="name"', b""), (b'name="parentId"', b"x"))),
         ("/path/file", form(plain, (b'name="parentId"', UNKNOWN.encode()))),
@@ -425,9 +441,9 @@ def test_uploads_of_plain_files_and_vectors(world: World) -> None:
         ("/path/file", form((b'name="data"; filename=""', b"x"))),
     ]  # fmt: skip
     before = digest(world)
+    assert all(errored(world, vector, f"{vector.removesuffix('file')}upload", body) for body in broken)
     for path, body in cases:
-        kind = {"content-type": "multipart/form-data; boundary=b"}
-        answer = world.ask("POST", path, world.a.token, data=body, headers=kind)
+        answer = world.ask("POST", path, world.a.token, data=body, headers={"content-type": KIND})
         assert problem_of(answer, (400, 404, 413)) is None, (path, body[:300], answer.text)
     assert changes(before, digest(world)) == []
 

@@ -385,6 +385,56 @@ def test_a_killed_process_leaves_nothing_in_view(tmp_path, moment):
     store.catalogue.database.close()
 
 
+# At the worst moment: its folder is there, and its row still pending.
+UPLOAD = ADD.replace(
+    "    print(*store.add(Path(sys.argv[2]), path_id=sys.argv[3], timestamp_id=sys.argv[4]))",
+    """
+    import os, signal
+    def die(*arguments):
+        print("about to be killed", flush=True)
+        os.kill(os.getpid(), signal.SIGKILL)
+    store.catalogue.replace_file = die
+    store.add_upload(sys.argv[3], sys.argv[4], NewFile(Path(sys.argv[2]), "a.tif", "tif"), 1)
+""",
+).replace("LayerStore\n", "LayerStore, NewFile\n")
+
+
+def test_an_upload_whose_process_is_killed_is_errored_and_leaves_no_folder(store, tmp_path):
+    store.add_layer_path("raster", "scene", path_id=PATH)
+    store.add_timestamp(PATH, timestamp_id=TIME)
+    process = start(tmp_path / "home", raster(tmp_path / "a.tif"), UPLOAD)
+    assert process.communicate("\n", timeout=60)[0] == "about to be killed\n"
+    assert process.returncode == -signal.SIGKILL
+    assert len(folders(store)) == 1
+    # Whoever reads next mends it.
+    timestamp = store.timestamp(PATH, TIME)
+    assert timestamp.files == () and [file.status for file in timestamp.unfinished] == ["errored"]
+    (file,) = store.files(PATH, TIME)
+    assert file.id == folders(store)[0] and file.message.endswith("upload it again")
+    with pytest.raises(LayerError, match=r"is errored: .*upload it again; there is nothing to download"):
+        store.download(PATH, TIME, file.id, tmp_path / "b.tif")
+    assert store.sweep(age=0) == 1 and folders(store) == []
+    store.remove_file(PATH, TIME, file.id)
+    assert store.files(PATH, TIME) == ()
+
+
+def test_an_upload_that_is_deleted_while_it_is_looked_at_is_gone(store, tmp_path, monkeypatch):
+    path_id = store.add_layer_path("raster", "scene")
+    timestamp_id = store.add_timestamp(path_id)
+    staged = store.intake.staged
+
+    def delete(*arguments):
+        (file,) = store.files(path_id, timestamp_id)
+        assert (file.status, file.size) == ("pending", 1)
+        store.remove_file(path_id, timestamp_id, file.id)
+        return staged(*arguments)
+
+    monkeypatch.setattr(store.intake, "staged", delete)
+    with pytest.raises(NotFoundError, match="was deleted while it was looked at"):
+        store.add_upload(path_id, timestamp_id, NewFile(raster(tmp_path / "a.tif"), "a.tif", "tif"), 1)
+    assert (store.files(path_id, timestamp_id), folders(store)) == ((), [])
+
+
 # ----- full disks ----------------------------------------------------------------------------------------------------
 
 

@@ -89,6 +89,22 @@ def test_moving(catalogue):
     assert catalogue.get_path(inner).parent_id is None
 
 
+@pytest.mark.parametrize(("kind", "most"), [("raster", 512), ("vector", 5000)])
+def test_messages_of_files_have_the_length_that_the_service_keeps(catalogue, kind, most):
+    path = catalogue.add_path(kind, "layer")
+    timestamp = catalogue.add_timestamp(path)
+    for number in "12":
+        file_id = f"00000000-0000-4000-8000-00000000000{number}"
+        catalogue.add_files(path, timestamp, [FileRow(file_id, "a", "", (), 1, "tif", "", None, {}, "pending")])
+    catalogue.fail_files([file_id], "ä" * 6000)
+    pending, errored = catalogue.files_of(timestamp)
+    assert (pending.status, pending.message) == ("pending", None)
+    assert (errored.status, errored.message) == ("errored", "ä" * most)
+    found = catalogue.get_timestamp(path, timestamp)
+    assert (found.files, found.unfinished) == ((), (pending, errored))
+    assert catalogue.file_ids() == set()
+
+
 def test_timestamps_keep_their_order(catalogue):
     path = catalogue.add_path("vector", "roads")
     made = [catalogue.add_timestamp(path, description=str(i)) for i in range(5)]
