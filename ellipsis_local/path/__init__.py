@@ -19,9 +19,11 @@ def get(pathId: str, token: str | None = None) -> dict[str, Any]:
     Returns
     -------
     dict
-        `id`, `type`, `name`, `parentId`, `yourAccess`, and for a layer `raster` (`bands`, `format`: dtype,
-        `timestamps`) or `vector` (`properties`, `timestamps`). A timestamp has `id`, `status` ('created', 'active',
-        'passive'), `description` and `date`, a dict of naive UTC datetimes `from` and `to` (seen in the client).
+        `id`, `type`, `name`, `parentId`, `user`, `yourAccess`, and for a layer `raster` (`bands`, `format`: dtype,
+        `styles`, `timestamps`) or `vector` (`properties`, `timestamps`). A timestamp has `id`, `status` ('created',
+        'active', 'passive'), `description` and `date`, a dict of naive UTC datetimes `from` and `to` (seen in the
+        client); `availability` with `blocked` and `reason`, `extent` in degrees, `trashed`, `totalSize` in GiB and
+        `uploads`, the number of its files by status (seen in scripts and other clients).
     """
     path_id = arguments.uuid_text("pathId", pathId)
     drive = drive_of(token, required=False)

@@ -29,6 +29,7 @@ STYLE = Row("not", "nothing is rendered")
 MESSAGE = Row("not", "features carry no messages")
 SERIES = Row("not", "features carry no time series")
 LOCAL = Row("local")
+UPLOADS = Row("emulated", "a broken file is there, too: `errored`, with its `message`")
 KEPT = Row("partly", "kept as data, without effect")
 
 TABLE: dict[str, Row] = {
@@ -107,7 +108,7 @@ TABLE: dict[str, Row] = {
     "path.raster.timestamp.getLocationInfo": Row("emulated", "the client itself does not reproject with `epsg`"),
     "path.raster.timestamp.analyse": Row("partly", "the statistics are of our choice"),
     "path.raster.timestamp.file.add": Row("partly", "files of the formats that GDAL reads; `remoteInfo` is refused"),
-    "path.raster.timestamp.file.get": E,
+    "path.raster.timestamp.file.get": UPLOADS,
     "path.raster.timestamp.file.download": E,
     "path.raster.timestamp.file.trash": E,
     "path.raster.timestamp.file.recover": E,
@@ -155,7 +156,7 @@ TABLE: dict[str, Row] = {
     "path.vector.timestamp.feature.series.trash": SERIES,
     "path.vector.timestamp.feature.series.recover": SERIES,
     "path.vector.timestamp.file.add": Row("partly", "`dateColumns`, `datePatterns`, `fastUpload` have no effect"),
-    "path.vector.timestamp.file.get": E,
+    "path.vector.timestamp.file.get": UPLOADS,
     "path.vector.timestamp.file.download": E,
     "path.vector.timestamp.file.revert": E,
     "path.vector.timestamp.file.recover": E,

@@ -51,9 +51,10 @@ def add(
 def get(
     pathId: str, timestampId: str, token: str, pageStart: str | None = None, listAll: bool = True
 ) -> dict[str, Any]:
-    """The files: ``{'result': [{'id', 'name', 'info'}], 'nextPageStart': None}``.
+    """The files: ``{'result': [{'id', 'name', 'status', 'message', 'info'}], 'nextPageStart': None}``.
 
-    `info` holds `bounds`, a shapely geometry in EPSG:4326, and what is known of the file.
+    `status` is 'completed', or of uploads to a server 'pending' or 'errored', for the reason in `message` (seen in
+    scripts). `info` holds `bounds`, a shapely geometry in EPSG:4326, and what is known of the file.
     """
     arguments.optional_uuid("pageStart", pageStart)
     arguments.boolean("listAll", listAll)

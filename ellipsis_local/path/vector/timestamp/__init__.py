@@ -14,7 +14,7 @@ __all__ = ["activate", "add", "deactivate", "file", "getBounds"]
 def add(
     pathId: str, token: str, properties: Any = None, description: str | None = None, date: dict[str, Any] | None = None
 ) -> dict[str, str]:
-    """Make a timestamp: ``{'id': timestampId}``, in status 'created'.
+    """Make a timestamp: ``{'id': timestampId}``, usable at once: in status 'active' (inferred from scripts).
 
     `date` is now where None. Properties come from the files; given ones have no effect.
     """
@@ -23,7 +23,7 @@ def add(
 
 
 def activate(pathId: str, timestampId: str, token: str) -> None:
-    """Make a timestamp with files 'active'."""
+    """Make a timestamp 'active', which it is from the start, again after `deactivate`."""
     shared.set_active("vector", pathId, timestampId, token, active=True)
 
 
