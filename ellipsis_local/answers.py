@@ -22,6 +22,10 @@ VECTOR_ZOOM = 21
 
 STYLES = uuid.UUID("5f0c8c4e-0a3f-5b0e-9d6f-2f7f3f0f6f10")
 """Namespace of the ids of default styles."""
+DRAWN = {
+    "color": "#f57c00", "alpha": 0.5, "width": 2, "radius": {"method": "constant", "parameters": {"value": 7}},
+}  # fmt: skip
+"""How map clients, which draw vectors themselves, do so by default (the form is seen in scripts)."""
 WORLD = Extent(-180.0, -85.0, 180.0, 85.0)
 GIBIBYTE = 2**30
 """The unit of `totalSize` (inferred: in a recorded answer it counts whole pages of a database)."""
@@ -52,7 +56,7 @@ def path_answer(emulator: Emulator, record: PathRecord, drive: Drive | None = No
             "bands": _bands(files[-1], extras.get("bands", {})) if files else [],
             "format": files[-1].dtype if files else None,
             "asJpg": False,
-            "styles": [{"id": str(uuid.uuid5(STYLES, record.id)), "name": "default", "default": True}],
+            "styles": [_style(record)],
             "timestamps": [
                 _timestamp(timestamp) | {"zoom": emulator.imagery.zoom(timestamp), "tarZoom": None}
                 for timestamp in timestamps
@@ -63,6 +67,7 @@ def path_answer(emulator: Emulator, record: PathRecord, drive: Drive | None = No
         answer["vector"] = {
             "properties": emulator.features.properties(record.id),
             "renderOptions": None,
+            "styles": [_style(record) | {"method": "singleColor", "parameters": DRAWN}],
             "timestamps": [_timestamp(timestamp) | {"zoom": VECTOR_ZOOM} for timestamp in timestamps],
         }
     elif record.type == "file":
@@ -74,6 +79,11 @@ def _user(emulator: Emulator, record: PathRecord) -> dict[str, Any]:
     """Whose path it is; without a name where the user is not known here, or it is the home's own."""
     known = {} if record.owner is None else emulator.accounts.names([record.owner])
     return {"id": record.owner, "username": known.get(record.owner or ""), "disabled": False}
+
+
+def _style(record: PathRecord) -> dict[str, Any]:
+    """The only one: scripts take the first, map clients the default one."""
+    return {"id": str(uuid.uuid5(STYLES, record.id)), "name": "default", "default": True}
 
 
 def _bands(file: RasterFile, given: dict[str, str]) -> list[dict[str, Any]]:

@@ -14,7 +14,7 @@ from affine import Affine
 from rasterio.control import GroundControlPoint
 from rasterio.transform import from_origin
 
-from ellipsis_local.errors import ArgumentError, LayerError
+from ellipsis_local.errors import ArgumentError, LayerError, LayerWarning
 
 RNG = np.random.default_rng(1)
 PLACE = from_origin(662020, 6784460, 10, 10)
@@ -141,13 +141,11 @@ def test_overrides(store, tmp_path):
     assert file.options == {"epsg": 28992, "nodata": -1}
     other = added(store, bare, epsg=3857)
     assert other.content != file.content
-    for arguments, words in (
-        ({"epsg": 1}, "no EPSG code 1"),
-        ({"epsg": "x"}, "type int"),
-        ({"epsg": 3857, "nodata": 0.5}, "cannot"),
-    ):
+    for arguments, words in (({"epsg": 1}, "no EPSG code 1"), ({"epsg": "x"}, "type int")):
         with pytest.raises(ArgumentError, match=words):
             store.add(bare, **arguments)
+    with pytest.warns(LayerWarning, match=r"noDataValue=0\.5 cannot occur in int16, so no pixel is missing"):
+        assert added(store, bare, epsg=3857, nodata=0.5).detail.nodata is None
 
 
 def test_a_nodata_tag_that_no_pixel_can_have_is_none(store, tmp_path):
