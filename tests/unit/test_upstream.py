@@ -202,6 +202,8 @@ def test_dates() -> None:
         ({"trashed": True}, False),
         ({"reverted": True}, False),
         ({"status": "failed"}, False),
+        ({"status": "errored"}, False),
+        ({"status": "pending"}, False),
         ({"state": "Error"}, False),
     ],
 )
