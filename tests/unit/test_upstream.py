@@ -20,7 +20,7 @@ from ellipsis_local.upstream.extents import overlaps, parse_extent
 from ellipsis_local.upstream.feature_pages import check_size, widened
 from ellipsis_local.upstream.grids import TILE, envelopes, grid_of, touches
 from ellipsis_local.upstream.http_client import as_query, origin, readable, seconds
-from ellipsis_local.upstream.models import bounds_of, counts, date_range, parse_date
+from ellipsis_local.upstream.models import bounds_of, counts, date_range, parse_date, timestamps_of
 from ellipsis_local.upstream.mosaics import decode
 from ellipsis_local.upstream.partial_downloads import safe_suffix
 from ellipsis_local.upstream.progress import Progress, Reporter
@@ -209,6 +209,12 @@ def test_dates() -> None:
 )
 def test_which_files_count(entry: dict, expected: bool) -> None:
     assert counts(entry) is expected
+
+
+@pytest.mark.parametrize(("kind", "status"), [("raster", "created"), ("vector", "active")])
+def test_a_vector_that_a_server_of_before_calls_created_is_active(kind: str, status: str) -> None:
+    about = {"timestamps": [{"id": "11111111-2222-4333-8444-555555555555", "status": "created"}]}
+    assert [one.status for one in timestamps_of("http://x", "a layer", about, kind)] == [status]
 
 
 @pytest.mark.parametrize("size", [0, 99, 101, 3999])
