@@ -18,8 +18,6 @@ MASK = "mask"
 """The band after the last one: tiles have it, so the client wants it counted (seen in the client)."""
 VECTOR_ZOOM = 21
 """Of vector timestamps: the client widens an extent by half a tile of this zoom (seen in the client): 10 m."""
-
-
 STYLES = uuid.UUID("5f0c8c4e-0a3f-5b0e-9d6f-2f7f3f0f6f10")
 """Namespace of the ids of default styles."""
 DRAWN = {
@@ -27,6 +25,7 @@ DRAWN = {
 }  # fmt: skip
 """How map clients, which draw vectors themselves, do so by default (the form is seen in scripts)."""
 WORLD = Extent(-180.0, -85.0, 180.0, 85.0)
+"""The extent of a vector without features (seen in the service's schema)."""
 GIBIBYTE = 2**30
 """The unit of `totalSize` (inferred: in a recorded answer it counts whole pages of a database)."""
 
@@ -118,7 +117,7 @@ def _timestamp(timestamp: Timestamp) -> dict[str, Any]:
 
 
 def _extent(timestamp: Timestamp) -> ExtentDict | None:
-    """In EPSG:4326; of a vector without features the whole world (seen in the service's schema)."""
+    """In EPSG:4326; None where there is nothing, or nothing that has a place there."""
     from ellipsis_local.store import footprint
 
     try:

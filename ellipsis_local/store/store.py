@@ -221,14 +221,12 @@ class LayerStore:
         self.catalogue.add_files(path_id, timestamp_id, [row], beneath=mosaic_priority == "oldest")
         try:
             self.add_files(path_id, timestamp_id, [file], mosaic_priority=mosaic_priority, pending=file_id)
-        except NotFoundError:
-            # It was deleted meanwhile, or its timestamp was.
-            raise
-        except (LayerError, LimitError, ArgumentError) as error:
+        except BaseException as error:
+            # NotFoundError, an ArgumentError, too: it was deleted meanwhile, or its timestamp was.
+            if isinstance(error, NotFoundError) or not isinstance(error, LayerError | LimitError | ArgumentError):
+                self.catalogue.delete_files([file_id])
+                raise
             self.catalogue.fail_files([file_id], str(error))
-        except BaseException:
-            self.catalogue.delete_files([file_id])
-            raise
         return file_id
 
     def add_plain_file(
