@@ -203,7 +203,7 @@ def getComputeInfo(computeId: str, token: str) -> dict[str, Any]:
     owner = emulator.user(arguments.token(token)).id
     faults.polled(emulator.home.root, owner, compute_id)
     record = emulator.computes.records.get(compute_id, owner)
-    return describe(record, emulator.computes.records.nodes(compute_id))
+    return describe(record, emulator.computes.records.nodes(compute_id), emulator.settings.strict)
 
 
 def listComputes(token: str, pageStart: str | None = None, listAll: bool = True) -> dict[str, Any]:
@@ -232,7 +232,7 @@ def listComputes(token: str, pageStart: str | None = None, listAll: bool = True)
     result: list[dict[str, Any]] = []
     while True:
         page, start = records.page(owner, start)
-        result += [describe(record, records.nodes(record.id)) for record in page]
+        result += [describe(record, records.nodes(record.id), emulator.settings.strict) for record in page]
         if start is None or not everything:
             return {"result": result, "nextPageStart": start}
 

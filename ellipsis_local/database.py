@@ -131,9 +131,17 @@ DRAW = "INSERT INTO drawn_ids VALUES (?, 1) ON CONFLICT (seed) DO UPDATE SET cou
 class Database:
     """Connections to one file, lent for one operation each, so that threads that end leave none behind."""
 
-    def __init__(self, path: Path, schema: Sequence[str], identity: Identity = Identity()) -> None:  # noqa: B008
+    def __init__(
+        self,
+        path: Path,
+        schema: Sequence[str],
+        identity: Identity = Identity(),  # noqa: B008
+        *,
+        strict: bool = False,
+    ) -> None:
         self.path = path
         self.identity = identity
+        self.strict = strict
         self._open = threading.local()
         self._idle: list[sqlite3.Connection] = []
         self._pid = os.getpid()

@@ -70,7 +70,9 @@ class Emulator:
         finish_import(home, SCHEMA)
         # One brings an older home up to date; others wait, however long that takes.
         with home.lock("database"):
-            self.database = Database(home.database, SCHEMA, Identity(settings.seed, settings.clock))
+            self.database = Database(
+                home.database, SCHEMA, Identity(settings.seed, settings.clock), strict=bool(settings.strict)
+            )
         self.accounts = Accounts(self.database, mocked=self._mocked)
         self.store = LayerStore(home, self.database)
         self.sharing = Sharing(self.database, self.store.catalogue, self.accounts)
@@ -124,7 +126,7 @@ class Emulator:
 
     def account(self, user: User) -> dict[str, Any]:
         """What the service tells of an account (seen in the client: `plan.maxComputeNodes`)."""
-        most = faults.most_nodes(self.home.root, self.settings.max_nodes)
+        most = faults.most_nodes(self.home.root, self.settings.plan)
         return {"id": user.id, "username": user.name, "plan": {"maxComputeNodes": most}}
 
     def create_compute(self, request: ComputeRequest, user: User, *, wait: bool) -> str:

@@ -37,6 +37,10 @@ AS_THE_SERVICE: Final = "service"
 Progress = bool | Callable[[str], None] | None
 
 
+class Unstated(int):
+    """A number that nobody has given."""
+
+
 @dataclass(frozen=True)
 class Settings:
     """How this machine plays the service. Every default keeps to the service where its behaviour is known."""
@@ -66,8 +70,8 @@ class Settings:
     """Seconds that one node may take for one execution."""
     node_memory: int | None = None
     """Bytes that one node may hold: its partition and what the function allocates."""
-    max_nodes: int = 64
-    """The plan: nodes per compute, and what `nodes=None` asks for."""
+    max_nodes: int = Unstated(64)
+    """The plan: nodes per compute, and what `nodes=None` asks for; see `plan`."""
     strict: bool | Literal["service"] = False
     """Refuse what runs here and would not on the service; `service` also cuts, counts and answers as that does."""
     offline: bool | None = None
@@ -89,6 +93,13 @@ class Settings:
     environments: Path | None = None
     """The folder of environments, their locks and what is known of interpreters, which homes may share; in the home
     where None."""
+
+    @property
+    def plan(self) -> int:
+        """What `nodes=None` asks for: max_nodes. With `strict='service'` that has to be given: a plan of the service
+        has no nodes by default (seen in its schema)."""
+        unknown = self.strict == AS_THE_SERVICE and isinstance(self.max_nodes, Unstated)
+        return 0 if unknown else self.max_nodes
 
     def __post_init__(self) -> None:
         for name in FOLDERS:

@@ -28,6 +28,7 @@ from ellipsis_local.accounts.validation import (
 from ellipsis_local.arguments import invalid
 from ellipsis_local.database import Database
 from ellipsis_local.errors import AccountError, ArgumentError, NotFoundError
+from ellipsis_local.service_columns import check_length
 
 USERS = uuid.UUID("3bd1a6f0-6f0e-5a3c-9a56-5f1d8f1d6f52")
 """Namespace of user ids: the same name has the same id in every home."""
@@ -237,6 +238,8 @@ class Accounts:
         Whether a path exists is not asked; a folder stands for what lies in it. `scope` is what the client sends.
         """
         description = checked_text("description", description)
+        column = "the description of an access token"
+        check_length(column, "description", description, strict=self._database.strict)
         if scope != "all":
             raise ArgumentError(f"scope must be 'all', not {str(scope)[:80]!r}", argument="scope", value=scope)
         granted, seconds = json.dumps(checked_access_list(access_list)), checked_valid_for(valid_for)

@@ -64,7 +64,8 @@ def answer_of(emulator: Emulator, record: Record, *, nodes: bool) -> dict[str, A
     records = emulator.computes.records
     answer = describe(record, records.nodes(record.id) if nodes else [])
     answer |= {"owner": record.owner, "unit": record.spec.unit, "partitions": records.partitions(record)}
-    answer |= {"failedNodes": records.failed([record.id]).get(record.id, 0)}
+    # All of the message, which getComputeInfo cuts.
+    answer |= {"message": record.message, "failedNodes": records.failed([record.id]).get(record.id, 0)}
     return answer | ({"history": history(records.history(record.id))} if nodes else {"nodes": record.spec.nodes})
 
 

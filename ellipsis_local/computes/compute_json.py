@@ -13,16 +13,20 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from itertools import groupby
-from typing import Any
+from typing import Any, Literal
 
 from ellipsis_local.computes.records import ExecutionRecord, NodeRecord, Record, Records
 from ellipsis_local.errors import FidelityError, FidelityWarning, NotFoundError
-from ellipsis_local.node_program.ellipsis_node.records import node_of
+from ellipsis_local.node_program.ellipsis_node.records import NodeFunction, node_of
 from ellipsis_local.node_program.ellipsis_node.values import MAPPINGS, NotReadableError, decode, open_value
-from ellipsis_local.nodes import node_error
+from ellipsis_local.nodes import NodeOutcome, node_error
 from ellipsis_local.notices import warn
-from ellipsis_local.preflight.results import ADVICE, BY_FILE
+from ellipsis_local.preflight import read_source
+from ellipsis_local.preflight.results import ADVICE, by_file, return_line
+from ellipsis_local.service_columns import cut_to
+from ellipsis_local.settings import AS_THE_SERVICE
 
 KEPT_BYTES = 64_000_000
 LOOKED_BYTES = 2_000_000
@@ -36,26 +40,29 @@ AT_REST = ("available", "completed", "stopped", "errored")
 
 Stamp = tuple[int, str, float]
 Tell = Callable[[str, bool], None]
+Strict = bool | Literal["service"]
 
 
 class NotJsonError(ValueError):
     """A result, or something inside it, that JSON does not hold; the text says what, where, and the way out."""
 
 
-def describe(record: Record, nodes: list[NodeRecord]) -> dict[str, Any]:
-    """The answer of getComputeInfo."""
+def describe(record: Record, nodes: list[NodeRecord], strict: Strict = False) -> dict[str, Any]:
+    """The answer of getComputeInfo; of results with `strict`, see `returned`."""
     places = _places(record, nodes)
     answer = outline(record) | {"nodes": _nodes(nodes, places)}
     if record.executions and any(node.outcome for node in nodes):
         results = zip(nodes, places, strict=True)
-        answer["result"] = [place | _result(record, node) for node, place in results if node.outcome is not None]
+        answer["result"] = [place | _result(record, node, strict) for node, place in results if node.outcome is not None]
     return answer
 
 
 def outline(record: Record) -> dict[str, Any]:
     """A compute without its nodes."""
     created = _moment(record.created)
-    answer = {"id": record.id, "status": record.status, "message": record.message, "createdAt": created}
+    # Whole in the record: the service's column ends there.
+    message = cut_to("the message of a compute", record.message, f"ellipsis-local computes show {record.id} --json")
+    answer = {"id": record.id, "status": record.status, "message": message, "createdAt": created}
     return answer | {"executions": record.executions, **record.spec.request.to_json()}
 
 
@@ -97,19 +104,20 @@ def _node(node: NodeRecord) -> dict[str, Any]:
     return answer | {name: getattr(node.outcome, attribute, None) for name, attribute in found.items()}
 
 
-def _result(record: Record, node: NodeRecord) -> dict[str, Any]:
+def _result(record: Record, node: NodeRecord, strict: Strict) -> dict[str, Any]:
     outcome = node.outcome
     if outcome is not None and outcome.state == "failed":
         return {"type": "exception", "value": outcome.text}
-    entry = _entry(record, node, None)
+    entry = _entry(record, node, partial(_value, strict=strict))
     return entry | ({"value": str(entry["value"])} if entry["type"] == "exception" else {})
 
 
 class WireAnswers:
     """The answers for the computes of one home, kept while they are at rest: clients poll all of them every second."""
 
-    def __init__(self, records: Records, kept_bytes: int = KEPT_BYTES) -> None:
+    def __init__(self, records: Records, kept_bytes: int = KEPT_BYTES, *, strict: Strict = False) -> None:
         self._records = records
+        self._strict = strict
         self._most = kept_bytes
         self._size = 0
         self._kept: OrderedDict[str, tuple[Stamp, dict[str, Any], int]] = OrderedDict()
@@ -128,7 +136,7 @@ class WireAnswers:
             if (latest.executions, latest.status, latest.changed) == stamp:
                 break
             record = latest
-        answer = wire_answer(record, nodes)
+        answer = wire_answer(record, nodes, self._strict)
         if record.status in AT_REST:
             self._keep(record.id, stamp, answer)
         return answer
@@ -166,20 +174,21 @@ def _size(result: list[Any]) -> int:
     return sum(len(entry["value"]) for node in entries for entry in node)
 
 
-def wire_answer(record: Record, nodes: Sequence[NodeRecord]) -> dict[str, Any]:
+def wire_answer(record: Record, nodes: Sequence[NodeRecord], strict: Strict = False) -> dict[str, Any]:
     """One compute in the answer of GET /compute, of nodes with their results (seen in clients 3.3.12 and 3.2.9)."""
     places = _places(record, nodes)
     answer = outline(record) | {"nodes": _nodes(nodes, places)}
     if _is_finished(record) and all(node.outcome is not None for node in nodes):
         if record.spec.sent != "dill":
+            write = partial(json_text, strict=strict)
             # Seen in the client, which puts the lists of the nodes together.
             answer["result"] = [
-                [_entry(record, node, json_text) for node, _ in results]
+                [_entry(record, node, write, wire=True) for node, _ in results]
                 for _, results in groupby(zip(nodes, places, strict=True), lambda found: found[1]["node"])
             ]
         elif record.status == "completed":
             # Not of a stopped one: one such answer breaks the lists of newer clients (our choice).
-            answer["result"] = [_pickled(_entry(record, node, None)) for node in nodes]
+            answer["result"] = [_pickled(_entry(record, node, decode)) for node in nodes]
     return answer
 
 
@@ -187,22 +196,26 @@ def _is_finished(record: Record) -> bool:
     return record.executions > 0 and record.status in ("completed", "stopped")
 
 
-def _entry(record: Record, node: NodeRecord, write: Callable[[bytes], str] | None) -> dict[str, Any]:
-    """One node's result; with `write`, values are texts."""
+def _entry(record: Record, node: NodeRecord, read: Callable[[bytes], Any], *, wire: bool = False) -> dict[str, Any]:
+    """One node's result, as it is read; on the `wire` all values are texts."""
     outcome = node.outcome
     assert outcome is not None  # noqa: S101
     if outcome.state == "completed":
         if node.upload is not None:
             return {"type": "upload", "value": node.upload}
         if outcome.file is not None:
-            return {"type": "file", "value": outcome.file if write is None else json.dumps(outcome.file)}
+            return {"type": "file", "value": json.dumps(outcome.file) if wire else outcome.file}
         try:
-            return {"type": "object", "value": decode(outcome.payload) if write is None else write(outcome.payload)}
+            return {"type": "object", "value": read(outcome.payload)}
         except (NotJsonError, NotReadableError) as error:
-            outcome = replace(outcome, state="failed", kind="result", text=str(error))
+            outcome = _refused(outcome, error)
     # A function may raise with any text, half a surrogate pair, too.
     text = str(node_error(record.id, outcome, record.spec.unit)).encode("utf-8", "backslashreplace").decode()
-    return {"type": "exception", "value": text if write is not None else ValueError(text)}
+    return {"type": "exception", "value": text if wire else ValueError(text)}
+
+
+def _refused(outcome: NodeOutcome, error: Exception) -> NodeOutcome:
+    return replace(outcome, state="failed", kind="result", text=str(error))
 
 
 def _pickled(entry: dict[str, Any]) -> str:
@@ -212,11 +225,19 @@ def _pickled(entry: dict[str, Any]) -> str:
     return base64.b64encode(dill.dumps([entry], protocol=4)).decode()
 
 
-def json_text(payload: bytes) -> str:
-    """A small result as JSON, out of its payload: what `json.dumps` takes, and numpy's scalars; else a NotJsonError."""
+def json_text(payload: bytes, *, strict: Strict = False) -> str:
+    """A small result as JSON, out of its payload: what `json.dumps` takes, and numpy's scalars; else a NotJsonError.
+
+    With `strict=True` also of what arrives as something else, which `strict='service'` lets arrive so.
+    """
+
+    def tell(text: str, changed: bool) -> None:  # noqa: ARG001
+        if strict is True:
+            raise NotJsonError(text)
+
     # NaN and infinities are written as Python writes them (our choice; clients read them with Python's json).
     try:
-        return json.dumps(json_value(payload))
+        return json.dumps(json_value(payload, tell))
     except RecursionError:
         raise NotJsonError(TOO_DEEP) from None
 
@@ -299,11 +320,48 @@ def _shown(tree: Any) -> str:
 
 
 def _refusal(place: str, what: str, way: str) -> NotJsonError:
-    text = f"{place} is {what}; small results travel to the client as JSON: return {way} instead, {BY_FILE}"
+    text = f"{place} is {what}; small results travel to the client as JSON: return {way} instead, {by_file(what)}"
     return NotJsonError(text)
 
 
-def warn_of_results(name: str, payloads: Iterable[bytes], *, strict: bool) -> None:
+def _value(payload: bytes, strict: Strict) -> Any:
+    """A small result for a caller in this process; with `strict` a NotJsonError where a client over HTTP gets none."""
+    text = json_text(payload, strict=strict) if strict else ""
+    return json.loads(text) if strict == AS_THE_SERVICE else decode(payload)
+
+
+def returned(
+    f: Any, sent: NodeFunction, record: Record, outcomes: Sequence[NodeOutcome], values: list[Any], strict: Strict
+) -> list[Any]:
+    """The small results for the caller, after a look at whether a client over HTTP would get them.
+
+    What it would not get, or get as something else, is warned of; with `strict` a FidelityError in the words that it
+    gets. With `strict='service'` the results are what it reads (our choice).
+    """
+    if not strict:
+        _warn_of_results(partial(_place, f, sent), record.spec.unit, [outcome.payload for outcome in outcomes])
+        return values
+    found = []
+    for outcome, value in zip(outcomes, values, strict=True):
+        try:
+            text = json_text(outcome.payload, strict=strict)
+        except NotJsonError as error:
+            refusal = FidelityError(str(node_error(record.id, _refused(outcome, error), record.spec.unit)))
+            refusal.add_note(f"returned by {_place(f, sent)}, on a home with strict={strict!r}")
+            raise refusal from None
+        found.append(json.loads(text) if strict == AS_THE_SERVICE else value)
+    return found
+
+
+def _place(f: Any, sent: NodeFunction) -> str:
+    """The function, and where it returns: the line of its only return, else its first one."""
+    if not sent.source:
+        return f"{f.__name__} ({f.__code__.co_filename}:{f.__code__.co_firstlineno})"
+    line = return_line(read_source(sent.source, sent.filename or "", sent.line))
+    return f"{f.__name__} ({sent.filename}:{line})"
+
+
+def _warn_of_results(place: Callable[[], str], unit: str, payloads: Iterable[bytes]) -> None:
     """Warn of the first result of a function that cannot travel to a client as JSON, or arrives as something else."""
     # What cannot travel at all comes before what this server alone lets travel, and that before what arrives changed.
     found: dict[int, str] = {}
@@ -321,9 +379,5 @@ def warn_of_results(name: str, payloads: Iterable[bytes], *, strict: bool) -> No
         except NotJsonError as error:
             found[0] = f"{node}, {error}"
             break
-    if not found:
-        return
-    text = f"{name}: on node {found[min(found)]} [result]"
-    if strict:
-        raise FidelityError(f"the service would not return what it returns here: {text} (strict=True)")
-    warn(text, FidelityWarning)
+    if found:
+        warn(f"{place()}: on {unit} {found[min(found)]} [result]", FidelityWarning)

@@ -16,14 +16,21 @@ from typing import Any, TypeVar
 
 from ellipsis_local import faults
 from ellipsis_local.clocks import monotonic
-from ellipsis_local.computes.compute_json import warn_of_results
+from ellipsis_local.computes.compute_json import returned
 from ellipsis_local.computes.execution import Execution, WriteTarget, name_and_hash
 from ellipsis_local.computes.fetch_missing import Fetch, Follower, lacking
 from ellipsis_local.computes.inputs import found_inputs, node_environment, node_files, node_parts
 from ellipsis_local.computes.pools import Pools
 from ellipsis_local.computes.records import Record, Records
 from ellipsis_local.computes.replay_inputs import ExecutionInputs, Keeper
-from ellipsis_local.computes.specification import ComputeRequest, Specification, check_but, provisional, specify
+from ellipsis_local.computes.specification import (
+    ComputeRequest,
+    Specification,
+    check_but,
+    check_columns,
+    provisional,
+    specify,
+)
 from ellipsis_local.environments import Commands, Environment, Environments
 from ellipsis_local.errors import ComputeStateError, EllipsisLocalError, LayerWarning, StoreError
 from ellipsis_local.home import Home
@@ -86,6 +93,7 @@ class Computes:
 
     def create(self, request: ComputeRequest, owner: str, *, wait: bool) -> str:
         """Make a compute; its id, when it is `available`, or without `wait` within a second; the record tells on."""
+        check_columns(request, self._settings)
         follower = Follower(self.records, self._report, self._closed)
         if wait:
             specification = self._specify(request, follower)
@@ -273,10 +281,9 @@ class Computes:
             self._in_background(run)
             return None
         results = run()
-        if not large and not isinstance(f, Sent):
-            payloads = [outcome.payload for outcome in execution.done]
-            warn_of_results(f.__name__, payloads, strict=bool(self._settings.strict))
-        return results
+        if large or isinstance(f, Sent):
+            return results
+        return returned(f, function, record, execution.done, results, self._settings.strict)
 
     @staticmethod
     def _check_ready(record: Record) -> None:

@@ -15,6 +15,7 @@ from ellipsis_local.nodes import Capabilities
 from ellipsis_local.notices import held_back, warn
 from ellipsis_local.partitions import Cut, CutRequest, Partitions, Shards, Tree
 from ellipsis_local.preflight import Surroundings
+from ellipsis_local.service_columns import check_length
 from ellipsis_local.settings import Settings
 from ellipsis_local.store import LayerStore
 from ellipsis_local.types import Timestamp
@@ -140,6 +141,15 @@ class Specification:
         return cls(ComputeRequest.from_json(data), cut=cut, **own)
 
 
+def check_columns(request: ComputeRequest, settings: Settings) -> None:
+    """Warn of texts of a request that are longer than what the service keeps of them; FidelityError with `strict`."""
+    strict = bool(settings.strict)
+    check_length("the interpreter of a compute", "interpreter", request.interpreter, strict=strict)
+    # One text, a requirement per line (seen in the client).
+    requirements = "\n".join(request.requirements)
+    check_length("the requirements of a compute, all lines together", "requirements", requirements, strict=strict)
+
+
 def provisional(request: ComputeRequest, settings: Settings) -> Specification:
     """What is known of a request that is still being held against this machine; no node can start from it."""
     return Specification(request, _nodes(request.nodes, settings))
@@ -186,7 +196,7 @@ def specify(
 
 
 def _nodes(nodes: int | None, settings: Settings) -> int:
-    most = faults.most_nodes(settings.home, settings.max_nodes)
+    most = faults.most_nodes(settings.home, settings.plan if nodes is None else settings.max_nodes)
     if nodes is None and most == 0:
         # The client's own words.
         text = "You have no compute nodes in your plan. Please update your subscription (here: configure(max_nodes=…))"

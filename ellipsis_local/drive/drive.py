@@ -13,6 +13,7 @@ from ellipsis_local.accounts import User, checked_access
 from ellipsis_local.arguments import invalid
 from ellipsis_local.drive.path_metadata import PathMetadata
 from ellipsis_local.errors import AccessError, AccountError, NotFoundError
+from ellipsis_local.service_columns import check_length
 from ellipsis_local.sharing import DOWNLOAD, EDIT, MANAGE, VIEW, Sharing
 from ellipsis_local.store import LayerStore
 from ellipsis_local.types import PathRecord, PathType, StoredFile, Timestamp
@@ -183,6 +184,7 @@ class Drive:
         bands = max((file.bands for timestamp in timestamps for file in timestamp.rasters), default=0)
         if band > bands:
             raise invalid("bandNumber", band, f"must be from 1 to {bands}, the bands of raster {record.id}, not {band}")
+        check_length("the name of a band", "name", name, strict=self.store.catalogue.database.strict)
         self.path_metadata.update(record.id, "bands", {str(band): name})
 
     def set_raster_options(self, path_id: str, options: Mapping[str, Any]) -> None:

@@ -40,6 +40,7 @@ from ellipsis_local.features.table import FeatureTable
 from ellipsis_local.features.validate_geojson import Incoming, place_of
 from ellipsis_local.home import Home
 from ellipsis_local.ids import as_uuid, wire_date
+from ellipsis_local.service_columns import check_length
 from ellipsis_local.store import LayerStore, checked_name
 from ellipsis_local.types import Extent, PathRecord, StoredFile, Timestamp, VectorFile
 from ellipsis_local.vector import attributes, from_shapely
@@ -109,6 +110,7 @@ class Features:
         """Declare a property and return its id; the same once more is nothing to do (the client sends again)."""
         path = self._vector(path_id)
         name = checked_property(name)
+        check_length("the name of a property", "name", name, strict=self.database.strict)
         if type not in TYPES:
             raise invalid("type", type, f"must be one of {', '.join(TYPES)}, not {type!r}")
         flags = {"required": checked_flag("required", required), "private": checked_flag("private", private)}

@@ -44,6 +44,8 @@ ADVICE = {
 }
 """Per tag of an encoded value what it is, and how its owner makes JSON of it."""
 BY_FILE = "or create the compute with largeResult=True and return a memory file (BytesIO)"
+WRITERS = {ADVICE["geoframe"][0]: "ellipsis.util.saveVector", ADVICE["array"][0]: "ellipsis.util.saveRaster"}
+"""What makes a memory file of a value, by what it is."""
 
 GENERATOR = ("a generator, which runs where it is read", "`list(…)`")
 FUNCTION = ("a function", "what it returns")
@@ -83,7 +85,7 @@ def check_results(source: Source, large: bool | None) -> Iterator[Finding]:
             if found is not None:
                 node, (what, way_out) = found
                 message = f"it returns {what}, and small results travel to the client as JSON"
-                advice = f"return {way_out}" + ("" if what == FILE[0] else f" instead, {BY_FILE}")
+                advice = f"return {way_out}" + ("" if what == FILE[0] else f" instead, {by_file(what)}")
                 yield Finding("result", message, advice, *source.place(node))
 
 
@@ -94,6 +96,17 @@ def _no_file(source: Source, statement: ast.Return) -> Iterator[Finding]:
         message = f"it returns {'no memory file' if value else 'nothing'}, and largeResult and writeToLayer want one"
         way_out = "return a BytesIO that holds a GeoTIFF or a GeoPackage, or create the compute without largeResult"
         yield Finding("result", message, way_out, *source.place(value or statement))
+
+
+def by_file(what: str) -> str:
+    """The way out by a large result, of which there is a writer for some values."""
+    return BY_FILE + (f", as {WRITERS[what]} makes of it" if what in WRITERS else "")
+
+
+def return_line(source: Source) -> int:
+    """The line in the user's file of a function's only return of a value; where there are more, that of the def."""
+    returns = [statement for statement in own_nodes(source.node, ast.Return) if statement.value is not None]
+    return source.place(returns[0] if len(returns) == 1 else source.node)[0]
 
 
 class _Kinds:

@@ -51,7 +51,7 @@ def create_app(emulator: Emulator, *, max_upload: int = MAX_UPLOAD) -> FastAPI:
         responses={status: {"description": text, **ERROR} for status, text in FAULTS.items()},
     )
     app.state.emulator = emulator
-    app.state.answers = WireAnswers(emulator.computes.records)
+    app.state.answers = WireAnswers(emulator.computes.records, strict=emulator.settings.strict)
     app.state.idempotency = Idempotency[Response]()
     app.state.max_upload = max_upload
     # The order decides between /path/hashtag and /path/{pathId}: fixed words first.

@@ -20,6 +20,7 @@ from ellipsis_local.database import Database
 from ellipsis_local.errors import AccessError, ArgumentError, NotFoundError
 from ellipsis_local.identity import STEP
 from ellipsis_local.ids import as_uuid
+from ellipsis_local.service_columns import check_length
 from ellipsis_local.sharing.rights import Rights
 from ellipsis_local.store import Catalogue
 from ellipsis_local.types import PathRecord
@@ -164,6 +165,7 @@ class Invites:
     def _invited(self, user_id: str | None, email: str | None) -> User:
         if user_id is None and email is None:
             raise ArgumentError("give userId or email: who is invited", argument="userId")
+        check_length("an e-mail address", "email", email, strict=self._database.strict)
         named = None if email is None else self._accounts.find_user(checked_name(email, "email"))
         if email is not None and named is None:
             way_out = "let them log in once, or make them with `ellipsis-local users add`"

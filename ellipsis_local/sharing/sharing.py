@@ -14,6 +14,7 @@ from ellipsis_local.arguments import invalid
 from ellipsis_local.database import Database
 from ellipsis_local.errors import ArgumentError, NotFoundError, StoreError
 from ellipsis_local.identity import STEP
+from ellipsis_local.service_columns import check_length
 from ellipsis_local.sharing.members import Invites, Members
 from ellipsis_local.sharing.rights import VIEW, Rights
 from ellipsis_local.sharing.usage import Usage
@@ -74,6 +75,7 @@ class Sharing:
     def add_hashtag(self, path_id: str, hashtag: str) -> None:
         """Tag a path, once whatever the case; ArgumentError for what is no word of at most 100 characters."""
         tag = _tag(hashtag)
+        check_length("a hashtag", "hashtag", tag, strict=self._database.strict)
         with self._catalogue.transaction() as connection:
             path = self._catalogue.get_path(path_id)
             connection.execute("INSERT OR IGNORE INTO hashtags VALUES (?, ?, ?)", (path.id, tag.casefold(), tag))

@@ -15,8 +15,9 @@ from ellipsis_local.database import Database
 from ellipsis_local.errors import ArgumentError, LayerError, NotFoundError, StoreError
 from ellipsis_local.ids import as_uuid, date_range, from_text, optional_uuid, to_text
 from ellipsis_local.processes import ProcessMark, own_mark
+from ellipsis_local.service_columns import check_length
 from ellipsis_local.store.records import FILE_COLUMNS, FileRow, as_json, checked_name, path_record, stored_file
-from ellipsis_local.types import PathRecord, PathType, StoredFile, Timestamp
+from ellipsis_local.types import PathRecord, PathType, RasterFile, StoredFile, Timestamp
 
 KEEP: Any = object()
 """Stands for an argument that was not given, where None has a meaning."""
@@ -74,6 +75,7 @@ class Catalogue:
         public_access: Mapping[str, Any] | None = None,
     ) -> str:
         """Add a path and return its id; ArgumentError where the id is taken or the parent is no folder."""
+        self._check_lengths(name=name, metadata=metadata)
         path_id = self.database.new_id() if path_id is None else as_uuid("pathId", path_id)
         parent_id = optional_uuid("parentId", parent_id)
         values = {
@@ -87,6 +89,11 @@ class Catalogue:
                 raise invalid("pathId", path_id, f"{path_id} exists already")
             self._insert("paths", values)
         return path_id
+
+    def _check_lengths(self, *, name: Any = None, metadata: Mapping[str, Any] | None = None) -> None:
+        check_length("the name of a path", "name", name, strict=self.database.strict)
+        text = metadata.get("description") if isinstance(metadata, Mapping) else None
+        check_length("the description of a path", "metadata.description", text, strict=self.database.strict)
 
     def _insert(self, table: str, values: Mapping[str, Any]) -> None:
         marks = ", ".join("?" * len(values))
@@ -140,12 +147,14 @@ class Catalogue:
         return [path_record(row) for row in self._rows(query, values)]
 
     def rename(self, path_id: str, name: str) -> None:
+        self._check_lengths(name=name)
         self._edit_path(path_id, name=checked_name(name))
 
     def trash(self, path_id: str, trashed: bool = True) -> None:
         self._edit_path(path_id, trashed=int(trashed))
 
     def set_metadata(self, path_id: str, metadata: Mapping[str, Any]) -> None:
+        self._check_lengths(metadata=metadata)
         self._edit_path(path_id, metadata=as_json("metadata", metadata))
 
     def set_public_access(self, path_id: str, public_access: Mapping[str, Any]) -> None:
@@ -195,6 +204,7 @@ class Catalogue:
         start, end = date_range(date, self.database.now())
         if description is not None and not isinstance(description, str):
             raise invalid("description", description, "must be of type string")
+        self._check_description(description)
         with self.transaction():
             path = self.get_path(path_id)
             if path.type not in ("raster", "vector"):
@@ -242,10 +252,14 @@ class Catalogue:
             unfinished=tuple(file for file in files if file.status != "completed"),
         )
 
+    def _check_description(self, text: Any) -> None:
+        check_length("the description of a timestamp", "description", text, strict=self.database.strict)
+
     def edit_timestamp(self, path_id: str, timestamp_id: str, *, description: Any = KEEP, date: Any = KEEP) -> None:
         with self.transaction():
             found = self.get_timestamp(path_id, timestamp_id)
             if description is not KEEP:
+                self._check_description(description)
                 self._update("timestamps", found.id, description=description)
             if date is not KEEP:
                 start, end = map(to_text, date_range(date, self.database.now()))
@@ -276,6 +290,9 @@ class Catalogue:
             (low, high) = self._rows(query, (timestamp_id,))[0]
             start = (low or 0) - len(rows) if beneath else (high if high is not None else -1) + 1
             for position, row in enumerate(rows, start=start):
+                if row.detail is not None:
+                    column = f"the name of a {'raster' if isinstance(row.detail, RasterFile) else 'vector'} file"
+                    check_length(column, "name", row.name, strict=self.database.strict)
                 place = {"id": row.id, "path_id": path_id, "timestamp_id": timestamp_id, "position": position}
                 known = dict(zip(FILE_COLUMNS, row.values(), strict=True))
                 process = json.dumps(own_mark()) if row.status == "pending" else None

@@ -362,8 +362,8 @@ def gives_numbers_as_keys(params):
 
 def test_results_that_the_wire_does_not_carry(el: ModuleType, token: str, compute_id: str) -> None:
     for function, text in (
-        (gives_frame, r"gives_frame: on node 0, result\['parts'\]\[0\] is a GeoDataFrame; .*`.to_json\(\)`"),
-        (gives_scalar, r"gives_scalar: on node 0, result\[1\] is a numpy scalar \(float32\), .*`float\(…\)`"),
+        (gives_frame, r"gives_frame \(.*test_preflight_faithful.py:\d+\): on node 0, result\['parts'\]\[0\] is a GeoDataFrame; .*`.to_json\(\)`"),
+        (gives_scalar, r"gives_scalar \(.*\): on node 0, result\[1\] is a numpy scalar \(float32\), .*`float\(…\)`"),
         (gives_numbers_as_keys, "result has the key 1, which arrives at the client as '1'"),
     ):
         with pytest.warns(FidelityWarning, match=text) as told:
@@ -381,7 +381,7 @@ def test_strict_makes_them_errors(el: ModuleType, token: str, compute_id: str, h
     with pytest.raises(FidelityError, match=r"\[key\] \(strict=True\)"):
         el.compute.execute(compute_id, asks_for_another, token)
     assert el.compute.getComputeInfo(compute_id, token)["executions"] == 0
-    with pytest.raises(FidelityError, match="would not return .*GeoDataFrame"):
+    with pytest.raises(FidelityError, match="returned what cannot be taken: result.*GeoDataFrame"):
         el.compute.execute(compute_id, gives_frame, token)
     info = el.compute.getComputeInfo(compute_id, token)
     assert (info["status"], len(info["result"])) == ("completed", 2)
