@@ -132,7 +132,8 @@ class Emulator:
     def create_compute(self, request: ComputeRequest, user: User, *, wait: bool) -> str:
         """Make a compute of layers that the user may view; its id. See `Computes.create`."""
         layers = [path_id for path_id, _ in request.layers]
-        self.drive(user).readable([*layers, *request.files], missing_ok=self.settings.upstream is not None)
+        # What is missing is told as a whole, unless it can be fetched.
+        self.drive(user).readable([*layers, *request.files], missing_ok=True)
         return self.computes.create(request, user.id, wait=wait)
 
     def execute_compute(

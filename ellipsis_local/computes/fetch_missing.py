@@ -7,30 +7,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from ellipsis_local.computes.records import Records
-from ellipsis_local.computes.specification import ComputeRequest, Lacking
 from ellipsis_local.errors import ComputeStateError
-from ellipsis_local.ids import as_uuid
-from ellipsis_local.store import LayerStore
 
 Fetch = Callable[[str, str | None, Callable[[str, bool], None], Callable[[], None]], None]
 """Brings a path (None), or one of its timestamps, into the home; its third argument takes a text on how far it is, and
 whether the next one replaces that; its fourth is called often, and what both raise ends it."""
-
-
-def lacking(request: ComputeRequest, store: LayerStore) -> Lacking:
-    """What of a request is not in the home, in the order in which it is asked for, each once."""
-    found: dict[tuple[str, str | None], None] = {}
-    for path_id, timestamp_id in request.layers:
-        path = store.catalogue.find_path(as_uuid("pathId", path_id))
-        # A path that has no timestamps at all cannot be given one: that is for `specify` to say.
-        layered = path is None or path.type in ("raster", "vector")
-        if layered and store.catalogue.find_timestamp(as_uuid("timestampId", timestamp_id)) is None:
-            found[as_uuid("pathId", path_id), as_uuid("timestampId", timestamp_id)] = None
-    for path_id in request.files:
-        canonical = as_uuid("files", path_id)
-        if store.catalogue.find_path(canonical) is None:
-            found[canonical, None] = None
-    return tuple(found)
 
 
 @dataclass

@@ -18,7 +18,7 @@ from ellipsis_local import faults
 from ellipsis_local.clocks import monotonic
 from ellipsis_local.computes.compute_json import returned
 from ellipsis_local.computes.execution import Execution, WriteTarget, name_and_hash
-from ellipsis_local.computes.fetch_missing import Fetch, Follower, lacking
+from ellipsis_local.computes.fetch_missing import Fetch, Follower
 from ellipsis_local.computes.inputs import found_inputs, node_environment, node_files, node_parts
 from ellipsis_local.computes.pools import Pools
 from ellipsis_local.computes.records import Record, Records
@@ -28,6 +28,7 @@ from ellipsis_local.computes.specification import (
     Specification,
     check_but,
     check_columns,
+    find_lacking,
     provisional,
     specify,
 )
@@ -122,7 +123,7 @@ class Computes:
 
     def _specify(self, request: ComputeRequest, follower: Follower) -> Specification:
         """`specify`, with what the home lacks fetched before, where there is somewhere to fetch it from."""
-        missing = lacking(request, self._store) if self._fetch is not None else ()
+        missing = find_lacking(request, self._store) if self._fetch is not None else ()
         if self._fetch is not None and missing:
             check_but(missing, request, self._settings, self._store, self._environments)
             for path_id, timestamp_id in missing:

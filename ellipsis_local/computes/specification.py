@@ -9,7 +9,7 @@ from typing import Any, Literal
 from ellipsis_local import faults
 from ellipsis_local.arguments import invalid
 from ellipsis_local.environments import Environments, check_requirements
-from ellipsis_local.errors import ArgumentError, EnvironmentWarning
+from ellipsis_local.errors import ArgumentError, EnvironmentWarning, NotFoundError
 from ellipsis_local.ids import as_uuid
 from ellipsis_local.nodes import Capabilities
 from ellipsis_local.notices import held_back, warn
@@ -213,6 +213,8 @@ def _timestamps(request: ComputeRequest, store: LayerStore, lacking: Lacking = (
     """Those of the layers; ArgumentError for the first layer or file that is not lacking and that no node can have."""
     if not request.layers and not request.files:
         raise invalid("layers", [], "must hold at least one {'pathId', 'timestampId'}, unless files are given")
+    if missing := () if lacking else find_lacking(request, store):
+        raise _missing(missing, store)
     seen: set[str] = set()
     timestamps = []
     for path_id, timestamp_id in request.layers:
@@ -234,6 +236,40 @@ def _timestamps(request: ComputeRequest, store: LayerStore, lacking: Lacking = (
         if not lacking or (as_uuid("files", path_id), None) not in lacking:
             store.get_plain_file(path_id)
     return timestamps
+
+
+def find_lacking(request: ComputeRequest, store: LayerStore) -> Lacking:
+    """What of a request is not in the home, in the order in which it is asked for, each once."""
+    found: dict[tuple[str, str | None], None] = {}
+    for path_id, timestamp_id in request.layers:
+        path = store.catalogue.find_path(as_uuid("pathId", path_id))
+        # A path that has no timestamps at all cannot be given one: that is for `specify` to say.
+        layered = path is None or path.type in ("raster", "vector")
+        if layered and store.catalogue.find_timestamp(as_uuid("timestampId", timestamp_id)) is None:
+            found[as_uuid("pathId", path_id), as_uuid("timestampId", timestamp_id)] = None
+    for path_id in request.files:
+        canonical = as_uuid("files", path_id)
+        if store.catalogue.find_path(canonical) is None:
+            found[canonical, None] = None
+    return tuple(found)
+
+
+def _missing(lacking: Lacking, store: LayerStore) -> NotFoundError:
+    """The error for all that is not in the home, and how to bring it there."""
+    path, timestamp = lacking[0]
+    if timestamp is None:
+        argument = "files"
+        commands = [f"pull {path}", f"add FILE --type file --path-id {path}"]
+    else:
+        argument = "layers"
+        add = f"add FILE --path-id {path} --timestamp-id {timestamp}"
+        commands = [f"pull {path} {timestamp}", add, f"invent {path} {timestamp}"]
+    wheres = ("from the service", "from a file of yours", "as a stand-in")
+    ways = [f"{where} `ellipsis-local layers {way}`" for where, way in zip(wheres, commands, strict=False)]
+    told = [f"file {one}" if moment is None else f"timestamp {moment} of path {one}" for one, moment in lacking]
+    which = "it" if len(told) == 1 else "the first"
+    text = f"{', '.join(told)}: not in the home {store.home.root}; bring {which} there {', or '.join(ways)}"
+    return NotFoundError(f"{argument}: {text}", argument=argument, value=timestamp or path)
 
 
 def _obstacle(timestamp: Timestamp, *, in_trash: bool) -> str | None:

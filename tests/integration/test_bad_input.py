@@ -111,6 +111,23 @@ def test_create_compute(el, token, raster, make, kind, text) -> None:
     assert el.compute.listComputes(token)["result"] == []
 
 
+def test_all_that_is_missing_is_named_with_the_ways(el, token, raster, home) -> None:
+    other = raster | {"timestampId": UNKNOWN}
+    nowhere = {"pathId": UNKNOWN.replace("0", "1"), "timestampId": UNKNOWN.replace("0", "2")}
+    with pytest.raises(NotFoundError) as told:
+        el.compute.createCompute([raster, other, nowhere], token, files=[UNKNOWN])
+    path = raster["pathId"]
+    assert str(told.value) == (
+        f"layers: timestamp {UNKNOWN} of path {path}, timestamp {nowhere['timestampId']} of path {nowhere['pathId']}, "
+        f"file {UNKNOWN}: not in the home {home}; bring the first there "
+        f"from the service `ellipsis-local layers pull {path} {UNKNOWN}`, or "
+        f"from a file of yours `ellipsis-local layers add FILE --path-id {path} --timestamp-id {UNKNOWN}`, or "
+        f"as a stand-in `ellipsis-local layers invent {path} {UNKNOWN}`"
+    )
+    with pytest.raises(NotFoundError, match=f"^files: file {UNKNOWN}: .* bring it .*add FILE --type file --path-id"):
+        el.compute.createCompute([raster], token, files=[UNKNOWN])
+
+
 def test_more_nodes_than_pixels(el, token) -> None:
     one = el.layers.add({"raster": np.ones((1, 1), "uint8"), "transform": Affine(1, 0, 0, 0, -1, 0), "crs": 3857})
     with pytest.raises(EllipsisLocalError, match="nodes.*2"):

@@ -362,7 +362,10 @@ def gives_numbers_as_keys(params):
 
 def test_results_that_the_wire_does_not_carry(el: ModuleType, token: str, compute_id: str) -> None:
     for function, text in (
-        (gives_frame, r"gives_frame \(.*test_preflight_faithful.py:\d+\): on node 0, result\['parts'\]\[0\] is a GeoDataFrame; .*`.to_json\(\)`"),
+        (
+            gives_frame,
+            r"gives_frame \(.*test_preflight_faithful.py:\d+\): on node 0, result\['parts'\]\[0\] is a GeoDataFrame; .*`.to_json\(\)`",
+        ),
         (gives_scalar, r"gives_scalar \(.*\): on node 0, result\[1\] is a numpy scalar \(float32\), .*`float\(…\)`"),
         (gives_numbers_as_keys, "result has the key 1, which arrives at the client as '1'"),
     ):

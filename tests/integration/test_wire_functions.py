@@ -295,7 +295,10 @@ def test_what_is_wrong_is_told_by_the_record_where_the_answer_was_there_before(c
     slow.released.set()
     found = client.await_status(made, "errored", "available")
     assert found["status"] == "errored"
-    assert "00000000-0000-0000-0000-000000000000 does not exist here" in found["message"]
+    assert (
+        "timestamp 11111111-1111-1111-1111-111111111111 of path 00000000-0000-0000-0000-000000000000: not in the home"
+        in (found["message"])
+    )
 
 
 def test_a_bug_in_the_background_leaves_no_compute_queued(
