@@ -85,6 +85,14 @@ def check_format(path: Path) -> None:
             _format(connection, path)
 
 
+def is_current(path: Path) -> bool:
+    """Whether there is a database of today's format, which can be opened without a change."""
+    if not path.exists():
+        return False
+    with contextlib.closing(connect(path)) as connection, translated(path, "opened"):
+        return _format(connection, path) == VERSION
+
+
 def _format(connection: sqlite3.Connection, path: Path) -> int:
     """The format of a database, one that this release can bring to its own; 0 for an empty file."""
     version: int = connection.execute("PRAGMA user_version").fetchone()[0]

@@ -30,6 +30,7 @@ The root is a ``ValueError``, because that is what the client of the hosted serv
     FidelityWarning (UserWarning)       runs here, would not on the service
     LayerWarning (UserWarning)          part of a layer was left out, with how much
     OutputWarning (UserWarning)         what nodes return does not make one layer, with which node
+    PixelWarning (UserWarning)          arithmetic that the pixels' dtype does not hold, here as on the service
     EnvironmentWarning (UserWarning)    something was substituted, with what
 """
 
@@ -61,6 +62,7 @@ __all__ = [
     "NotFoundError",
     "OutputWarning",
     "PartitionError",
+    "PixelWarning",
     "RealServiceError",
     "ResultError",
     "SettingsError",
@@ -222,6 +224,10 @@ class LayerWarning(UserWarning):
 
 class OutputWarning(UserWarning):
     """What nodes return does not make one layer; the text says which node's, and what to do."""
+
+
+class PixelWarning(UserWarning):
+    """Arithmetic whose result the pixels' dtype does not hold, here as on the service; the text says what to write."""
 
 
 class EnvironmentWarning(UserWarning):

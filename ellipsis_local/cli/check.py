@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import tokenize
+from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -12,6 +14,7 @@ import typer
 from ellipsis_local.cli.printing import Json, console, counted, errors, print_json
 from ellipsis_local.cli.session import Session, session_of
 from ellipsis_local.errors import ArgumentError, EllipsisLocalError
+from ellipsis_local.ids import as_uuid
 
 if TYPE_CHECKING:
     from ellipsis_local.preflight import Finding, Installed, Report
@@ -55,7 +58,8 @@ def _look(session: Session, script: Path, functions: list[str]) -> Report:
     except (SyntaxError, UnicodeDecodeError) as error:
         raise ArgumentError(f"{script} is no Python script: {error}", argument="script", value=str(script)) from error
 
-    report = check_script(text, str(script), installed=partial(_environment, session), functions=functions)
+    look = partial(_environment, session), partial(_dtypes, session)
+    report = check_script(text, str(script), installed=look[0], dtypes=look[1], functions=functions)
     for call in report.unseen:
         if call.what in functions:
             text = f"{script} defines no function {call.what}; give the name of a def of its module"
@@ -83,6 +87,26 @@ def _environment(session: Session, python: tuple[int, ...], requirements: tuple[
     finally:
         environments.close()
     return None if found is None else installed_in(found.folder)
+
+
+def _dtypes(session: Session, layers: Iterable[tuple[str, str]]) -> dict[str, str] | None:
+    """Of those layers that the home has; nothing is made, nor a home of before brought up to date."""
+    from ellipsis_local.database import Database, is_current
+    from ellipsis_local.home import Home
+    from ellipsis_local.store import Catalogue
+
+    settings = session.settings()
+    home, found = Home(settings.home, settings.environments), {}
+    # Whoever opens the home tells what is wrong with it, createCompute what is wrong with an id.
+    with contextlib.suppress(EllipsisLocalError):
+        if not is_current(home.database):
+            return None
+        with contextlib.closing(Database(home.database, ())) as database:
+            for _, timestamp_id in layers:
+                held = Catalogue(database, home.layers).find_timestamp(as_uuid("timestampId", timestamp_id))
+                if held is not None and (held.rasters or held.type == "vector"):
+                    found[timestamp_id] = held.rasters[0].dtype if held.rasters else ""
+    return found
 
 
 def _answer(reports: list[Report]) -> dict[str, Any]:

@@ -14,14 +14,21 @@ import typer
 from typer.core import TyperGroup
 
 from ellipsis_local.cli.printing import errors
-from ellipsis_local.errors import EllipsisLocalError, EnvironmentWarning, FidelityWarning, LayerWarning, OutputWarning
+from ellipsis_local.errors import (
+    EllipsisLocalError,
+    EnvironmentWarning,
+    FidelityWarning,
+    LayerWarning,
+    OutputWarning,
+    PixelWarning,
+)
 
 if TYPE_CHECKING:
     from ellipsis_local.emulator import Emulator
     from ellipsis_local.settings import Settings
 
 INTERRUPTED = 130
-OUR_WARNINGS = (EnvironmentWarning, FidelityWarning, LayerWarning, OutputWarning)
+OUR_WARNINGS = (EnvironmentWarning, FidelityWarning, LayerWarning, OutputWarning, PixelWarning)
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from concurrent.futures import wait as wait_for
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from ellipsis_local import faults
@@ -33,13 +33,14 @@ from ellipsis_local.computes.specification import (
     specify,
 )
 from ellipsis_local.environments import Commands, Environment, Environments
-from ellipsis_local.errors import ComputeStateError, EllipsisLocalError, LayerWarning, StoreError
+from ellipsis_local.errors import ComputeStateError, EllipsisLocalError, LayerWarning, PixelWarning, StoreError
 from ellipsis_local.home import Home
 from ellipsis_local.node_program.ellipsis_node.block_hosts import closed_hosts
-from ellipsis_local.node_program.ellipsis_node.records import NodeConfig
+from ellipsis_local.node_program.ellipsis_node.records import NodeConfig, NodeFunction
 from ellipsis_local.nodes import Engine, Pool, Program, Sent, describe_function, describe_sent
 from ellipsis_local.notices import Notice, held_back, warn
 from ellipsis_local.partitions import Partitioning, Partitions
+from ellipsis_local.preflight import Surroundings, check_pixels, is_unsigned, read_source
 from ellipsis_local.settings import Settings
 from ellipsis_local.store import LayerStore
 
@@ -58,6 +59,14 @@ NOT_READY = {
 
 
 T = TypeVar("T")
+
+
+def warn_of_pixels(function: NodeFunction, around: Surroundings) -> None:
+    """Tell of arithmetic that surprises, where the layers are known to be such that it does."""
+    if function.source and any(map(is_unsigned, (around.dtypes or {}).values())):
+        source = read_source(function.source, function.filename or "", function.line)
+        for finding in check_pixels(source, around):
+            warn(str(replace(finding, function=source.name, file=source.file)), PixelWarning)
 
 
 def _submit(name: str, work: Callable[[], T]) -> Future[T]:
@@ -244,6 +253,7 @@ class Computes:
         else:
             around = record.spec.surroundings(self._environments, large=large)
             function = describe_function(f, python, strict=bool(self._settings.strict), around=around)
+            warn_of_pixels(function, around)
         # The former results are gone from here on: the client polls at once.
         number = self.records.begin(compute_id, function.kind, *name_and_hash(f, function))
         if number is None:

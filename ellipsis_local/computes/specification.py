@@ -119,7 +119,10 @@ class Specification:
     def surroundings(self, environments: Environments, *, large: bool) -> Surroundings:
         """What it tells the rules of the preflight."""
         request = self.request
+        plans = () if self.cut is None else self.cut.rasters
+        dtypes = {plan.id: plan.sources[0].file.dtype for plan in plans}
         return Surroundings(
+            dtypes={time: dtypes.get(as_uuid("timestampId", time), "") for _, time in request.layers},
             python=self.python,
             layers=request.layers,
             files=request.files,

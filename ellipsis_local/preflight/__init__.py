@@ -8,6 +8,7 @@ Everything is read from text (ast); nothing of the user is imported or run.
 from ellipsis_local.preflight.findings import RULES, Finding
 from ellipsis_local.preflight.form import changed_finding, lambda_finding, no_source_finding, wrapped_finding
 from ellipsis_local.preflight.function import check_function, outer_names
+from ellipsis_local.preflight.pixels import check_pixels, is_unsigned
 from ellipsis_local.preflight.script import Report, check_script
 from ellipsis_local.preflight.source import Source, compile_tree, parse, read_source, service_text
 from ellipsis_local.preflight.surroundings import Installed, Origin, Surroundings, installed_in, installed_with
@@ -22,10 +23,12 @@ __all__ = [
     "Surroundings",
     "changed_finding",
     "check_function",
+    "check_pixels",
     "check_script",
     "compile_tree",
     "installed_in",
     "installed_with",
+    "is_unsigned",
     "lambda_finding",
     "no_source_finding",
     "outer_names",

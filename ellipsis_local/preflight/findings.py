@@ -31,6 +31,7 @@ RULES = {
     "text": "every line of a text but the first gains two spaces",
     "import": "the nodes have the standard library and the environment's packages",
     "key": "params has the layers' timestampIds and the files' pathIds as keys",
+    "unsigned": "numpy subtracts unsigned pixels modulo the size of their dtype, on the service as here",
     "result": "small results travel as JSON, large ones as a memory file",
 }
 """Each rule, and why: what the service does (seen in the client, where nothing else is said)."""

@@ -6,7 +6,7 @@ import ast
 import builtins
 import itertools
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,6 +16,7 @@ from ellipsis_local.preflight.findings import Finding
 from ellipsis_local.preflight.form import lambda_finding
 from ellipsis_local.preflight.function import check_function
 from ellipsis_local.preflight.names import arguments_of, called, dotted
+from ellipsis_local.preflight.pixels import check_pixels
 from ellipsis_local.preflight.results import check_results
 from ellipsis_local.preflight.source import Function
 from ellipsis_local.preflight.surroundings import Installed, Look, Origin, Surroundings
@@ -29,6 +30,9 @@ CREATE = (
 )  # fmt: skip
 EXECUTE = ("computeId", "f", "token", "awaitTillCompleted", "writeToLayer")
 
+Layers = tuple[tuple[str, str], ...]
+Dtypes = Callable[[Layers], Mapping[str, str] | None]
+"""From path ids and timestamp ids to the dtypes of those that are known, as in `Surroundings`."""
 T = TypeVar("T")
 
 LookUp = Callable[[tuple[int, ...], tuple[str, ...]], Installed | None]
@@ -87,6 +91,7 @@ def check_script(
     *,
     python: tuple[int, ...] = (3, 12),
     installed: LookUp = lambda _python, _requirements: None,
+    dtypes: Dtypes = lambda _layers: None,
     functions: Iterable[str] = (),
 ) -> Report:
     """Look at every function that a script passes to ellipsis.compute.execute, and at those named in `functions`.
@@ -94,7 +99,8 @@ def check_script(
     Layers, files, requirements, interpreter and largeResult are those of the createCompute whose id is passed along,
     where they are literals or made of names that are; rules that depend on what is not known are silent. Files beside
     `file` are read where a function is imported from them. `python` is the interpreter where createCompute does not
-    name one; `installed` tells what an environment of a Python and requirements holds, where there is one.
+    name one; `installed` tells what an environment of a Python and requirements holds, where there is one, `dtypes`
+    what is known of layers.
     """
     try:
         script = Text(text, file)
@@ -110,6 +116,7 @@ def check_script(
             function = _given(call, EXECUTE)[0].get("f") if _is(script, call, "execute") else None
             if function is not None:
                 around = _around(script, call, chain, python, installed)
+                around = replace(around, dtypes=dtypes(around.layers) if around.layers else None)
                 found += [(target, around) for target in targets.of(function, chain)]
         for name in functions:
             found += [(target, Surroundings(python=python)) for target in targets.named(name)]
@@ -134,7 +141,7 @@ def _report(file: str, found: list[tuple[Found, Surroundings]]) -> Report:
 
 def _check(target: Target, around: Surroundings) -> list[Finding]:
     source = target.text.source(target.node)
-    returns = tuple(check_results(source, around.large))
+    returns = (*check_results(source, around.large), *check_pixels(source, around))
     found = check_function(source, _look_from(target), around, method=target.method, returns=returns)
     return [replace(finding, function=source.name, file=source.file) for finding in found]
 
@@ -224,7 +231,7 @@ def _texts(value: object) -> tuple[str, ...] | None:
     return tuple(value) if isinstance(value, list) and all(isinstance(item, str) for item in value) else None
 
 
-def _layers(value: object) -> tuple[tuple[str, str], ...] | None:
+def _layers(value: object) -> Layers | None:
     if not isinstance(value, list):
         return None
     found = []

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import os
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -118,5 +118,7 @@ class Surroundings:
     """PEP 508; None: not known."""
     large: bool | None = None
     """Whether the function has to return a memory file (largeResult, writeToLayer); None: not known."""
+    dtypes: Mapping[str, str] | None = None
+    """Of raster layers, by the timestamp ids in `layers`; those of vectors are ''. None: nothing is known."""
     installed: Callable[[], Installed | None] = lambda: None
     """What the environment holds, called only where a rule depends on it; None: there is none to look at."""
