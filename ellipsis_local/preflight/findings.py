@@ -32,6 +32,8 @@ RULES = {
     "import": "the nodes have the standard library and the environment's packages",
     "key": "params has the layers' timestampIds and the files' pathIds as keys",
     "unsigned": "numpy subtracts unsigned pixels modulo the size of their dtype, on the service as here",
+    "one-per-node": "the list that execute returns has one entry per shard, and a node runs several (seen in scripts)",
+    "counted-twice": "shards of the service overlap their neighbours by a buffer (seen in scripts)",
     "result": "small results travel as JSON, large ones as a memory file",
 }
 """Each rule, and why: what the service does (seen in the client, where nothing else is said)."""

@@ -17,6 +17,7 @@ from ellipsis_local.preflight.form import lambda_finding
 from ellipsis_local.preflight.function import check_function
 from ellipsis_local.preflight.names import arguments_of, called, dotted
 from ellipsis_local.preflight.pixels import check_pixels
+from ellipsis_local.preflight.responses import Execution, check_responses
 from ellipsis_local.preflight.results import check_results
 from ellipsis_local.preflight.source import Function
 from ellipsis_local.preflight.surroundings import Installed, Look, Origin, Surroundings
@@ -111,6 +112,7 @@ def check_script(
         return Report(file, (), (broken,), ())
     targets = Targets(script)
     found: list[tuple[Found, Surroundings]] = []
+    executions: dict[int, Execution] = {}
     try:
         for call, chain in script.calls:
             function = _given(call, EXECUTE)[0].get("f") if _is(script, call, "execute") else None
@@ -118,14 +120,21 @@ def check_script(
                 around = _around(script, call, chain, python, installed)
                 around = replace(around, dtypes=dtypes(around.layers) if around.layers else None)
                 found += [(target, around) for target in targets.of(function, chain)]
+                if around.layers != ():
+                    executions[id(call)] = _execution(script, call, chain)
         for name in functions:
             found += [(target, Surroundings(python=python)) for target in targets.named(name)]
-        return _report(file, found)
+        return _report(file, found, check_responses(script, executions))
     except RecursionError:
         return Report(file, (), (), (Unseen(file, "it is nested too deeply to be read", file, 1, 1),))
 
 
-def _report(file: str, found: list[tuple[Found, Surroundings]]) -> Report:
+def _execution(text: Text, call: ast.Call, chain: Chain) -> Execution:
+    made = _made_by(text, _given(call, EXECUTE)[0].get("computeId"), chain, MOST_STEPS)
+    return Execution(tuple((_given(create, CREATE)[0].get("nodes"), around) for create, around in made))
+
+
+def _report(file: str, found: list[tuple[Found, Surroundings]], more: Iterable[Finding]) -> Report:
     targets = [(target, around) for target, around in found if isinstance(target, Target)]
     checked = dict.fromkeys(Checked(target.node.name, target.text.file, target.node.lineno) for target, _ in targets)
     findings = dict.fromkeys(
@@ -134,7 +143,7 @@ def _report(file: str, found: list[tuple[Found, Surroundings]]) -> Report:
         if not isinstance(target, Unseen)
         for finding in ([target] if isinstance(target, Finding) else _check(target, around))
     )
-    ordered = sorted(findings, key=lambda one: (one.file != file, one.file, one.line or 0, one.column or 0))
+    ordered = sorted([*findings, *more], key=lambda one: (one.file != file, one.file, one.line or 0, one.column or 0))
     unseen = dict.fromkeys(target for target, _ in found if isinstance(target, Unseen))
     return Report(file, tuple(checked), tuple(ordered), tuple(unseen))
 

@@ -6,6 +6,7 @@ import ast
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 from ellipsis_local.preflight.names import arguments_of, bindings, called, dotted, imported_names
 from ellipsis_local.preflight.source import Function, Source, parse
@@ -44,7 +45,11 @@ class Text:
     @cached_property
     def calls(self) -> list[tuple[ast.Call, Chain]]:
         """Every call, with the defs around it."""
-        return list(_calls(self.tree, ()))
+        return list(self.within(ast.Call))
+
+    def within(self, kinds: Any) -> Iterator[tuple[Any, Chain]]:
+        """Every node of some kinds, with the defs around it."""
+        return _within(self.tree, (), kinds)
 
     @cached_property
     def imports(self) -> dict[str, str]:
@@ -177,11 +182,11 @@ class Text:
         return UNKNOWN
 
 
-def _calls(node: ast.AST, chain: Chain) -> Iterator[tuple[ast.Call, Chain]]:
+def _within(node: ast.AST, chain: Chain, kinds: Any) -> Iterator[tuple[Any, Chain]]:
     for child in ast.iter_child_nodes(node):
-        if isinstance(child, ast.Call):
+        if isinstance(child, kinds):
             yield child, chain
-        yield from _calls(child, (*chain, child) if isinstance(child, Function) else chain)
+        yield from _within(child, (*chain, child) if isinstance(child, Function) else chain, kinds)
 
 
 def _item(holder: object, key: object) -> object:
