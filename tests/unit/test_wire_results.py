@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+import inspect
+import io
 import json
 import math
 import subprocess
@@ -11,10 +13,12 @@ from collections import Counter, defaultdict, deque
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
 import pytest
+import requests
 from rasterio.coords import BoundingBox
 from rasterio.enums import Interleaving, Resampling
 
@@ -22,9 +26,10 @@ from ellipsis_local.computes.compute_json import NotJsonError, WireAnswers, json
 from ellipsis_local.computes.records import SCHEMA, NodeRecord, Records
 from ellipsis_local.computes.specification import ComputeRequest, Specification
 from ellipsis_local.database import Database
-from ellipsis_local.errors import NotFoundError
+from ellipsis_local.errors import FidelityError, FidelityWarning, NotFoundError
 from ellipsis_local.node_program.ellipsis_node.values import encode
 from ellipsis_local.nodes import NodeOutcome
+from ellipsis_local.preflight import service_text
 
 ROOT = Path(__file__).parents[2]
 SPEC = Specification(ComputeRequest(layers=()), nodes=2, environment="e")
@@ -394,3 +399,91 @@ def test_a_deleted_compute_is_left_out_of_a_page(database: Database) -> None:
     assert WireAnswers(records).page("me", None) == ([], None)
     with pytest.raises(NotFoundError):
         WireAnswers(records).page("me", compute_id)
+
+
+# --- one verdict in both faces --------------------------------------------------------------------------------------
+
+
+def gives_frame(params):
+    import geopandas
+
+    return {"found": [geopandas.GeoDataFrame(geometry=[])]}
+
+
+def gives_tuple(params):
+    import numpy as np
+
+    return (1, np.float64(2.5), (np.zeros((2, 3)).shape,))
+
+
+def gives_scalar(params):
+    import numpy as np
+
+    return [np.float32(1.5)]
+
+
+def gives_numbers_as_keys(params):
+    return {1: "a"}
+
+
+class Faces:
+    """One compute on a file, asked in process and over HTTP; a node's failure is its text."""
+
+    def __init__(self, el: ModuleType, home: Path, strict: Any) -> None:
+        self.el = el
+        el.configure(home=home, progress=False, inline=True, strict=strict)
+        self.token = el.account.logIn("demo_user", "demo_user")
+        file = el.path.file.add(self.token, memFile=io.BytesIO(b"x"), name="x")["id"]
+        self.id = el.compute.createCompute([], self.token, files=[file], nodes=1)["id"]
+
+    def here(self, f: Any) -> Any:
+        try:
+            return self.el.compute.execute(self.id, f, self.token)[0]
+        except FidelityError as error:
+            self.notes = error.__notes__
+            return str(error)
+
+    def info(self) -> Any:
+        return self.el.compute.getComputeInfo(self.id, self.token)["result"][0]["value"]
+
+    def over_http(self, server: Any, f: Any) -> Any:
+        head = {"Authorization": f"Bearer {self.token}"}
+        text = service_text(inspect.getsource(f))[0]
+        url = f"{server.url}/compute"
+        requests.post(f"{url}/{self.id}/execute", json={"file": text}, headers=head, timeout=20).raise_for_status()
+        (answer,) = requests.get(url, headers=head, timeout=20).json()["result"]
+        return read_by_new(answer["result"])[0]["value"]
+
+
+@pytest.mark.parametrize("strict", [True, "service"])
+def test_with_strict_both_faces_say_and_give_the_same(el: ModuleType, home: Path, strict: Any) -> None:
+    faces = Faces(el, home, strict)
+    refused = [gives_frame] if strict == "service" else [gives_frame, gives_scalar, gives_numbers_as_keys]
+    with el.serve() as server:
+        for f in (gives_frame, gives_tuple, gives_scalar, gives_numbers_as_keys):
+            found = faces.here(f)
+            assert json.dumps(faces.info()) == json.dumps(found)
+            # Both are lists as JSON; only `service` makes it one here.
+            assert json.dumps(faces.over_http(server, f)) == json.dumps(found)
+            assert (f in refused) == (isinstance(found, str) and f"of compute {faces.id} returned what" in found)
+            if f is gives_tuple:
+                assert found == ([1, 2.5, [[2, 3]]] if strict == "service" else (1, 2.5, ((2, 3),)))
+                assert type(found[1]) is (float if strict == "service" else np.float64)
+            if f is gives_frame:
+                line = f.__code__.co_firstlineno + 3
+                assert faces.notes == [f"returned by gives_frame ({__file__}:{line}), on a home with strict={strict!r}"]
+                assert found.endswith(
+                    "result['found'][0] is a GeoDataFrame; small results travel to the client as JSON: return "
+                    "`.to_json()` instead, or create the compute with largeResult=True and return a memory file "
+                    "(BytesIO), as ellipsis.util.saveVector makes of it"
+                )
+
+
+def test_without_strict_the_warning_names_the_line_and_the_ways(el: ModuleType, home: Path) -> None:
+    faces = Faces(el, home, False)
+    line = gives_frame.__code__.co_firstlineno + 3
+    with pytest.warns(FidelityWarning) as told:
+        assert type(faces.here(gives_frame)["found"][0]).__name__ == "GeoDataFrame"
+    text = str(told[0].message)
+    assert text.startswith(f"gives_frame ({__file__}:{line}): on node 0, result['found'][0] is a GeoDataFrame; ")
+    assert "`.to_json()`" in text and "ellipsis.util.saveVector" in text
