@@ -57,7 +57,7 @@ def createCompute(
         Path ids of files that every node receives whole, as ``BytesIO`` (seen in the client).
     nodes : int, optional
         The number of partitions; the plan's `maxComputeNodes` where None (seen in the client), here the setting
-        `max_nodes`.
+        `max_nodes`, which with `strict='service'` has to be given for that.
     interpreter : str
         ``python3.9`` to ``python3.14``. Where the default is not on this machine and was not asked for, the running
         one is used.
@@ -79,6 +79,8 @@ def createCompute(
     ------
     ArgumentError, NotFoundError, LayerError, PartitionError, InterpreterError
         For an argument that cannot be carried out, before anything has started.
+    FidelityError
+        With the setting `strict`, for requirements that are longer than the service's column.
     EnvironmentBuildError, EngineError
         Where starting fails; the compute is then `errored`, with the same message.
     """
@@ -128,12 +130,15 @@ def execute(
     NodeError
         Where a node failed, with its number and traceback; `getComputeInfo` shows the other nodes' results.
     ArgumentError, FidelityError, ComputeStateError
-        Before anything has started.
+        Before anything has started; FidelityError also after it, with the setting `strict`, for a small result that a
+        client over HTTP would not get (our choice).
 
     Warns
     -----
     FidelityWarning
-        Where the service would not run the function.
+        Where the service would not run the function, or not return what it returns.
+    PixelWarning
+        Where unsigned bands are subtracted without a cast.
     OutputWarning
         With `writeToLayer`: as for `addLayer`.
     """
@@ -191,8 +196,8 @@ def getComputeInfo(computeId: str, token: str) -> dict[str, Any]:
     Returns
     -------
     dict
-        `id`, `status` (queued, starting, available, executing, completed, errored, stopping, stopped), `message`, the
-        arguments of createCompute, and `nodes`: per node a dict with `node`, `state` (queued, ready, waiting for a
+        `id`, `status` (queued, starting, available, executing, completed, errored, stopping, stopped), `message` (its
+        first 512 characters: the service's column holds no more), the arguments of createCompute, and `nodes`: per node a dict with `node`, `state` (queued, ready, waiting for a
         core, executing, completed, failed, stopped), `extent`, `startedAt`, `seconds`, `resultSize` and `peakMemory`
         (of the node's process while it ran; None where it is not known) in bytes. After an execution also `result`:
         per node ``{'type', 'value'}``, where type is `object`, `file` (value: file id), `upload` or `exception` (value:
