@@ -53,7 +53,9 @@ def describe(record: Record, nodes: list[NodeRecord], strict: Strict = False) ->
     answer = outline(record) | {"nodes": _nodes(nodes, places)}
     if record.executions and any(node.outcome for node in nodes):
         results = zip(nodes, places, strict=True)
-        answer["result"] = [place | _result(record, node, strict) for node, place in results if node.outcome is not None]
+        answer["result"] = [
+            place | _result(record, node, strict) for node, place in results if node.outcome is not None
+        ]
     return answer
 
 
