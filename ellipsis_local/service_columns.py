@@ -19,6 +19,8 @@ LENGTHS = {
     "the interpreter of a compute": 32,
     "the requirements of a compute, all lines together": 2048,
     "the message of a compute": 512,
+    "the message of a raster file": 512,
+    "the message of a vector file": 5000,
 }
 """Characters per column (seen in its schema; that it refuses what is longer is our reading)."""
 

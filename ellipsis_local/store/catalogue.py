@@ -15,14 +15,13 @@ from ellipsis_local.database import Database
 from ellipsis_local.errors import ArgumentError, LayerError, NotFoundError, StoreError
 from ellipsis_local.ids import as_uuid, date_range, from_text, optional_uuid, to_text
 from ellipsis_local.processes import ProcessMark, own_mark
-from ellipsis_local.service_columns import check_length
+from ellipsis_local.service_columns import LENGTHS, check_length
 from ellipsis_local.store.records import FILE_COLUMNS, FileRow, as_json, checked_name, path_record, stored_file
-from ellipsis_local.types import PathRecord, PathType, RasterFile, StoredFile, Timestamp
+from ellipsis_local.types import PathRecord, PathType, StoredFile, Timestamp
 
 KEEP: Any = object()
 """Stands for an argument that was not given, where None has a meaning."""
-MOST_MESSAGE = 512, 5000
-"""Characters of the message of a raster's and of a vector's file (seen in the service's schema)."""
+MOST_MESSAGE = LENGTHS["the message of a raster file"], LENGTHS["the message of a vector file"]
 
 
 class Catalogue:
@@ -289,9 +288,10 @@ class Catalogue:
         with self.transaction():
             (low, high) = self._rows(query, (timestamp_id,))[0]
             start = (low or 0) - len(rows) if beneath else (high if high is not None else -1) + 1
+            # That of a plain file is its path's.
+            column = None if timestamp_id is None else f"the name of a {self.get_path(path_id).type} file"
             for position, row in enumerate(rows, start=start):
-                if row.detail is not None:
-                    column = f"the name of a {'raster' if isinstance(row.detail, RasterFile) else 'vector'} file"
+                if column is not None:
                     check_length(column, "name", row.name, strict=self.database.strict)
                 place = {"id": row.id, "path_id": path_id, "timestamp_id": timestamp_id, "position": position}
                 known = dict(zip(FILE_COLUMNS, row.values(), strict=True))

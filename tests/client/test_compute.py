@@ -309,3 +309,37 @@ def test_the_client_joins_the_shards_of_all_nodes(el, request) -> None:
     assert results == [300] * len(nodes)
     assert set(nodes) == {0, 1}
     assert [len(one) for one in found["result"]] == [nodes.count(0), nodes.count(1)]
+
+
+def shape_and_mean(params):
+    import numpy as np
+
+    raster = params["32fc7fae-cbfe-4a76-8267-83b692ece730"]["raster"]
+    return raster.shape, np.float32(raster.mean()), np.float64(2.5)
+
+
+def a_frame(params):
+    import geopandas
+
+    return geopandas.GeoDataFrame(geometry=[])
+
+
+def test_as_the_service_client_and_process_get_one_thing(el, home, request, interpreter) -> None:
+    """With strict='service', by the same calls of the client and of the package: plans, results, errors, limits."""
+    el.configure(home=home, progress=False, cores=2, inline=True, strict="service")
+    client, token = map(request.getfixturevalue, ("valley", "token"))
+    answers = []
+    for compute in (client.compute, el.compute):
+        with pytest.raises(ValueError, match="You have no compute nodes in your plan"):
+            compute.createCompute([SCENE], token, interpreter=interpreter)
+        with pytest.raises(ValueError, match="requirements has 3,") as too_long:
+            compute.createCompute([SCENE], token, nodes=1, requirements=[f"{'a' * 30}{n}" for n in range(100)])
+        made = compute.createCompute([SCENE], token, nodes=1, interpreter=interpreter)["id"]
+        values = compute.execute(made, shape_and_mean, token)
+        with pytest.raises(ValueError, match=r"result is a GeoDataFrame.*to_json.*saveVector") as refused:
+            compute.execute(made, a_frame, token)
+        answers.append((repr(values), str(refused.value).replace(made, ""), str(too_long.value)))
+    over_http, here = answers
+    assert here[:2] == over_http[:2]
+    # Of an answer that is no 200 the client raises the whole body.
+    assert json.loads(over_http[2])["message"] == here[2]

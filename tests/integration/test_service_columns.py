@@ -100,8 +100,9 @@ CASES = {
 
 
 def test_every_column_that_a_text_can_be_too_long_for_has_a_case() -> None:
-    # No interpreter has a name of that length; a message is cut.
-    assert set(LENGTHS) - set(CASES) == {"the interpreter of a compute", "the message of a compute"}
+    # No interpreter has a name of that length; messages are cut.
+    left = {column for column in set(LENGTHS) - set(CASES) if "message" not in column}
+    assert left == {"the interpreter of a compute"}
 
 
 @pytest.fixture
