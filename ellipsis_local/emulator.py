@@ -254,9 +254,9 @@ def configure(**settings: Any) -> Settings:
     Parameters
     ----------
     **settings
-        The fields of `ellipsis_local.settings.Settings`: home, crs, features, overlap, cut, cores, node_timeout,
-        node_memory, max_nodes, strict, offline, progress, cache_size, upstream, upstream_token, inline, seed, clock,
-        environments.
+        The fields of `ellipsis_local.settings.Settings`: home, crs, features, overlap, cut, shard_size,
+        shard_buffer, shard_edge, cores, node_timeout, node_memory, max_nodes, strict, offline, progress, cache_size,
+        upstream, upstream_token, inline, seed, clock, environments.
 
     Returns
     -------

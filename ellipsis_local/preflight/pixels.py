@@ -59,7 +59,8 @@ def check_pixels(source: Source, around: Surroundings) -> Iterator[Finding]:
     for one in {one.node: one for one in find_subtractions(source)}.values():
         kinds = {dtypes.get(layer) for layer in one.layers if layer is not None}
         if None in one.layers:
-            kinds |= {*dtypes.values()} if complete else {*dtypes.values(), None}
+            # Of which a vector is none.
+            kinds |= {*filter(None, dtypes.values()), *(() if complete else (None,))}
         known = sorted(kind for kind in kinds if kind is not None)
         if not kinds or not all(map(is_unsigned, known)):
             continue

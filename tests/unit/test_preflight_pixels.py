@@ -181,6 +181,7 @@ def test_it_depends_on_what_is_known_of_the_layer(dtypes: dict[str, str] | None,
 def test_of_an_unnamed_layer_all_have_to_be_unsigned() -> None:
     assert told(WRONG["values"], {ID: "uint8", OTHER: "float32"}) == []
     assert told(WRONG["values"], {ID: "float32"}) == []
+    assert "unsigned here (uint8):" in told(WRONG["values"], {ID: "uint8", OTHER: ""})[0].message
     assert "unsigned here (uint16, uint8)" in told(WRONG["values"], {ID: "uint8", OTHER: "uint16"})[0].message
     assert "where these are unsigned" in told(WRONG["values"], {ID: "uint8"})[0].message
 
