@@ -14,7 +14,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ellipsis_local import account, compute, errors, layers, path, state, testing, util
+    from ellipsis_local import account, compute, errors, layers, path, state, testing, user, util
     from ellipsis_local.emulator import Emulator, configure
     from ellipsis_local.errors import EllipsisLocalError, EnvironmentWarning, FidelityWarning, LayerWarning, NodeError
     from ellipsis_local.mocking import mock
@@ -41,10 +41,11 @@ __all__ = [
     "serve",
     "state",
     "testing",
+    "user",
     "util",
 ]
 
-MODULES = ("account", "compute", "errors", "layers", "path", "state", "testing", "util")
+MODULES = ("account", "compute", "errors", "layers", "path", "state", "testing", "user", "util")
 HOMES = {
     "Emulator": "emulator", "configure": "emulator", "Settings": "settings", "mock": "mocking", "report": "reports",
     "serve": "server",

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ellipsis_local import arguments
+from ellipsis_local.api_functions import attach
 from ellipsis_local.emulator import current_emulator
 
 __all__ = ["getInfo", "logIn"]
+
+if TYPE_CHECKING:
+
+    def __getattr__(name: str) -> Any: ...
 
 
 def logIn(username: str, password: str, validFor: int | None = None) -> str:
@@ -43,3 +48,6 @@ def getInfo(token: str) -> dict[str, Any]:
     """What is known of the token's account: `id`, `username` and `plan` with `maxComputeNodes` (seen in the client)."""
     emulator = current_emulator()
     return emulator.account(emulator.user(arguments.token(token)))
+
+
+attach("account")

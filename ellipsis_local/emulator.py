@@ -64,6 +64,8 @@ class Emulator:
 
     def _open(self, settings: Settings) -> None:
         self.settings = settings
+        self.fronts: dict[str, Any] = {}
+        """What fronts keep for as long as it is open."""
         home = self.home = Home(settings.home, settings.environments)
         check_format(home.database)
         home.prepare()

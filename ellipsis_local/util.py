@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from os import PathLike
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from ellipsis_local import arguments
+from ellipsis_local.api_functions import attach
 from ellipsis_local.arguments import invalid
 from ellipsis_local.errors import ArgumentError
 
 __all__ = ["saveRaster", "saveVector"]
+
+if TYPE_CHECKING:
+
+    def __getattr__(name: str) -> Any: ...
 
 
 def saveRaster(
@@ -61,3 +66,6 @@ def saveVector(targetFile: str | PathLike[str] | BinaryIO, features: Any) -> Any
         raise invalid("features", features, f"must be a geopandas dataframe, not {type(features).__name__}")
     features.to_file(targetFile, driver="GPKG")
     return None if isinstance(targetFile, str | PathLike) else targetFile
+
+
+attach("util")

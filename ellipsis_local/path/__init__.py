@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ellipsis_local import arguments
 from ellipsis_local.answers import path_answer
+from ellipsis_local.api_functions import attach
 from ellipsis_local.emulator import current_emulator
 from ellipsis_local.path import file, folder, raster, vector
 from ellipsis_local.path.shared import drive_of
 
 __all__ = ["file", "folder", "get", "raster", "vector"]
+
+if TYPE_CHECKING:
+
+    def __getattr__(name: str) -> Any: ...
 
 
 def get(pathId: str, token: str | None = None) -> dict[str, Any]:
@@ -28,3 +33,6 @@ def get(pathId: str, token: str | None = None) -> dict[str, Any]:
     path_id = arguments.uuid_text("pathId", pathId)
     drive = drive_of(token, required=False)
     return path_answer(current_emulator(), drive.path(path_id), drive)
+
+
+attach("path")

@@ -30,6 +30,9 @@ STATUSES: tuple[tuple[type[errors.EllipsisLocalError], int], ...] = (
 )
 """The first class that fits decides."""
 
+RAISED = "ellipsis_local.raised"
+"""The list in the scope of a request of this process, for the error itself."""
+
 
 def error_response(status: int, text: str, headers: dict[str, str] | None = None) -> Answer:
     return Answer({"message": text}, status, headers)
@@ -37,7 +40,8 @@ def error_response(status: int, text: str, headers: dict[str, str] | None = None
 
 def add_error_handlers(app: FastAPI) -> None:
     @app.exception_handler(errors.EllipsisLocalError)
-    async def known(request: Request, error: errors.EllipsisLocalError) -> Answer:  # noqa: ARG001
+    async def known(request: Request, error: errors.EllipsisLocalError) -> Answer:
+        request.scope.get(RAISED, []).append(error)
         status = next(status for kind, status in STATUSES if isinstance(error, kind))
         text = "\n".join([str(error), *getattr(error, "__notes__", ())])
         return error_response(status, text, {"WWW-Authenticate": "Bearer"} if status == 401 else None)

@@ -32,8 +32,10 @@ LEVELS = (
     {"drive"},
     {"emulator"},
     {"answers"},
-    {"account", "compute", "layers", "path", "reports", "state", "util"},
-    {"server", "replay"},
+    {"server"},
+    {"api_functions"},
+    {"account", "compute", "layers", "path", "reports", "state", "user", "util"},
+    {"replay"},
     {"testing", "mocking"},
     {"", "cli", "pytest_plugin", "__main__"},
 )

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ellipsis_local.path import shared
 from ellipsis_local.path.raster.timestamp import file
 
 __all__ = ["activate", "add", "deactivate", "file", "getBounds"]
+
+if TYPE_CHECKING:
+
+    def __getattr__(name: str) -> Any: ...
 
 
 def add(

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ellipsis_local import arguments
 from ellipsis_local.path import shared
 from ellipsis_local.path.vector.timestamp import file
 
 __all__ = ["activate", "add", "deactivate", "file", "getBounds"]
+
+if TYPE_CHECKING:
+
+    def __getattr__(name: str) -> Any: ...
 
 
 def add(

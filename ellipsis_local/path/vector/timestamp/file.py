@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from os import PathLike
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from ellipsis_local import arguments
 from ellipsis_local.path import shared
 
 __all__ = ["add", "download", "get"]
+
+if TYPE_CHECKING:
+
+    def __getattr__(name: str) -> Any: ...
 
 
 def add(

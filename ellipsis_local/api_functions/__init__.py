@@ -1,0 +1,127 @@
+"""The client's functions that ask the HTTP API: answered in this process, by the code of the server.
+
+A public module calls `attach` once; what it has itself is left alone.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from datetime import datetime
+from importlib import import_module
+from types import ModuleType
+from typing import Any
+
+from ellipsis_local import arguments
+from ellipsis_local.api_functions.table import Name, Row, rows
+from ellipsis_local.errors import NotEmulatedError
+
+__all__ = ["PAGED", "SHAPED", "attach", "attached", "request"]
+
+PACKAGE = "ellipsis_local"
+SHAPED = {
+    "path": "paths",
+    "path.raster.timestamp": "rasters",
+    "path.vector.timestamp": "features",
+    "path.vector.timestamp.feature": "feature_changes",
+}
+"""Public modules, and which module here has the functions that do more than one request; in its `__all__`."""
+PAGED = "listAll"
+"""The argument with which an answer is followed to its last page."""
+
+attached: dict[str, Callable[..., Any]] = {}
+"""The functions by their dotted names, of the modules that were imported so far."""
+
+
+def request(method: str, path: str, given: dict[str, Any], token: Any, *, every: bool = False) -> Any:
+    """The answer of the API; with `every` page of a list."""
+    from ellipsis_local.emulator import current_emulator
+    from ellipsis_local.server.in_process import request as ask
+
+    token = arguments.optional_token(token)
+    answer = ask(current_emulator(), method, path, given, token)
+    while every and (start := answer["nextPageStart"]) is not None:
+        page = ask(current_emulator(), method, path, {**given, "pageStart": start}, token)
+        lists = [one["result"] for one in (answer, page)]
+        if isinstance(lists[0], dict):
+            lists = [one["features"] for one in lists]
+        lists[0].extend(lists[1])
+        answer["nextPageStart"] = page["nextPageStart"]
+        if "size" in answer:
+            answer["size"] += page["size"]
+    return answer
+
+
+def address(template: str, given: dict[str, Any]) -> str:
+    """The path of a request; ids are checked."""
+    parts = {
+        name: arguments.uuid_text(name, value) if name.endswith("Id") else str(value)
+        for name, value in given.items()
+        if f"{{{name}}}" in template
+    }
+    return template.format_map(parts)
+
+
+def attach(top: str) -> None:
+    """Give a public module, and those below it, the functions that it does not have, and the modules that hold them."""
+    for row in rows():
+        if row.name.partition(".")[0] == top:
+            _put(row.name, _function(row))
+    for module, source in SHAPED.items():
+        if module.partition(".")[0] == top:
+            shaped = import_module(f"{__name__}.{source}")
+            for own in shaped.__all__:
+                _put(f"{module}.{own}", getattr(shaped, own))
+
+
+def _put(name: str, function: Callable[..., Any]) -> None:
+    parent, _, own = name.rpartition(".")
+    module = _module(parent)
+    function.__module__ = module.__name__
+    _name(module, own, function)
+    attached[name] = function
+
+
+def _name(module: ModuleType, name: str, value: Any) -> None:
+    names = vars(module)
+    names[name] = value
+    names["__all__"] = sorted({*names["__all__"], name})
+
+
+def _module(name: str) -> ModuleType:
+    full = f"{PACKAGE}.{name}"
+    if full not in sys.modules:
+        module = sys.modules[full] = ModuleType(full, f"`ellipsis.{name}`: answered by the code of the HTTP server.")
+        vars(module)["__all__"] = []
+        parent, _, own = name.rpartition(".")
+        _name(_module(parent), own, module)
+    return sys.modules[full]
+
+
+def _function(row: Row) -> Callable[..., Any]:
+    def call(*args: Any, **kwargs: Any) -> Any:
+        try:
+            bound = row.signature.bind(*args, **kwargs)
+        except TypeError as error:
+            raise TypeError(f"{row.name}: {error}") from None
+        bound.apply_defaults()
+        given = {name: _date(value) for name, value in bound.arguments.items()}
+        if not row.method:
+            raise NotEmulatedError(
+                f"{row.name} asks no service, and ellipsis_local has no copy of it: install the client (pip install "
+                f"ellipsis), and call ellipsis.{row.name}"
+            )
+        sent = {key: given[value] if isinstance(value, Name) else value for key, value in row.sent.items()}
+        every = PAGED in given and arguments.boolean(PAGED, given[PAGED])
+        return request(row.method, address(row.address, given), sent, given.get("token"), every=every)
+
+    call.__name__ = call.__qualname__ = row.name.rpartition(".")[2]
+    call.__signature__ = row.signature  # type: ignore[attr-defined]
+    asked = f"{row.method} {row.address}, answered in this process by the code of the HTTP server."
+    call.__doc__ = asked if row.method else "Not here: the client has it, and asks no service for it."
+    return call
+
+
+def _date(value: Any) -> Any:
+    """A time as the client writes it."""
+    return value.isoformat(timespec="seconds") if isinstance(value, datetime) else value
