@@ -11,6 +11,7 @@ from os import PathLike
 from typing import Any, BinaryIO
 
 from ellipsis_local import arguments, faults
+from ellipsis_local.api_functions import attach
 from ellipsis_local.arguments import invalid
 from ellipsis_local.computes.compute_json import describe
 from ellipsis_local.computes.parse_arguments import compute_request, write_target
@@ -313,3 +314,6 @@ def downloadFile(
     )
     copy_result(source, target, memfile)
     return memfile
+
+
+attach("compute")

@@ -16,16 +16,11 @@ from ellipsis_local import arguments
 from ellipsis_local.api_functions.table import Name, Row, rows
 from ellipsis_local.errors import NotEmulatedError
 
-__all__ = ["PAGED", "SHAPED", "attach", "attached", "request"]
+__all__ = ["attach", "attached", "request"]
 
-PACKAGE = "ellipsis_local"
-SHAPED = {
-    "path": "paths",
-    "path.raster.timestamp": "rasters",
-    "path.vector.timestamp": "features",
-    "path.vector.timestamp.feature": "feature_changes",
-}
-"""Public modules, and which module here has the functions that do more than one request; in its `__all__`."""
+PACKAGE, ROOT = "ellipsis_local", "root"
+SHAPED = {"path": ("paths", "rasters", "features", "feature_changes")}
+"""Public modules, and which modules here have their functions that do more than one request, in `FUNCTIONS`."""
 PAGED = "listAll"
 """The argument with which an answer is followed to its last page."""
 
@@ -67,25 +62,29 @@ def attach(top: str) -> None:
     for row in rows():
         if row.name.partition(".")[0] == top:
             _put(row.name, _function(row))
-    for module, source in SHAPED.items():
-        if module.partition(".")[0] == top:
-            shaped = import_module(f"{__name__}.{source}")
-            for own in shaped.__all__:
-                _put(f"{module}.{own}", getattr(shaped, own))
+    for source in SHAPED.get(top, ()):
+        for name, function in import_module(f"{__name__}.{source}").FUNCTIONS.items():
+            _put(name, function)
+
+    for name in [f"{PACKAGE}.{top}", *(one for one in sys.modules if one.startswith(f"{PACKAGE}.{top}."))]:
+        # Scripts reach functions that the client does not export through its modules of this name.
+        sys.modules[f"{name}.{ROOT}"] = vars(sys.modules[name])[ROOT] = sys.modules[name]
 
 
 def _put(name: str, function: Callable[..., Any]) -> None:
     parent, _, own = name.rpartition(".")
-    module = _module(parent)
+    exported = not parent.endswith(f".{ROOT}")
+    module = _module(parent.removesuffix(f".{ROOT}"))
     function.__module__ = module.__name__
-    _name(module, own, function)
+    _name(module, own, function, exported=exported)
     attached[name] = function
 
 
-def _name(module: ModuleType, name: str, value: Any) -> None:
+def _name(module: ModuleType, name: str, value: Any, *, exported: bool = True) -> None:
     names = vars(module)
     names[name] = value
-    names["__all__"] = sorted({*names["__all__"], name})
+    if exported:
+        names["__all__"] = sorted({*names["__all__"], name})
 
 
 def _module(name: str) -> ModuleType:

@@ -11,8 +11,6 @@ from ellipsis_local.api_functions import request
 from ellipsis_local.api_functions.features import address, date_of, frame_of
 from ellipsis_local.arguments import invalid
 
-__all__ = ["add", "edit", "recover", "trash", "versions"]
-
 MOST_ADDED, MOST_CHANGED = 3000, 1000
 """Features of one request (seen in the client)."""
 SERVICES = ("id", "userId", "attribution", "radius", "color")
@@ -122,3 +120,7 @@ def versions(
     frame["userId"] = [one["user"]["id"] for one in found]
     frame["dates"] = [date_of(one["date"]) for one in found]
     return answer | {"result": frame}
+
+
+OWN = (add, edit, recover, trash, versions)
+FUNCTIONS = {f"path.vector.timestamp.feature.{function.__name__}": function for function in OWN}

@@ -10,8 +10,6 @@ from ellipsis_local import arguments
 from ellipsis_local.api_functions import request
 from ellipsis_local.api_functions.rasters import Sides, in_crs, sides_of
 
-__all__ = ["getChanges", "getFeaturesByExtent", "getFeaturesByIds", "listFeatures"]
-
 PAGE = 10_000
 """Features of one request for all (seen in the client)."""
 MOST_IDS = 10
@@ -124,3 +122,7 @@ def getChanges(
     every = arguments.boolean("listAll", listAll)
     answer: dict[str, Any] = request("GET", f"{address(pathId, timestampId)}/changelog", given, token, every=every)
     return answer | {"result": [one | {"date": date_of(one["date"])} for one in answer["result"]]}
+
+
+OWN = (getChanges, getFeaturesByExtent, getFeaturesByIds, listFeatures)
+FUNCTIONS = {f"path.vector.timestamp.{function.__name__}": function for function in OWN}

@@ -14,8 +14,6 @@ from ellipsis_local.arguments import invalid
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["analyse", "contour", "getLocationInfo", "getRaster", "getSampledRaster"]
-
 HALF = 2.003751e07
 """Half the width of the world, as the client rounds it: its windows begin at pixels counted with it."""
 TILE = 256
@@ -226,3 +224,7 @@ def analyse(
         part = given | {"timestampIds": ids[first : first + MOST_TIMESTAMPS]}
         found += request("GET", f"/path/{path}/raster/timestamp/analyse", part, token)
     return found
+
+
+OWN = (analyse, contour, getLocationInfo, getRaster, getSampledRaster)
+FUNCTIONS = {f"path.raster.timestamp.{function.__name__}": function for function in OWN}

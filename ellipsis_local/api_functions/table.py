@@ -55,6 +55,10 @@ path.usage.getActiveUsers(pathId, token, listAll=True, pageStart=None) GET /path
 path.usage.getUsage(pathId, userId, token) GET /path/{pathId}/usage/user/{userId}/processingUnits
 path.usage.getAggregatedUsage(pathId, loggedIn, token) GET /path/{pathId}/usage/processingUnits (loggedIn)
 path.usage.getUserUsage(userId, date, token) GET /path/usage/user/{userId}/processingUnits (date)
+path.root.setDomains(pathId, token, domains) PUT /path/{pathId}/domain (domains)
+path.root.add(pathType, name, token, parentId=None, publicAccess=None, metadata=None) POST /path
+path.vector.root.computeAllVectorTiles(pathId, timestampId, token)
+    POST /path/{pathId}/vector/timestamp/{timestampId}/precompute/completeVectorTile
 path.bookmark.add(name, bookmark, token, parentId=None, publicAccess=None, metadata=None) POST /path/bookmark
 path.bookmark.get(pathId, token=None) GET /path/{pathId}/bookmark
 path.bookmark.edit(pathId, token, layers=None, dems=None) PATCH /path/{pathId}/bookmark

@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, Protocol, runtime_checkable
 
 from ellipsis_local import direct_requests
+from ellipsis_local.api_functions import attached
 from ellipsis_local.errors import MockError
 from ellipsis_local.mocking.local_functions import CLIENT, local_functions, mocked
 from ellipsis_local.mocking.network_guard import MANAGER, host_of, refused
@@ -79,8 +80,8 @@ def install(client: types.ModuleType, current: Callable[[], Addressed]) -> Calla
         for name in requests.names:
             stack.callback(swap(vars(manager)[name], requests.sender(name)))
         for name, local in local_functions().items():
-            # Functions that only compute or write files stay the client's.
-            if not name.startswith("util."):
+            # Functions that only compute or write files stay the client's, and so do those that are requests.
+            if not name.startswith("util.") and name not in attached:
                 for undo in _replaced(client, name, local):
                     stack.callback(undo)
         for name in SEEN:

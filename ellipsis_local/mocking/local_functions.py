@@ -22,11 +22,11 @@ CLIENT = "ellipsis"
 @functools.cache
 def modules() -> dict[str, types.ModuleType]:
     """The local modules by their dotted names below the client's, parents first."""
-    from ellipsis_local import account, compute, path, util
+    from ellipsis_local import account, compute, path, user, util
 
     return {
         name: module
-        for top in (account, compute, path, util)
+        for top in (account, compute, path, user, util)
         for name, module in _below(top.__name__.rpartition(".")[2], top)
     }
 
@@ -80,8 +80,10 @@ def fake_modules() -> dict[str, types.ModuleType]:
         for public in local.__all__:
             if f"{name}.{public}" in local_functions():
                 setattr(module, public, local_functions()[f"{name}.{public}"])
-    for module in made.values():
+    for name, module in [*made.items()]:
         module.__all__ = [name for name in vars(module) if not name.startswith("_")]  # type: ignore[attr-defined]
+        if name != CLIENT:
+            made[f"{name}.root"] = vars(module)["root"] = module
     return made
 
 
@@ -95,10 +97,7 @@ def _module(name: str, *, package: bool) -> types.ModuleType:
     def lacking(attribute: str) -> Any:
         text = f"module {name!r} has no attribute {attribute!r}"
         if not attribute.startswith("_"):
-            text += (
-                ": it is ellipsis_local's own here, because the client is not installed; with the client (pip install "
-                f"{CLIENT}), ellipsis_local.mock has its other functions, too, as far as they are emulated"
-            )
+            text += ": it is ellipsis_local's own here, because the client is not installed"
         raise AttributeError(text, name=attribute, obj=module)
 
     module.__getattr__ = lacking  # type: ignore[method-assign]

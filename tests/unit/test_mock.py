@@ -24,6 +24,7 @@ from ellipsis_local.errors import (
     ArgumentError,
     EllipsisLocalError,
     MockError,
+    NotEmulatedError,
     NotFoundError,
     SettingsError,
     StoreError,
@@ -75,18 +76,20 @@ def test_every_way_to_import_gives_the_local_functions() -> None:
         assert path.get(made, token)["name"] == ellipsis_local.path.get(made, token)["name"] == "dem"
         assert ellipsis.compute.listComputes(token)["result"] == []
         assert callable(ellipsis.util.saveRaster)
+        assert [one["id"] for one in path.search(text="dem", token=token)["result"]] == [made]
+        assert importlib.import_module("ellipsis.compute.root").getComputeInfo is ellipsis.compute.getComputeInfo
         assert importlib.util.find_spec("ellipsis") is not None
 
 
 @needs_no_client
 def test_what_is_not_there_says_so() -> None:
     with mock() as ellipsis:
-        with pytest.raises(
-            AttributeError, match=r"'ellipsis.path' has no attribute 'hashtag': .* client is not installed"
-        ):
-            ellipsis.path.hashtag  # noqa: B018
+        with pytest.raises(AttributeError, match=r"'ellipsis.path' has no attribute 'tag': .* client is not installed"):
+            ellipsis.path.tag  # noqa: B018
         with pytest.raises(ModuleNotFoundError):
-            importlib.import_module("ellipsis.path.hashtag")
+            importlib.import_module("ellipsis.path.tag")
+        with pytest.raises(NotEmulatedError, match="pip install ellipsis"):
+            ellipsis.util.plotRaster(None)
         assert not hasattr(ellipsis, "__wrapped__")
 
 

@@ -18,6 +18,7 @@ import pytest
 
 import ellipsis_local
 from ellipsis_local import errors
+from ellipsis_local.api_functions import attached
 
 MODULES = (
     "account",
@@ -33,6 +34,7 @@ MODULES = (
     "path.vector",
     "path.vector.timestamp",
     "path.vector.timestamp.file",
+    "user",
     "util",
 )
 
@@ -57,6 +59,12 @@ SIGNATURES = {
     "path.folder.add": "name, token, parentId=None, publicAccess=None, metadata=None",
     "path.file.add": "token, filePath=None, memFile=None, parentId=None, publicAccess=None, metadata=None, name=None",
     "path.file.download": "pathId, filePath, token=None",
+    "path.file.addCsv": "df, name, token, parentId=None, publicAccess=None, metadata=None",
+    "path.file.getCsv": "pathId, token=None",
+    "path.file.addJson": "d, name, token, parentId=None, publicAccess=None, metadata=None",
+    "path.file.getJson": "pathId, token=None",
+    "path.file.addPickle": "x, name, token, parentId=None, publicAccess=None, metadata=None",
+    "path.file.getPickle": "pathId, token=None",
     "path.raster.add": "name, token, parentId=None, publicAccess=None, metadata=None",
     "path.raster.timestamp.add": "pathId, token, description=None, date=None, remote=False",
     "path.raster.timestamp.activate": "pathId, timestampId, token",
@@ -143,7 +151,8 @@ def test_importing_the_package_is_light() -> None:
 @pytest.mark.parametrize("name", MODULES)
 def test_names_equal_all(name: str) -> None:
     module = module_of(name)
-    assert set(module.__all__) == defined(module)
+    below = {one.removeprefix(f"{name}.").partition(".")[0] for one in attached if one.startswith(f"{name}.")}
+    assert set(module.__all__) == defined(module) | below - {"root", "setDomains", "listPath", "computeAllVectorTiles"}
     assert len(module.__all__) == len(set(module.__all__))
     assert all(hasattr(module, public) for public in module.__all__)
 
@@ -156,7 +165,24 @@ def test_every_function_is_in_the_table() -> None:
         if inspect.isfunction(getattr(module_of(name), public))
     }
     # `layers` is our own: the service has a web site for it.
-    assert {name for name in found if not name.startswith("layers.")} == set(SIGNATURES)
+    found = {name for name in found if not name.startswith("layers.")}
+    assert found - set(attached) == set(SIGNATURES)
+
+
+def test_the_functions_that_are_requests_are_found_like_the_others() -> None:
+    """Their signatures are held against the client's in tests/client/test_in_process.py."""
+    import ellipsis_local.path.pointCloud.timestamp.file
+    from ellipsis_local.path.hashtag import add
+
+    assert add is ellipsis_local.path.hashtag.add is attached["path.hashtag.add"]
+    assert str(inspect.signature(add)) == "(pathId, hashtag, token)"
+    assert (add.__name__, add.__module__) == ("add", "ellipsis_local.path.hashtag")
+    assert pickle.loads(pickle.dumps(add)) is add
+    assert "POST /path/{pathId}/hashtag" in inspect.getdoc(add)
+    assert {"search", "hashtag", "raster"} <= set(dir(ellipsis_local.path)) & set(ellipsis_local.path.__all__)
+    assert ellipsis_local.path.root.listPath and importlib.import_module("ellipsis_local.compute.root").execute
+    with pytest.raises(TypeError, match="path.hashtag.add: missing a required argument: 'token'"):
+        add("a", "b")
 
 
 # --- signatures -------------------------------------------------------------------------------------------------------

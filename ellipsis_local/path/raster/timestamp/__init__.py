@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from ellipsis_local.errors import NotEmulatedError
 from ellipsis_local.path import shared
 from ellipsis_local.path.raster.timestamp import file
 
@@ -19,9 +20,10 @@ def add(
 ) -> dict[str, str]:
     """Make a timestamp: ``{'id': timestampId}``, in status 'created'.
 
-    `date` is now where None; `remote` has no effect here.
+    `date` is now where None; NotEmulatedError for `remote`.
     """
-    del remote
+    if remote:
+        raise NotEmulatedError("timestamps of remote files (remote=True) are not emulated")
     return shared.add_timestamp("raster", pathId, token, description, date)
 
 
