@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from ellipsis_local.cli import check, computes, demo, doctor, environments, layers, serve, state, users
+from ellipsis_local.cli import check, computes, demo, doctor, environments, layers, run, serve, state, users
 from ellipsis_local.cli.session import Front, Session
 
 HELP = """Run scripts written for Ellipsis Drive compute on this machine.
@@ -31,6 +31,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("demo")(demo.demo)
+app.command("run", cls=run.RunCommand, context_settings={"allow_interspersed_args": False})(run.run)
 app.add_typer(layers.app, name="layers")
 app.add_typer(computes.app, name="computes")
 app.add_typer(environments.app, name="env")

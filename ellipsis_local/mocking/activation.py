@@ -46,9 +46,14 @@ class Plan:
     """Folders that are loaded."""
     given: Mapping[str, Any] = field(default_factory=dict)
     """Other settings."""
+    own: bool = False
+    """Whether it is the user's own home with its settings and users, as for `ellipsis-local run`; `home` is None."""
 
     def __post_init__(self) -> None:
-        self.settings(self.home or NO_HOME)
+        if self.own:
+            read_settings(self.given)
+        else:
+            self.settings(self.home or NO_HOME)
 
     def settings(self, home: Path) -> Settings:
         """The settings, and those in the ``settings.toml`` of a given home; no environment variables."""
@@ -59,7 +64,7 @@ class Activation(scopes.Scope):
     """One stay; a context manager that yields the mocked module."""
 
     def __init__(self, plan: Plan) -> None:
-        super().__init__(plan.given, {}, mocked=True)
+        super().__init__(plan.given, None if plan.own else {}, mocked=not plan.own)
         self.plan = plan
         self.loaded: dict[str, Any] = {}
         """What loading the layers answered."""
@@ -71,13 +76,8 @@ class Activation(scopes.Scope):
         """Enter: whatever fails, nothing is left of it."""
         with contextlib.ExitStack() as stack:
             stack.callback(self._remove)
-            home = self.plan.home
-            if home is None:
-                home = self._temporary = Path(tempfile.mkdtemp(prefix="ellipsis_local-"))
-            settings = self.plan.settings(home)
-            self.given = {**QUIET, **self.plan.given, "home": home}
-            if settings.environments is None:
-                self.given["environments"] = _environments(scopes.current_scope())
+            if not self.plan.own:
+                self._settle(self.plan.home)
             module = _acquire()
             stack.callback(_release)
             stack.callback(self._end)
@@ -90,6 +90,15 @@ class Activation(scopes.Scope):
             self._leaving = stack.pop_all()
             _end_with_process()
             return module
+
+    def _settle(self, home: Path | None) -> None:
+        """Choose the home, a new one where None, and the settings."""
+        if home is None:
+            home = self._temporary = Path(tempfile.mkdtemp(prefix="ellipsis_local-"))
+        settings = self.plan.settings(home)
+        self.given = {**QUIET, **self.plan.given, "home": home}
+        if settings.environments is None:
+            self.given["environments"] = _environments(scopes.current_scope())
 
     def close(self, *_: object) -> None:
         """Leave: end what this process runs for it, and put everything back."""

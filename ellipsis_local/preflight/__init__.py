@@ -9,7 +9,7 @@ from ellipsis_local.preflight.findings import RULES, Finding
 from ellipsis_local.preflight.form import changed_finding, lambda_finding, no_source_finding, wrapped_finding
 from ellipsis_local.preflight.function import check_function, outer_names
 from ellipsis_local.preflight.pixels import check_pixels, is_unsigned
-from ellipsis_local.preflight.script import Report, check_script
+from ellipsis_local.preflight.script import Report, check_script, layers_and_files
 from ellipsis_local.preflight.source import Source, compile_tree, parse, read_source, service_text
 from ellipsis_local.preflight.surroundings import Installed, Origin, Surroundings, installed_in, installed_with
 
@@ -30,6 +30,7 @@ __all__ = [
     "installed_with",
     "is_unsigned",
     "lambda_finding",
+    "layers_and_files",
     "no_source_finding",
     "outer_names",
     "parse",

@@ -11,6 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
+from uuid import UUID
 
 from ellipsis_local.preflight.findings import Finding
 from ellipsis_local.preflight.form import lambda_finding
@@ -127,6 +128,26 @@ def check_script(
         return _report(file, found, check_responses(script, executions))
     except RecursionError:
         return Report(file, (), (), (Unseen(file, "it is nested too deeply to be read", file, 1, 1),))
+
+
+def layers_and_files(data: bytes, file: str) -> tuple[list[tuple[str, str]], list[str]]:
+    """The ids that a script's calls of createCompute name, as far as they show: layers (path, timestamp), and files."""
+    try:
+        text = Text(ast.unparse(ast.parse(data)), file)
+        computes = [_compute(text, call, chain, (3, 12)) for call, chain in _creations(text)]
+    except (SyntaxError, ValueError, RecursionError):
+        return [], []
+    layers = dict.fromkeys(layer for compute in computes for layer in compute.layers or () if all(map(_is_id, layer)))
+    return list(layers), [
+        one for one in dict.fromkeys(one for each in computes for one in each.files or ()) if _is_id(one)
+    ]
+
+
+def _is_id(text: str) -> bool:
+    try:
+        return bool(UUID(text))
+    except ValueError:
+        return False
 
 
 def _execution(text: Text, call: ast.Call, chain: Chain) -> Execution:
