@@ -222,9 +222,7 @@ def _unsteady(one: Printed, again: Printed) -> set[int]:
     """The lines that are others each time, whatever the cut: times, random numbers."""
     out = errors()
     if len(one.lines) != len(again.lines):
-        out.print(
-            "the script prints another number of lines each time: what differs may not be the cut", soft_wrap=True
-        )
+        out.print("the script prints more or fewer lines each time: what differs may not be the cut", soft_wrap=True)
         return set()
     found = {at for at, pair in enumerate(zip(one.lines, again.lines, strict=True)) if not _alike(*pair)}
     for at in sorted(found):

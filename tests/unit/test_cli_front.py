@@ -21,7 +21,7 @@ from ellipsis_local.cli.session import Session
 from ellipsis_local.errors import EllipsisLocalError, LayerWarning
 
 COMMANDS = [
-    [], ["check"], ["demo"], ["doctor"], ["layers"], ["computes"], ["env"], ["state"],
+    [], ["check"], ["demo"], ["doctor"], ["run"], ["layers"], ["computes"], ["env"], ["state"],
     *(["layers", name] for name in ("add", "load", "pull", "list", "show", "remove", "export")),
     *(["computes", name] for name in ("list", "show", "logs", "terminate", "prune")),
     *(["env", name] for name in ("list", "prefetch", "prune")),
