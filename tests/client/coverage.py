@@ -22,13 +22,15 @@ Generated from tests/client by `python -m tests.client.coverage`; do not edit.
 
 Every function that the package `ellipsis` {version} exports, called by a test through the unmodified client, over a
 socket, against `ellipsis_local.serve()`. Whole scripts run with 3.3.12, 3.3.5 and 3.2.9 (`test_scripts.py`).
+`ellipsis_local` has each of them in process, too, with the same arguments (`test_in_process.py`).
 
 - **emulated**: works as in the hosted service, as far as its client and documentation show. A note names our choices and
   the client's own faults.
 - **partly**: works, but for what the note says.
 - **not emulated**: answers 501, which the client shows as a `ValueError` that names the call (downloads as an
-  `HTTPError`). Nothing is made up, nothing changes.
-- **client-side**: asks no server; tested that it runs beside the libraries that this project needs.
+  `HTTPError`). Nothing is made up, nothing changes. In process it is a `NotEmulatedError` with the same text.
+- **client-side**: asks no server; tested that it runs beside the libraries that this project needs. In process only
+  `util.saveRaster` and `util.saveVector` are there; the others name the client.
 
 {counts}
 """

@@ -5,6 +5,8 @@ from __future__ import annotations
 import functools
 import inspect
 import json
+import subprocess
+import sys
 from datetime import datetime
 from pathlib import Path
 from types import ModuleType
@@ -15,6 +17,7 @@ import numpy as np
 import pytest
 import shapely
 
+from tests.client.coverage import VERSION
 from tests.client.table import HIDDEN, exported
 from tests.client.test_refused import BROKEN, GIVEN, REFUSED, arguments
 from tests.client.test_vectors import CATALOG
@@ -125,3 +128,22 @@ def test_contours_lie_where_the_values_are(el: ModuleType) -> None:
     assert set(lines["label"]) == {20, 70} and lines.crs.to_epsg() == 3857
     for level, line in zip(lines["label"], lines.geometry, strict=True):
         assert line.bounds[0] == pytest.approx(level * 10, abs=11) and line.bounds[2] - line.bounds[0] < 11
+
+
+def test_a_script_of_the_client_runs_on_the_home(el: ModuleType, tmp_path: Path) -> None:
+    """`ellipsis-local run` where the client is installed: its own code, with requests that stay here."""
+    lines = [
+        "import ellipsis",
+        "from ellipsis.path.hashtag import add",
+        "print(ellipsis.__version__)",
+        "folder = ellipsis.path.folder.add('f', 'any text')['id']",
+        "add(folder, 'tag', 'any text')",
+        "print(ellipsis.path.get(folder, 'any text')['hashtags'])",
+    ]
+    script = tmp_path / "script.py"
+    script.write_text("\n".join(lines))
+    home = tmp_path / "home of the script"
+    command = [sys.executable, "-W", "ignore", "-m", "ellipsis_local", "--home", str(home), "run", str(script)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert done.stdout.splitlines() == [VERSION, "['tag']"], done.stderr
+    assert (home / "ellipsis.sqlite").is_file()
