@@ -136,9 +136,9 @@ def test_a_script_of_the_client_runs_on_the_home(el: ModuleType, tmp_path: Path)
         "import ellipsis",
         "from ellipsis.path.hashtag import add",
         "print(ellipsis.__version__)",
-        "folder = ellipsis.path.folder.add('f', 'any text')['id']",
-        "add(folder, 'tag', 'any text')",
-        "print(ellipsis.path.get(folder, 'any text')['hashtags'])",
+        "folder = ellipsis.path.folder.add('f', 'ada')['id']",
+        "add(folder, 'tag', 'ada')",
+        "print(ellipsis.path.get(folder, 'ada')['hashtags'])",
     ]
     script = tmp_path / "script.py"
     script.write_text("\n".join(lines))
