@@ -80,7 +80,7 @@ def getRaster(
     timestamp = next((one for one in info["timestamps"] if one["id"] == timestampId.lower()), None)
     if timestamp is None:
         raise invalid("timestampId", timestampId, "is no timestamp of this path")
-    if timestamp["status"] != "active":
+    if timestamp["status"] != "active" or timestamp["zoom"] is None:
         raise invalid("timestampId", timestampId, "names a timestamp that is not active: activate it before")
     scale = 2 ** timestamp["zoom"] * TILE / (2 * HALF)
     left, right = _pixels((web["xMin"] + HALF) * scale, (web["xMax"] + HALF) * scale)

@@ -90,9 +90,11 @@ def run(
         if strict not in (SERVICE, PLAIN):
             raise typer.BadParameter(f"{strict!r} is none; give --strict, or --strict service", param_hint="--strict")
         given["strict"] = SERVICE if strict == SERVICE else True
-    settings = session.settings(**{name: value for name, value in given.items() if name != "home"})
+    own = {name: value for name, value in given.items() if name != "home"}
+    ways = list(_ways(counts, cuts, session.settings(**own).cut))
+    for chosen in {way.cut for way in ways if way.cut is not None}:
+        session.settings(**own, cut=chosen)  # an error for what does not go with it, before anything runs
     _tell_missing(session, script)
-    ways = list(_ways(counts, cuts, settings.cut))
     runs = [_command(script, arguments or (), given, way) for way in ways]
     if len(ways) > 1:
         _compare(ways, runs)
@@ -196,6 +198,9 @@ def _compare(ways: Sequence[Way], runs: Sequence[list[str]]) -> None:
         errors().print(reference.stderr, end="", markup=False, soft_wrap=True)
         errors().print(f"the script fails already with {ways[0]}", markup=False, soft_wrap=True)
         raise typer.Exit(reference.code)
+    if not reference.lines:
+        errors().print("the script prints nothing, and so there is nothing to compare: print its result")
+        raise typer.Exit(1)
     out.print(f"{ways[0]}: {counted(len(reference.lines), 'line')} printed", markup=False, soft_wrap=True)
     unsteady: set[int] | None = None
     different = 0

@@ -178,6 +178,33 @@ def test_a_failure_and_more_lines_are_differences() -> None:
 
 
 @pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ((), "('a.py', ['--strict', 'x'], {}, None)"),
+        (("--strict",), "('a.py', ['--strict', 'x'], {'strict': True}, None)"),
+        (("--strict", "service"), "('a.py', ['--strict', 'x'], {'strict': 'service'}, None)"),
+        (
+            ("--cut", "rows", "--strict", "--nodes", "3"),
+            "('a.py', ['--strict', 'x'], {'strict': True, 'cut': 'rows'}, 3)",
+        ),
+    ],
+)
+def test_what_is_passed_on(el, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given, expected) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("a.py").write_text("")
+    started: list[str] = []
+    monkeypatch.setattr(os, "execv", lambda program, command: started.extend(command))
+    assert CliRunner().invoke(app, ["run", *given, "a.py", "--strict", "x"]).exit_code == 0
+    assert started[-1].endswith(f"run(*{expected})")
+
+
+def test_what_cannot_go_together_is_told_before_anything_runs(el, tmp_path: Path) -> None:
+    (tmp_path / "a.py").write_text("raise RuntimeError")
+    answer = CliRunner().invoke(app, ["run", "--strict", "service", "--cut", "all", str(tmp_path / "a.py")])
+    assert answer.exit_code == 1 and "is not how strict='service' cuts" in answer.stderr
+
+
+@pytest.mark.parametrize(
     ("given", "text"),
     [
         (("--nodes", "1,x"), "no list of numbers"),
