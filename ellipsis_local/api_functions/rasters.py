@@ -118,6 +118,7 @@ def _brought(raster: NDArray[Any], web: Sides, sides: Sides, epsg: int) -> dict[
     from affine import Affine
 
     from ellipsis_local.crs import epsg_text, transformer
+    from ellipsis_local.raster.grid import apply, inverse
 
     def grid(extent: Sides) -> Any:
         dx = (extent["xMax"] - extent["xMin"]) / raster.shape[2]
@@ -127,8 +128,9 @@ def _brought(raster: NDArray[Any], web: Sides, sides: Sides, epsg: int) -> dict[
     if epsg == 3857:
         return {"raster": raster, "transform": grid(web), "extent": web, "crs": "EPSG:3857"}
     columns, rows = np.meshgrid(np.arange(raster.shape[2]) + 0.5, np.arange(raster.shape[1]) + 0.5)
-    x, y = transformer(epsg_text(epsg), "EPSG:3857").transform(*(grid(sides) * (columns, rows)))
-    place = ~grid(web) * (np.where(np.isfinite(x), x, -2 * HALF), np.where(np.isfinite(y), y, 2 * HALF))
+    x, y = transformer(epsg_text(epsg), "EPSG:3857").transform(*apply(grid(sides), columns, rows))
+    x, y = np.where(np.isfinite(x), x, -2 * HALF), np.where(np.isfinite(y), y, 2 * HALF)
+    place = apply(inverse(grid(web)), x, y)
     column, row = (np.floor(one).astype(int) for one in place)
     inside = (row >= 0) & (row < raster.shape[1]) & (column >= 0) & (column < raster.shape[2])
     # Floats, whatever the layer's type (seen in the client).
@@ -166,6 +168,8 @@ def contour(
     import shapely
     from contourpy import contour_generator
 
+    from ellipsis_local.raster.grid import apply
+
     _, web = in_mercator(extent, epsg)
     found = getSampledRaster(pathId, timestampId, web, CONTOUR_SIZE, CONTOUR_SIZE, token=token)
     raster, transform = found["raster"], found["transform"]
@@ -178,7 +182,7 @@ def contour(
         intervals = np.arange(low, high, step) if step else []
     drawn: Any = contour_generator(z=values, corner_mask=False)
     lines = [(line + 0.5, level) for level in intervals for line in drawn.lines(level)]
-    geometry = [shapely.linestrings(np.column_stack(transform * (line[:, 0], line[:, 1]))) for line, _ in lines]
+    geometry = [shapely.linestrings(np.column_stack(apply(transform, line[:, 0], line[:, 1]))) for line, _ in lines]
     frame = gpd.GeoDataFrame({"label": [level for _, level in lines]}, geometry=geometry, crs="EPSG:3857")
     return frame.to_crs(f"EPSG:{epsg}")
 

@@ -114,22 +114,6 @@ def test_both_faces_answer_the_same(valley: ModuleType, el: ModuleType, token: s
     assert (degrees[0]["raster"] == degrees[1]["raster"]).mean() > 0.97
 
 
-def test_contours_lie_where_the_values_are(el: ModuleType) -> None:
-    """A slope that rises to the east: the client itself gives rows as x."""
-    from rasterio.transform import from_bounds
-
-    token = el.account.logIn("ada", "secret")
-    slope = np.tile(np.arange(100, dtype="float32"), (1, 50, 1))
-    layer = el.layers.add({"raster": slope, "transform": from_bounds(0, 0, 1000, 500, 100, 50), "crs": "EPSG:3857"})
-    extent = {"xMin": 0.0, "yMin": 0.0, "xMax": 1000.0, "yMax": 500.0}
-    lines = el.path.raster.timestamp.contour(
-        layer["pathId"], layer["timestampId"], extent, intervals=[20, 70], epsg=3857, token=token
-    )
-    assert set(lines["label"]) == {20, 70} and lines.crs.to_epsg() == 3857
-    for level, line in zip(lines["label"], lines.geometry, strict=True):
-        assert line.bounds[0] == pytest.approx(level * 10, abs=11) and line.bounds[2] - line.bounds[0] < 11
-
-
 def test_a_script_of_the_client_runs_on_the_home(el: ModuleType, tmp_path: Path) -> None:
     """`ellipsis-local run` where the client is installed: its own code, with requests that stay here."""
     lines = [
