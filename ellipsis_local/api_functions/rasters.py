@@ -86,7 +86,7 @@ def getRaster(
     left, right = _pixels((web["xMin"] + HALF) * scale, (web["xMax"] + HALF) * scale)
     top, bottom = _pixels((HALF - web["yMax"]) * scale, (HALF - web["yMin"]) * scale)
     raster: Any = np.zeros((len(info["bands"]), bottom - top, right - left), info["format"])
-    for y, x in product(range(top // TILE, (bottom - 1) // TILE + 1), range(left // TILE, (right - 1) // TILE + 1)):
+    for y, x in product(_tiles(top, bottom, timestamp["zoom"]), _tiles(left, right, timestamp["zoom"])):
         tile = request("GET", f"{base}/tile/{timestamp['zoom']}/{x}/{y}", {"applyStyle": False}, token)
         if tile is not None:
             rows, columns = _window(y, top, bottom), _window(x, left, right)
@@ -99,6 +99,11 @@ def getRaster(
 
 def _pixels(low: float, high: float) -> tuple[int, int]:
     return math.floor(low), max(math.floor(high) + 1, math.floor(low) + 1)
+
+
+def _tiles(start: int, stop: int, zoom: int) -> range:
+    """Those under some rows or columns, without what lies beyond the world (where the client itself fails)."""
+    return range(start // TILE, min((stop - 1) // TILE + 1, 2**zoom))
 
 
 def _window(tile: int, start: int, stop: int) -> slice:

@@ -61,9 +61,11 @@ def run(
     ctx: typer.Context,
     script: Annotated[
         Path,
-        typer.Argument(exists=True, dir_okay=False, help="A Python file with `import ellipsis`.", show_default=False),
+        typer.Argument(
+            metavar="SCRIPT", exists=True, dir_okay=False, help="A Python file, as it stands.", show_default=False
+        ),
     ],
-    arguments: Annotated[list[str] | None, typer.Argument(metavar="[ARGS]…", help="The script's own.")] = None,
+    arguments: Annotated[list[str] | None, typer.Argument(metavar="ARGS", help="The script's own.")] = None,
     nodes: Annotated[
         str | None, typer.Option(metavar="N[,N…]", help="Numbers of nodes, in the place of createCompute's.")
     ] = None,

@@ -61,6 +61,9 @@ def test_contours_lie_where_the_values_are(el: ModuleType, token: str) -> None:
         assert line.bounds[0] == pytest.approx(level * 10, abs=11) and line.bounds[2] - line.bounds[0] < 11
     whole = el.path.raster.timestamp.getRaster(*ids, extent, token)
     assert np.isin(whole["raster"][0], slope).all() and whole["raster"].shape[0] == 2
+    # The client asks for tiles beyond the world, and fails.
+    edge = {"xMin": 2.0037e7, "yMin": 0.0, "xMax": 2.1e7, "yMax": 500.0}
+    assert not el.path.raster.timestamp.getRaster(*ids, edge, token)["raster"].any()
 
 
 def test_a_folder_is_shared_with_all_below_it(el: ModuleType, token: str, trees: tuple[str, str]) -> None:

@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from ellipsis_local.cli.app import app
-from ellipsis_local.preflight import Report, check_script
+from ellipsis_local.preflight import Report, check_script, layers_and_files
 
 ROOT = Path(__file__).parents[2]
 PATH, TIME = "1791d90c-86ee-417e-aa04-0e22447f6fd9", "32fc7fae-cbfe-4a76-8267-83b692ece730"
@@ -221,6 +221,27 @@ def test_layers_that_are_not_written_out(layers: str) -> None:
         f"made = el.compute.createCompute({layers}, t)\nel.compute.execute(made['id'], f, t)\n"
     )
     assert rules(check_script(G + script)) == ["import"]
+
+
+A, B, C = (f"c6b60f5c-3a3c-4ba2-9c3c-1d9a4fbbbf3{number}" for number in range(3))
+
+
+@pytest.mark.parametrize(
+    ("script", "layers", "files"),
+    [
+        ("createCompute(layers=[{'pathId': 'A', 'timestampId': 'B'}], token=t, files=['C'])", [(A, B)], [C]),
+        ("L = {'pathId': 'A', 'timestampId': 'B'}\nF = 'C'\ncreateCompute([L], t, [F])", [(A, B)], [C]),
+        ("for t in 'ab':\n    createCompute([{'pathId': 'A', 'timestampId': 'B'}], t)", [(A, B)], []),
+        ("createCompute([{'pathId': i, 'timestampId': i} for i in ids], t, ['C'])", [], [C]),
+        ("createCompute([{'pathId': 'scene', 'timestampId': 'summer'}], t)", [], []),
+        ("createCompute(", [], []),
+    ],
+)
+def test_the_ids_that_a_script_names(script: str, layers: list, files: list) -> None:
+    text = "from ellipsis.compute import createCompute\n" + script
+    for letter, known in zip("ABC", (A, B, C), strict=True):
+        text = text.replace(f"'{letter}'", f"'{known}'")
+    assert layers_and_files(text.encode(), "") == (layers, files)
 
 
 def test_of_several_computes_all_keys_count() -> None:
