@@ -21,6 +21,7 @@ __all__ = ["attach", "attached", "request"]
 PACKAGE, ROOT = "ellipsis_local", "root"
 SHAPED = {"path": ("paths", "rasters", "features", "feature_changes")}
 """Public modules, and which modules here have their functions that do more than one request, in `FUNCTIONS`."""
+WAYS_OUT = {"account.browserLogin": "opens a page of the hosted service: use account.logIn, or any text as a token"}
 PAGED = "listAll"
 """The argument with which an answer is followed to its last page."""
 
@@ -106,10 +107,9 @@ def _function(row: Row) -> Callable[..., Any]:
         bound.apply_defaults()
         given = {name: _date(value) for name, value in bound.arguments.items()}
         if not row.method:
-            raise NotEmulatedError(
-                f"{row.name} asks no service, and ellipsis_local has no copy of it: install the client (pip install "
-                f"ellipsis), and call ellipsis.{row.name}"
-            )
+            way_out = f"install the client (pip install ellipsis), and call ellipsis.{row.name}"
+            way_out = WAYS_OUT.get(row.name, f"asks no service, and ellipsis_local has no copy of it: {way_out}")
+            raise NotEmulatedError(f"{row.name} {way_out}")
         sent = {key: given[value] if isinstance(value, Name) else value for key, value in row.sent.items()}
         every = PAGED in given and arguments.boolean(PAGED, given[PAGED])
         return request(row.method, address(row.address, given), sent, given.get("token"), every=every)

@@ -90,6 +90,8 @@ def test_what_is_not_there_says_so() -> None:
             importlib.import_module("ellipsis.path.tag")
         with pytest.raises(NotEmulatedError, match="pip install ellipsis"):
             ellipsis.util.plotRaster(None)
+        with pytest.raises(NotEmulatedError, match="use account.logIn"):
+            ellipsis.account.browserLogin()
         assert not hasattr(ellipsis, "__wrapped__")
 
 
