@@ -18,8 +18,8 @@ DOMAIN = "ellipsis-drive.com"
 """The service's; all names below it count (seen in the client: api. and app.)."""
 MANAGER = f"{CLIENT}.apiManager"
 MOCKED = (
-    "nothing does while ellipsis_local.mock is active, or `ellipsis-local run`: call it outside, or use a function that "
-    "is emulated (docs/coverage.md lists them)"
+    "nothing does while ellipsis_local.mock is active, or `ellipsis-local run`: call it outside, or use a function "
+    "that is emulated (docs/coverage.md lists them)"
 )
 
 _guards: list[tuple[list[str], Refusal]] = []
