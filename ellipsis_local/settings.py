@@ -11,6 +11,7 @@ import contextlib
 import ipaddress
 import os
 import re
+import shlex
 import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
@@ -144,6 +145,13 @@ class Settings:
 
 def default_home() -> Path:
     return Path(platformdirs.user_data_dir("ellipsis_local", appauthor=False))
+
+
+def typed_command(home: Path, words: str) -> str:
+    """What a person types to run a command of this program on a home: with its folder, unless it is the usual one."""
+    usual = os.environ.get(f"{PREFIX}HOME") or default_home()
+    named = "" if Path(usual).expanduser().absolute() == home else f"--home {shlex.quote(str(home))} "
+    return f"ellipsis-local {named}{words}"
 
 
 WORDS = {**dict.fromkeys(("1", "true", "yes", "on"), True), **dict.fromkeys(("0", "false", "no", "off"), False)}

@@ -33,16 +33,27 @@ NUMBER = re.compile(r"([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)")
 
 
 class RunCommand(TyperCommand):
-    """`--strict` may stand alone, or before `service`; what follows the script is the script's."""
+    """`--strict` may stand alone, or before `service`; options of ours may follow the script, up to a `--`."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        end = args.index("--") if "--" in args else len(args)
+        own: list[str] = []
+        others: list[str] = []
         at = 0
-        while at < len(args) and args[at].startswith("-") and args[at] != "--":
+        while at < end:
+            name = args[at].partition("=")[0]
+            value = args[at + 1 : at + 2]
             if args[at] == "--strict":
-                service = args[at + 1 : at + 2] == [SERVICE]
-                args[at : at + 1 + service] = [f"--strict={SERVICE if service else PLAIN}"]
-            at += 2 if args[at] in VALUED else 1
-        return super().parse_args(ctx, args)
+                own.append(f"--strict={SERVICE if value == [SERVICE] else PLAIN}")
+                at += value == [SERVICE]
+            elif args[at] in VALUED:
+                own += [args[at], *value]
+                at += 1
+            else:
+                (own if name in (*VALUED, "--strict") else others).append(args[at])
+            at += 1
+        # A `--` after the script is for this program, one before it for the parser.
+        return super().parse_args(ctx, [*own, *others, *args[end + bool(others) :]])
 
 
 @dataclass(frozen=True)
@@ -84,6 +95,8 @@ def run(
 
     With several --nodes or --cut the script runs once for each, and what it prints is compared with the first run,
     numbers to one in a million: exit code 1 where it depends on the cut. What it writes is written each time.
+
+    These options may stand behind the script, too; what follows a -- there is the script's own.
     """
     counts, cuts = _numbers(nodes), _cuts(cut)
     session = session_of(ctx)
@@ -150,35 +163,24 @@ def _command(script: Path, arguments: Sequence[str], given: dict[str, Any], way:
 
 def _tell_missing(session: Session, script: Path) -> None:
     """List the layers and files that the script names and the home lacks, with the ways to bring them there."""
-    from ellipsis_local.ids import as_uuid
+    from ellipsis_local.computes.specification import ComputeRequest, find_lacking, name_of, ways_to_bring
     from ellipsis_local.preflight import layers_and_files
 
     layers, files = layers_and_files(script.read_bytes(), str(script))
     if not layers and not files:
         return
     with session.emulator() as emulator:
-        found, home = emulator.store.catalogue, emulator.home.root
-        lacking = [one for one in layers if found.find_timestamp(as_uuid("timestampId", one[1])) is None]
-        lacking_files = [one for one in files if found.find_path(as_uuid("files", one)) is None]
-        upstream = emulator.settings.upstream
-    out = errors()
+        lacking = find_lacking(ComputeRequest(tuple(layers), tuple(files)), emulator.store)
+        home, upstream = emulator.home.root, emulator.settings.upstream
     named = " and ".join(counted(len(one), noun) for one, noun in ((layers, "layer"), (files, "file")) if one)
-    state = "all in" if not lacking and not lacking_files else "not all in"
-    out.print(f"{script} names {named}, {state} the home {home}", markup=False, soft_wrap=True)
-    for path_id, timestamp_id in lacking:
-        ids = f"--path-id {path_id} --timestamp-id {timestamp_id}"
-        ways = f"pull {path_id} {timestamp_id}", f"add FILE {ids}", f"invent {path_id} {timestamp_id}"
-        _tell_ways(f"timestamp {timestamp_id} of path {path_id}", ways)
-    for path_id in lacking_files:
-        _tell_ways(f"file {path_id}", (f"pull {path_id}", f"add FILE --type file --path-id {path_id}"))
-    if upstream is not None and (lacking or lacking_files):
-        out.print(f"createCompute pulls what is missing from {upstream}", markup=False, soft_wrap=True)
-
-
-def _tell_ways(what: str, ways: Sequence[str]) -> None:
-    errors().print(f"missing: {what}", markup=False, soft_wrap=True)
-    for where, way in zip(("from the service", "a file of yours", "a stand-in"), ways, strict=False):
-        errors().print(f"  {where + ':':<18}ellipsis-local layers {way}", markup=False, soft_wrap=True)
+    told = [f"{script} names {named}, {'not all' if lacking else 'all'} in the home {home}"]
+    for one in lacking:
+        told.append(f"missing: {name_of(*one)}")
+        told += [f"  {where + ':':<22}{command}" for where, command in ways_to_bring(home, *one)]
+    if upstream is not None and lacking:
+        told.append(f"createCompute pulls what is missing from {upstream}")
+    for line in told:
+        errors().print(line, markup=False, soft_wrap=True)
 
 
 # ----- whether it depends on the cut ----------------------------------------------------------------------------------

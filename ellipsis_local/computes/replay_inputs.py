@@ -10,7 +10,6 @@ import contextlib
 import errno
 import json
 import os
-import shlex
 import shutil
 import tempfile
 import threading
@@ -25,7 +24,7 @@ from ellipsis_local.errors import EllipsisLocalError
 from ellipsis_local.home import Home
 from ellipsis_local.node_program.ellipsis_node.records import NodeFile, NodeFunction, Part, moved, part_from_json
 from ellipsis_local.nodes import NodeOutcome, Parts
-from ellipsis_local.settings import PREFIX, default_home
+from ellipsis_local.settings import typed_command
 
 FORMAT = 1
 COPIED_BYTES = 4 * 1024**3
@@ -153,9 +152,7 @@ def replay_command(root: Path, compute_id: str, node: int) -> str:
     if root.is_relative_to(Path(tempfile.gettempdir()).absolute()):
         # It is gone by the time at which the message is read.
         return f"ellipsis_local.testing.replay({compute_id!r}, {node})"
-    usual = os.environ.get(f"{PREFIX}HOME") or default_home()
-    home = "" if Path(usual).expanduser().absolute() == root else f"--home {shlex.quote(str(root))} "
-    return f"ellipsis-local {home}replay {compute_id} {node} --pdb"
+    return typed_command(root, f"replay {compute_id} {node} --pdb")
 
 
 def read_execution_inputs(folder: Path, execution: int) -> ExecutionInputs | None:

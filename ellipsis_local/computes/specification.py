@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 from ellipsis_local import faults
@@ -16,7 +17,7 @@ from ellipsis_local.notices import held_back, warn
 from ellipsis_local.partitions import Cut, CutRequest, Partitions, Shards, Tree
 from ellipsis_local.preflight import Surroundings
 from ellipsis_local.service_columns import check_length
-from ellipsis_local.settings import Settings
+from ellipsis_local.settings import Settings, typed_command
 from ellipsis_local.store import LayerStore
 from ellipsis_local.types import Timestamp
 
@@ -257,21 +258,29 @@ def find_lacking(request: ComputeRequest, store: LayerStore) -> Lacking:
     return tuple(found)
 
 
-def _missing(lacking: Lacking, store: LayerStore) -> NotFoundError:
-    """The error for all that is not in the home, and how to bring it there."""
-    path, timestamp = lacking[0]
+def ways_to_bring(home: Path, path: str, timestamp: str | None) -> list[tuple[str, str]]:
+    """From where a layer, or without a timestamp a file, can come into a home, and the command for it."""
     if timestamp is None:
-        argument = "files"
         commands = [f"pull {path}", f"add FILE --type file --path-id {path}"]
     else:
-        argument = "layers"
         add = f"add FILE --path-id {path} --timestamp-id {timestamp}"
         commands = [f"pull {path} {timestamp}", add, f"invent {path} {timestamp}"]
     wheres = ("from the service", "from a file of yours", "as a stand-in")
-    ways = [f"{where} `ellipsis-local layers {way}`" for where, way in zip(wheres, commands, strict=False)]
-    told = [f"file {one}" if moment is None else f"timestamp {moment} of path {one}" for one, moment in lacking]
-    which = "it" if len(told) == 1 else "the first"
-    text = f"{', '.join(told)}: not in the home {store.home.root}; bring {which} there {', or '.join(ways)}"
+    return [(where, typed_command(home, f"layers {way}")) for where, way in zip(wheres, commands, strict=False)]
+
+
+def name_of(path: str, timestamp: str | None) -> str:
+    return f"file {path}" if timestamp is None else f"timestamp {timestamp} of path {path}"
+
+
+def _missing(lacking: Lacking, store: LayerStore) -> NotFoundError:
+    """The error for all that is not in the home, and how to bring it there."""
+    path, timestamp = lacking[0]
+    argument = "files" if timestamp is None else "layers"
+    ways = [f"{where} `{command}`" for where, command in ways_to_bring(store.home.root, path, timestamp)]
+    which = "it" if len(lacking) == 1 else "the first"
+    told = ", ".join(name_of(*one) for one in lacking)
+    text = f"{told}: not in the home {store.home.root}; bring {which} there {', or '.join(ways)}"
     return NotFoundError(f"{argument}: {text}", argument=argument, value=timestamp or path)
 
 

@@ -32,6 +32,7 @@ from ellipsis_local.errors import (
     NotFoundError,
     ResultError,
 )
+from ellipsis_local.settings import typed_command
 from tests.integration.conftest import wait_for
 
 UNKNOWN = "00000000-0000-4000-8000-000000000001"
@@ -116,13 +117,13 @@ def test_all_that_is_missing_is_named_with_the_ways(el, token, raster, home) -> 
     nowhere = {"pathId": UNKNOWN.replace("0", "1"), "timestampId": UNKNOWN.replace("0", "2")}
     with pytest.raises(NotFoundError) as told:
         el.compute.createCompute([raster, other, nowhere], token, files=[UNKNOWN])
-    path = raster["pathId"]
+    path, program = raster["pathId"], typed_command(home, "layers")
     assert str(told.value) == (
         f"layers: timestamp {UNKNOWN} of path {path}, timestamp {nowhere['timestampId']} of path {nowhere['pathId']}, "
         f"file {UNKNOWN}: not in the home {home}; bring the first there "
-        f"from the service `ellipsis-local layers pull {path} {UNKNOWN}`, or "
-        f"from a file of yours `ellipsis-local layers add FILE --path-id {path} --timestamp-id {UNKNOWN}`, or "
-        f"as a stand-in `ellipsis-local layers invent {path} {UNKNOWN}`"
+        f"from the service `{program} pull {path} {UNKNOWN}`, or "
+        f"from a file of yours `{program} add FILE --path-id {path} --timestamp-id {UNKNOWN}`, or "
+        f"as a stand-in `{program} invent {path} {UNKNOWN}`"
     )
     with pytest.raises(NotFoundError, match=f"^files: file {UNKNOWN}: .* bring it .*add FILE --type file --path-id"):
         el.compute.createCompute([raster], token, files=[UNKNOWN])

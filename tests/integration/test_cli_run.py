@@ -180,13 +180,14 @@ def test_a_failure_and_more_lines_are_differences() -> None:
 @pytest.mark.parametrize(
     ("given", "expected"),
     [
-        ((), "('a.py', ['--strict', 'x'], {}, None)"),
-        (("--strict",), "('a.py', ['--strict', 'x'], {'strict': True}, None)"),
-        (("--strict", "service"), "('a.py', ['--strict', 'x'], {'strict': 'service'}, None)"),
-        (
-            ("--cut", "rows", "--strict", "--nodes", "3"),
-            "('a.py', ['--strict', 'x'], {'strict': True, 'cut': 'rows'}, 3)",
-        ),
+        (("a.py",), "('a.py', [], {}, None)"),
+        (("a.py", "x", "--help"), "('a.py', ['x', '--help'], {}, None)"),
+        (("--strict", "a.py", "x"), "('a.py', ['x'], {'strict': True}, None)"),
+        (("a.py", "x", "--strict"), "('a.py', ['x'], {'strict': True}, None)"),
+        (("a.py", "--strict", "service", "x"), "('a.py', ['x'], {'strict': 'service'}, None)"),
+        (("--cut", "rows", "--strict", "a.py", "--nodes=3"), "('a.py', [], {'strict': True, 'cut': 'rows'}, 3)"),
+        (("--strict", "a.py", "--", "--nodes", "x"), "('a.py', ['--nodes', 'x'], {'strict': True}, None)"),
+        (("--strict", "--", "a.py", "--nodes", "x"), "('a.py', ['--nodes', 'x'], {'strict': True}, None)"),
     ],
 )
 def test_what_is_passed_on(el, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given, expected) -> None:
@@ -194,7 +195,7 @@ def test_what_is_passed_on(el, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, 
     Path("a.py").write_text("")
     started: list[str] = []
     monkeypatch.setattr(os, "execv", lambda program, command: started.extend(command))
-    assert CliRunner().invoke(app, ["run", *given, "a.py", "--strict", "x"]).exit_code == 0
+    assert CliRunner().invoke(app, ["run", *given]).exit_code == 0
     assert started[-1].endswith(f"run(*{expected})")
 
 
