@@ -42,6 +42,8 @@ class Output:
     pixel: float = 0.0
     """The size of the layers' pixels, where there is one size only."""
     overlap: float = 0.0
+    unit: str = "node"
+    """What the file is of: a node, or a shard."""
 
 
 def add_results(
@@ -64,7 +66,7 @@ def add_results(
 
 def places(record: Record) -> Callable[[int, Mapping[str, float] | None, Path], Output]:
     """What makes an `Output` of a node's number, extent and file, by what the record tells of the partitions."""
-    request = record.spec.cut
+    request, unit = record.spec.cut, record.spec.unit
     if request is None:
         return lambda node, _, path: Output(node, path)
     grids = [plan.grid for plan in request.rasters]
@@ -73,11 +75,11 @@ def places(record: Record) -> Callable[[int, Mapping[str, float] | None, Path], 
 
     def place(node: int, extent: Mapping[str, float] | None, path: Path) -> Output:
         if extent is None:
-            return Output(node, path)
+            return Output(node, path, unit=unit)
         cell = Extent(extent["xMin"], extent["yMin"], extent["xMax"], extent["yMax"])
         windows = [(grid, grid.window(cell)) for grid in grids]
         held = tuple(grid.extent_of(window) for grid, window in windows if window.pixels)
-        return Output(node, path, request.crs, cell, held, pixel, request.overlap)
+        return Output(node, path, request.crs, cell, held, pixel, request.overlap, unit)
 
     return place
 
@@ -114,14 +116,14 @@ def add_outputs(
         # What follows tells whoever adds the file how to do it, and not who writes it.
         reason = str(error).replace(f"{output.path} ", "it ").partition("; ")[0]
         size = output.path.stat().st_size if output.path.is_file() else 0
-        what = f"node {output.node} returned a file that cannot be added as {WANTED[form]} ({size:,} bytes)"
+        what = f"{output.unit} {output.node} returned a file that cannot be added as {WANTED[form]} ({size:,} bytes)"
         raise LayerError(f"{what}: {reason}; nothing was added", source=error.source) from error
 
 
 def check_outputs(outputs: Sequence[Output], details: Mapping[Path, RasterFile | VectorFile], *, strict: bool) -> None:
     """Hold what was found in files that are to make one layer against each other, and against their partitions."""
-    grids = {output.node: found for output in outputs if isinstance(found := details[output.path], RasterFile)}
-    sheets = {output.node: found for output in outputs if isinstance(found := details[output.path], VectorFile)}
+    grids = {output: found for output in outputs if isinstance(found := details[output.path], RasterFile)}
+    sheets = {output: found for output in outputs if isinstance(found := details[output.path], VectorFile)}
     for what in ("bands", "dtype"):
         for odd in _told(what, {node: getattr(grid, what) for node, grid in grids.items()}):
             raise LayerError(f"the rasters of a layer have one number of bands and one dtype: {odd}; nothing was added")
@@ -130,34 +132,36 @@ def check_outputs(outputs: Sequence[Output], details: Mapping[Path, RasterFile |
         return
     shown = findings[:MOST_FINDINGS]
     more = [f"and {len(findings) - len(shown)} more"] if len(findings) > len(shown) else []
-    text = "what the nodes return does not make one layer:" + "".join(f"\n  {line}" for line in [*shown, *more])
+    text = f"what the {outputs[0].unit}s return does not make one layer:"
+    text += "".join(f"\n  {line}" for line in [*shown, *more])
     if strict:
         raise LayerError(f"{text}\nnothing was added (strict=True)")
     warn(text, OutputWarning)
 
 
-def _nodes(nodes: Sequence[int]) -> str:
-    more = f" and {len(nodes) - MOST_NODES} more" if len(nodes) > MOST_NODES else ""
-    return f"node{'s' if len(nodes) > 1 else ''} {', '.join(map(str, nodes[:MOST_NODES]))}{more}"
+def _nodes(outputs: Sequence[Output]) -> str:
+    more = f" and {len(outputs) - MOST_NODES} more" if len(outputs) > MOST_NODES else ""
+    numbers = ", ".join(str(output.node) for output in outputs[:MOST_NODES])
+    return f"{outputs[0].unit}{'s' if len(outputs) > 1 else ''} {numbers}{more}"
 
 
-def _odd(values: Mapping[int, Any]) -> tuple[Any, dict[Any, list[int]]]:
+def _odd(values: Mapping[Output, Any]) -> tuple[Any, dict[Any, list[Output]]]:
     """What most nodes have, and the nodes of everything else."""
     usual = Counter(values.values()).most_common(1)[0][0] if values else None
-    others: dict[Any, list[int]] = {}
+    others: dict[Any, list[Output]] = {}
     for node, value in values.items():
         if value != usual:
             others.setdefault(value, []).append(node)
     return usual, others
 
 
-def _told(what: str, values: Mapping[int, Any]) -> Iterator[str]:
+def _told(what: str, values: Mapping[Output, Any]) -> Iterator[str]:
     usual, others = _odd(values)
     for value, nodes in others.items():
         yield f"{what} {value} on {_nodes(nodes)}, and {usual} on the others"
 
 
-def _of_grids(grids: Mapping[int, RasterFile]) -> Iterator[str]:
+def _of_grids(grids: Mapping[Output, RasterFile]) -> Iterator[str]:
     yield from _told("CRS", {node: _short(grid.crs) for node, grid in grids.items()})
     missing = {node: grid.nodata for node, grid in grids.items()}
     yield from _told("nodata", {node: "none" if value is None else f"{value:.10g}" for node, value in missing.items()})
@@ -173,8 +177,8 @@ def _of_grids(grids: Mapping[int, RasterFile]) -> Iterator[str]:
         x, y = column - round(column), row - round(row)
         if max(abs(x), abs(y)) > ALIGNED:
             yield (
-                f"node {node}'s pixels lie off the grid of the others by {x:.2g} and {y:.2g} pixels (across, down): "
-                "write with the transform of its own params, or one computed from it"
+                f"{node.unit} {node.node}'s pixels lie off the grid of the others by {x:.2g} and {y:.2g} pixels "
+                "(across, down): write with the transform of its own params, or one computed from it"
             )
 
 
@@ -188,10 +192,10 @@ def _short(crs: str) -> str:
     return crs if len(crs) <= 40 else f"{crs[:39]}…"
 
 
-def _of_places(outputs: Sequence[Output], grids: Mapping[int, RasterFile]) -> Iterator[str]:
+def _of_places(outputs: Sequence[Output], grids: Mapping[Output, RasterFile]) -> Iterator[str]:
     """Holes and overlaps: files that do not cover the partition of their node, or reach beyond it."""
     for output in outputs:
-        grid = grids.get(output.node)
+        grid = grids.get(output)
         # Without pixels of a layer a partition is no area that has to be covered.
         if grid is None or output.cell is None or not output.windows or not crs.same(grid.crs, output.crs or ""):
             continue
@@ -202,13 +206,13 @@ def _of_places(outputs: Sequence[Output], grids: Mapping[int, RasterFile]) -> It
         if not any(_covers(extent, one, margin) for one in (*output.windows, output.cell)):
             need = min(output.windows, key=lambda one: one.width * one.height)
             yield (
-                f"node {output.node}'s file leaves a hole: it covers {_span(extent)}, and its partition is "
+                f"{output.unit} {output.node}'s file leaves a hole: it covers {_span(extent)}, and its partition is "
                 f"{_span(need)}; write all of it, nodata where there is nothing, with the transform of its own params"
             )
         elif not _covers(allowed, extent, margin):
             yield (
-                f"node {output.node}'s file reaches beyond its partition, over what other nodes return: it covers "
-                f"{_span(extent)}, and its partition is {_span(output.cell)}; cut it back"
+                f"{output.unit} {output.node}'s file reaches beyond its partition, over what other {output.unit}s "
+                f"return: it covers {_span(extent)}, and its partition is {_span(output.cell)}; cut it back"
             )
 
 
@@ -225,7 +229,7 @@ def _span(extent: Extent) -> str:
     return f"x {extent.x_min:.10g} to {extent.x_max:.10g}, y {extent.y_min:.10g} to {extent.y_max:.10g}"
 
 
-def _of_sheets(sheets: Mapping[int, VectorFile]) -> Iterator[str]:
+def _of_sheets(sheets: Mapping[Output, VectorFile]) -> Iterator[str]:
     yield from _told("CRS", {node: _short(sheet.crs) for node, sheet in sheets.items()})
     usual, others = _odd({node: frozenset(sheet.fields) for node, sheet in sheets.items()})
     for columns, nodes in others.items():
