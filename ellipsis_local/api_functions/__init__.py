@@ -42,7 +42,7 @@ def request(method: str, path: str, given: dict[str, Any], token: Any, *, every:
         if isinstance(lists[0], dict):
             lists = [one["features"] for one in lists]
         lists[0].extend(lists[1])
-        answer["nextPageStart"] = page["nextPageStart"]
+        answer |= {key: page[key] for key in ("nextPageStart", "truncated") if key in page}
         if "size" in answer:
             answer["size"] += page["size"]
     return answer

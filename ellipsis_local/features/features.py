@@ -214,11 +214,11 @@ class Features:
                 (property_id(path_id, known["name"]), path_id, *(known[one] for one in ("name", "type", *FLAGS))),
             )
 
-    def page(self, timestamp: Timestamp, start: str | None = None, size: int | None = query.PAGE_SIZE) -> query.Page:
+    def page(self, timestamp: Timestamp, start: Any = None, size: int | None = query.PAGE_SIZE) -> query.Page:
         """Features in the order of the files, and of the rows in them, in EPSG:4326; null what that cannot express.
 
         A page ends at 10,000 features or about 3 MB (our choice). Ids stand beside the properties and in them (seen in
-        the client).
+        the client). `start` is the id that the page before gave, bare or in an object (seen in recorded answers).
         """
         return self._listed(timestamp, start, size, lambda sheet: np.arange(sheet.rows))
 
@@ -227,7 +227,7 @@ class Features:
         timestamp: Timestamp,
         extent: Extent | Mapping[str, Any],
         property_filter: Any = None,
-        start: str | None = None,
+        start: Any = None,
         size: int | None = query.PAGE_SIZE,
     ) -> query.Page:
         """Features whose bounds meet an extent, as `page` gives them; touching counts (as in the client)."""
@@ -251,7 +251,7 @@ class Features:
             features: list[dict[str, Any]] = []
             room = query.Room(most)
             names = self.names(timestamp.path_id, files)
-            first = 0 if begin is None else query.position_of(files, begin[0], str(start))
+            first = 0 if begin is None else query.position_of(files, begin[0], start)
             for file in files[first:]:
                 with open_table(self.home, file) as sheet:
                     rows = rows_of(sheet)

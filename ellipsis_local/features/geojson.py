@@ -63,22 +63,26 @@ def from_wgs84(geometries: NDArray[Any], crs: str) -> tuple[NDArray[Any], Bools]
 def geojson(table: Any, geometry: str, crs: str, ids: Sequence[str], names: Sequence[str]) -> list[dict[str, Any]]:
     """The rows of a table as GeoJSON features; those without geometry are left out.
 
-    `names` are the properties that they get; one without a column here is null. `id` is beside them and among them
-    (seen in the client); a column of that name is covered by it.
+    `names` are the properties that they may get; a feature comes without those that it does not have (seen in the
+    service's schema: a feature is stored as its own properties), and null is the same as none. `id` is beside them and
+    among them (seen in the client); a column of that name is covered by it.
     """
     geometries, there = in_wgs84(table[geometry], crs)
-    columns: dict[str, Sequence[Any]] = {RESERVED: ids}
     own = {field.name: field for field in table.schema if field.name != geometry}
-    for name in names:
-        if name != RESERVED:
-            columns[name] = json_values(own[name], table[name]) if name in own else [None] * len(table)
-    keys = list(columns)
+    keys = [name for name in names if name != RESERVED and name in own]
+    columns = [json_values(own[name], table[name]) for name in keys]
+    rows = zip(*columns, strict=True) if columns else [()] * len(table)
     shapes = geometry_json(geometries)
     return [
-        {"type": "Feature", "id": values[0], "geometry": shape, "properties": dict(zip(keys, values, strict=True))}
-        for shape, values, one in zip(shapes, zip(*columns.values(), strict=True), there.tolist(), strict=True)
-        if one
+        {"type": "Feature", "id": one, "geometry": shape, "properties": {RESERVED: one, **present(keys, values)}}
+        for one, shape, values, kept in zip(ids, shapes, rows, there.tolist(), strict=True)
+        if kept
     ]
+
+
+def present(keys: Sequence[str], values: Sequence[Any]) -> dict[str, Any]:
+    """The properties that a feature has."""
+    return {key: value for key, value in zip(keys, values, strict=True) if value is not None}
 
 
 def geometry_json(geometries: NDArray[Any]) -> list[Any]:

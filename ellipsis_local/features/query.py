@@ -27,6 +27,8 @@ from ellipsis_local.vector import value_type
 
 PAGE_SIZE = 10_000
 """Features on a page at most; the client asks for as many."""
+START_KEY = "featureId"
+"""What holds the id in a pageStart that is an object (seen in recorded answers of featuresByExtent)."""
 PAGE_BYTES = 3_000_000
 """About so much JSON on a page, our choice: a page is held in memory, and a single feature may be larger."""
 TEXT_PER_WKB = 2.5
@@ -41,11 +43,15 @@ FORM = "propertyFilter is a list of {'key': …, 'operator': one of " + ", ".joi
 Page = tuple[list[dict[str, Any]], str | None]
 
 
-def collection(page: Page) -> dict[str, Any]:
-    """A page as the client wants it (seen in the client, for listFeatures, compressedListFeatures and the others)."""
+def collection(page: Page, start_key: str | None = None) -> dict[str, Any]:
+    """A page as the client wants it (seen in the client, for listFeatures, compressedListFeatures and the others).
+
+    `truncated` is seen in recorded answers. With `start_key`, nextPageStart is an object with that key.
+    """
     features, following = page
     listed = {"type": "FeatureCollection", "features": features}
-    return {"result": listed, "size": len(features), "nextPageStart": following}
+    start = following if following is None or start_key is None else {start_key: following}
+    return {"result": listed, "size": len(features), "truncated": following is not None, "nextPageStart": start}
 
 
 @dataclass(frozen=True)
@@ -190,6 +196,10 @@ def checked_size(size: Any) -> int:
 
 
 def checked_start(start: Any) -> tuple[str, int]:
+    if isinstance(start, Mapping):
+        if set(start) != {START_KEY}:
+            raise invalid("pageStart", start, f"must be a nextPageStart: a feature's id, or {{{START_KEY!r}: id}}")
+        start = start[START_KEY]
     found = parted(as_uuid("pageStart", start))
     if found is None:
         raise invalid("pageStart", start, f"{start} is no nextPageStart of these features")
@@ -214,6 +224,16 @@ def checked_extent(extent: Any) -> Extent:
     return found
 
 
+def tile_extent(zoom: int, x: int, y: int) -> Extent:
+    """A tile of Web Mercator in EPSG:4326; the outermost ones reach to the poles (our choice), so that none is left."""
+    count = 2**zoom
+    if not (0 <= x < count and 0 <= y < count):
+        raise invalid("tiles", (zoom, x, y), f"must have tileX and tileY from 0 to {count - 1} at zoom {zoom}")
+    south, north = (math.degrees(math.atan(math.sinh(math.pi * (1 - 2 * edge / count)))) for edge in (y + 1, y))
+    west, east = (edge / count * 360 - 180 for edge in (x, x + 1))
+    return Extent(west, -90.0 if y == count - 1 else south, east, 90.0 if y == 0 else north)
+
+
 def located(files: Sequence[StoredFile], ids: Sequence[str]) -> list[tuple[StoredFile, Integers]]:
     """The files that ids lead to, each with the numbers of its features, ascending, each once.
 
@@ -229,7 +249,7 @@ def located(files: Sequence[StoredFile], ids: Sequence[str]) -> list[tuple[Store
     return [(file, np.array(sorted(numbers[name]), np.int64)) for name, file in by_stem.items() if name in numbers]
 
 
-def position_of(files: Sequence[StoredFile], name: str, start: str) -> int:
+def position_of(files: Sequence[StoredFile], name: str, start: Any) -> int:
     stems = [stem(file.id) for file in files]
     if name in stems:
         return stems.index(name)

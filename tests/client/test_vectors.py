@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from datetime import datetime
 from io import BytesIO
 from pathlib import Path
@@ -79,6 +80,16 @@ def test_features_come_in_pages(client: ModuleType, token: str, el: ModuleType) 
     found = client.path.vector.timestamp.getFeaturesByExtent(*ids, part, token=token, pageSize=4000)
     inside = frame[(frame.geometry.x >= 4.2) & (frame.geometry.x <= 4.8)]
     assert found["result"]["number"].to_list() == inside["number"].to_list() and found["size"] >= len(inside)
+    # One page of an extent goes on with an object, or with the bare id in it, as older clients ask.
+    find = functools.partial(client.path.vector.timestamp.getFeaturesByExtent, *ids, token=token, listAll=False)
+    page = find(dict(part), pageSize=100)
+    assert page["truncated"] and set(page["nextPageStart"]) == {"featureId"}
+    for start in (page["nextPageStart"], page["nextPageStart"]["featureId"]):
+        following = find(dict(part), pageSize=100, pageStart=start)["result"]
+        assert following["number"].iloc[0] == page["result"]["number"].iloc[-1] + 1
+    for start in ({"feature": made["pathId"]}, "{", '{"featureId": 5}'):
+        with pytest.raises(ValueError, match="pageStart"):
+            find(dict(part), pageStart=start)
 
 
 @covers("path.vector.timestamp.getFeaturesByExtent")

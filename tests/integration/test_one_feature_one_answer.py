@@ -124,8 +124,10 @@ def plain(value):
 
 
 def rows_of(frame):
+    """What each feature has: nulls are what it has not."""
     names = [name for name in frame.columns if name != frame.geometry.name]
-    return [{name: plain(value) for name, value in zip(names, row, strict=True)} for row in frame[names].itertuples(index=False)]  # fmt: skip
+    rows = frame[names].itertuples(index=False)
+    return [{n: found for n, one in zip(names, row, strict=True) if (found := plain(one)) is not None} for row in rows]
 
 
 def answers(features, timestamp):

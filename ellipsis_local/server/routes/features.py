@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
+import orjson
 from fastapi import APIRouter, Path, Query
-from pydantic import Field
+from pydantic import BeforeValidator, Field, WithJsonSchema
 
-from ellipsis_local.features.query import collection
+from ellipsis_local.features.query import START_KEY, collection, tile_extent
 from ellipsis_local.server.auth import Asker, At
 from ellipsis_local.server.request_models import Body, ExtentBody, FileId, Id, JsonQuery, Name, PathId, Text
 from ellipsis_local.server.routes.paths import Trashed
@@ -17,15 +18,50 @@ from ellipsis_local.sharing import EDIT
 router = APIRouter(route_class=WireRoute, prefix="/path/{pathId}/vector", tags=["vector"])
 
 ONE = "/timestamp/{timestampId}"
+TILES = '[{"tileId": {"zoom": 10, "tileX": 526, "tileY": 336}}]'
 EXTENT = '{"xMin": 4, "xMax": 5, "yMin": 52, "yMax": 53}'
 MOST_FEATURES = 3000
 """Per request, as the client sends them."""
 PageSize = Annotated[int | None, Query(alias="pageSize", ge=1, le=10_000)]
 Start = Annotated[Text | None, Query(alias="pageStart")]
-"""Where a page of features begins: what the former page gave."""
+"""Where a page begins: what the former page gave."""
+
+
+def _feature_start(value: Any) -> Any:
+    """An object, which travels as JSON, or a bare id, which does not (seen in the client)."""
+    if not isinstance(value, str) or not value.startswith("{"):
+        return value
+    try:
+        return orjson.loads(value)
+    except orjson.JSONDecodeError as error:
+        raise ValueError(f"must be an id, or JSON ({error})") from None
+
+
+FeatureStart = Annotated[
+    Any, BeforeValidator(_feature_start), WithJsonSchema({"type": "string"}), Query(alias="pageStart")
+]
+"""Where a page of features begins: an id, or the object that `featuresByExtent` gives."""
 FeatureId = Annotated[Id, Path(alias="featureId")]
 PropertyId = Annotated[Id, Path(alias="propertyId")]
 Ids = Annotated[list[Id], Field(max_length=MOST_FEATURES)]
+
+
+class TileId(Body):
+    """A tile of Web Mercator in OpenStreetMap's numbering."""
+
+    zoom: Annotated[int, Field(ge=0, le=30)]
+    tileX: int  # noqa: N815 - the wire's name
+    tileY: int  # noqa: N815
+
+
+class TilePage(Body):
+    """A tile, and where its next page of features begins."""
+
+    tileId: TileId  # noqa: N815
+    pageStart: Any = None  # noqa: N815
+
+
+Tiles = Annotated[list[TilePage], Field(max_length=100)]
 
 
 class NewProperty(Body):
@@ -103,7 +139,7 @@ def trash_property(asker: Asker, path_id: PathId, property_id: PropertyId, body:
 
 @router.get(f"{ONE}/listFeatures")
 @router.get(f"{ONE}/compressedListFeatures")
-def list_features(at: At, start: Start = None, size: PageSize = None) -> dict[str, Any]:
+def list_features(at: At, start: FeatureStart = None, size: PageSize = None) -> dict[str, Any]:
     return collection(at.emulator.features.page(at.view("vector"), start, size))
 
 
@@ -112,12 +148,28 @@ def by_extent(
     at: At,
     extent: Annotated[Any, *JsonQuery(ExtentBody, EXTENT)],
     property_filter: Annotated[Any, *JsonQuery(Any, "[]"), Query(alias="propertyFilter")] = None,
-    start: Start = None,
+    start: FeatureStart = None,
     size: PageSize = None,
 ) -> dict[str, Any]:
     timestamp = at.view("vector")
     found = at.emulator.features.by_extent(timestamp, extent.checked(), property_filter, start, size)
-    return collection(found)
+    return collection(found, START_KEY)
+
+
+@router.get(f"{ONE}/featuresByTiles")
+def by_tiles(
+    at: At,
+    tiles: Annotated[Any, *JsonQuery(Tiles, TILES)],
+    property_filter: Annotated[Any, *JsonQuery(Any, "[]"), Query(alias="propertyFilter")] = None,
+    size: PageSize = None,
+) -> list[dict[str, Any]]:
+    """For each tile a page of the features whose bounds meet it (seen in the map clients in JavaScript)."""
+    timestamp, features = at.view("vector"), at.emulator.features
+    places = [tile_extent(one.tileId.zoom, one.tileId.tileX, one.tileId.tileY) for one in tiles]
+    return [
+        collection(features.by_extent(timestamp, place, property_filter, one.pageStart, size), START_KEY)
+        for place, one in zip(places, tiles, strict=True)
+    ]
 
 
 @router.get(f"{ONE}/featuresByIds")
