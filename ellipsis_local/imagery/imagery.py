@@ -5,12 +5,14 @@ from __future__ import annotations
 import math
 import numbers
 import operator
+import threading
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ellipsis_local.arguments import invalid
 from ellipsis_local.crs import WEB_MERCATOR, WORLD
 from ellipsis_local.errors import LayerError, LimitError
+from ellipsis_local.imagery.default_style import Range, draw, ranges
 from ellipsis_local.raster.dataset_pool import DatasetPool
 from ellipsis_local.raster.zoom import DEEPEST, TILE, resolution, zoom
 from ellipsis_local.types import Extent, Timestamp
@@ -27,6 +29,8 @@ MOST_BYTES = 256 * 2**20
 LEAST_METRES = 1e-100
 """Of an extent's sides: the area of a pixel is a number then."""
 MOST_LOCATIONS = 100_000
+MOST_RANGES = 256
+"""Layers of which this process remembers how they are drawn."""
 BLOCK = 512
 """A window is computed in squares of this side."""
 
@@ -48,6 +52,8 @@ class Imagery:
 
     def __init__(self) -> None:
         self._pool = DatasetPool()
+        self._looking = threading.Lock()
+        self._ranges: dict[tuple[str, ...], tuple[Range, ...]] = {}
 
     def release(self) -> None:
         """Close the files that no request is reading."""
@@ -61,13 +67,13 @@ class Imagery:
         """The native zoom; see `ellipsis_local.raster.zoom.zoom`."""
         return zoom(timestamp)
 
-    def tile(self, timestamp: Timestamp, z: int, x: int, y: int) -> bytes | None:
+    def tile(self, timestamp: Timestamp, z: int, x: int, y: int, *, styled: bool = False) -> bytes | None:
         """A tile of Web Mercator in OpenStreetMap's numbering (documented), as a TIFF; None where nothing is.
 
         (bands + 1, 256, 256) of the layer's dtype, the mask last (seen in the client). Above `zoom` pixels repeat.
+        `styled`: a PNG of red, green, blue and opacity (seen in the R client); see `default_style`. LayerError for
+        complex pixels, which have no picture.
         """
-        from ellipsis_local.raster.write import tiff_bytes
-
         z = whole("z", z, 0, DEEPEST)
         x, y = whole("x", x, 0, 2**z - 1), whole("y", y, 0, 2**z - 1)
         if not timestamp.rasters:
@@ -76,16 +82,14 @@ class Imagery:
         extent = Extent(x * size - WORLD / 2, WORLD / 2 - (y + 1) * size, (x + 1) * size - WORLD / 2,
                         WORLD / 2 - y * size)  # fmt: skip
         image = self._paint(timestamp, extent, TILE, TILE)
-        return None if image is None else tiff_bytes(image, extent, "band")
+        return None if image is None else self._written(timestamp, image, extent, "band", styled=styled)
 
-    def window(self, timestamp: Timestamp, extent: Extent, width: int, height: int) -> bytes:
+    def window(self, timestamp: Timestamp, extent: Extent, width: int, height: int, *, styled: bool = False) -> bytes:
         """Any part of EPSG:3857 as a TIFF (height, width, bands + 1), the mask as the last band (seen in the client).
 
-        At most 4096 × 4096 pixels and 256 MiB (our choice).
+        At most 4096 × 4096 pixels and 256 MiB (our choice). `styled`: a PNG, as of `tile`.
         """
         import numpy as np
-
-        from ellipsis_local.raster.write import tiff_bytes
 
         extent = checked_extent(extent)
         width, height = whole("width", width, 1), whole("height", height, 1)
@@ -102,7 +106,7 @@ class Imagery:
                 painted = self._paint(timestamp, part, columns.stop - columns.start, rows.stop - rows.start)
                 if painted is not None:
                     image[:, rows, columns] = painted
-        return tiff_bytes(image, extent, "pixel")
+        return self._written(timestamp, image, extent, "pixel", styled=styled)
 
     def locations(self, timestamp: Timestamp, locations: Sequence[Sequence[float]]) -> list[list[Any]]:
         """Per (longitude, latitude) one value per band (seen in scripts); at most 100,000 places (our choice).
@@ -154,6 +158,24 @@ class Imagery:
             if any("complex" in file.dtype for file in with_files(timestamp)):
                 raise LayerError(f"timestamp {timestamp.id} has complex pixels, which have no order and no statistics")
         return [analysed(self._pool, timestamp, shape, approximate, wanted) for timestamp in timestamps]
+
+    def _written(
+        self, timestamp: Timestamp, image: NDArray[np.generic], extent: Extent, interleave: str, *, styled: bool
+    ) -> bytes:
+        """The bands and the mask as a TIFF, or drawn as a PNG."""
+        from ellipsis_local.raster.write import png_bytes, tiff_bytes
+
+        if not styled:
+            return tiff_bytes(image, extent, interleave)
+        key = tuple(file.content for file in timestamp.rasters)
+        # A map asks for many tiles at once: one of them looks, the others wait.
+        with self._looking:
+            shown = self._ranges.get(key)
+            if shown is None:
+                if len(self._ranges) >= MOST_RANGES:
+                    self._ranges.clear()
+                self._ranges[key] = shown = ranges(timestamp, self._layer(timestamp))
+        return png_bytes(draw(image, shown))
 
     def _layer(self, timestamp: Timestamp) -> RasterLayer:
         from ellipsis_local.raster.layer import RasterLayer

@@ -203,6 +203,23 @@ def tiff_bytes(image: NDArray[Any], extent: Extent, interleave: str) -> bytes:
         return bytes(memory.getbuffer())
 
 
+def png_bytes(image: NDArray[np.uint8]) -> bytes:
+    """Red, green, blue and opacity (4, height, width) as a PNG."""
+    import rasterio
+    from rasterio.io import MemoryFile
+    from rasterio.transform import Affine
+
+    bands, height, width = image.shape
+    # A PNG keeps no place, and rasterio warns where it is given none.
+    place = Affine.scale(2, -2)
+    with rasterio.Env(GDAL_PAM_ENABLED=False), MemoryFile(ext=".png") as memory:
+        with memory.open(
+            driver="PNG", width=width, height=height, count=bands, dtype="uint8", transform=place
+        ) as dataset:
+            dataset.write(image)
+        return bytes(memory.getbuffer())
+
+
 def write_mosaic(files: Sequence[RasterFile], target: Path) -> None:
     """Write the layer that `files` (of one dtype and number of bands) make as one GeoTIFF, on the first one's grid.
 

@@ -12,7 +12,8 @@ def _binary(kind: str, description: str) -> dict[int | str, dict[str, Any]]:
 
 
 FILE = {**_binary("application/octet-stream", "the file"), 206: {"description": "a part of the file"}}
-TIFF = _binary("image/tiff", "a TIFF")
+PICTURE = _binary("image/tiff", "a TIFF, or a PNG where a style is asked for")
+PICTURE[200]["content"]["image/png"] = PICTURE[200]["content"]["image/tiff"]
 
 
 def fix_openapi(document: dict[str, Any]) -> dict[str, Any]:

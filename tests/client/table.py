@@ -25,7 +25,8 @@ NOT = Row("not")
 MESH = Row("not", "meshes are outside this project")
 CLOUD = Row("not", "point clouds are outside this project")
 ORDER = Row("not", "orders are outside this project: `file.download` gives what was uploaded")
-STYLE = Row("not", "nothing is rendered")
+STYLE = Row("not", "tiles that are asked for with a style are drawn, in one default style")
+VECTOR_STYLE = Row("not", "vectors are not rendered")
 MESSAGE = Row("not", "features carry no messages")
 SERIES = Row("not", "features carry no time series")
 LOCAL = Row("local")
@@ -118,10 +119,10 @@ TABLE: dict[str, Row] = {
     "path.raster.timestamp.order.download": ORDER,
     "path.vector.add": E,
     "path.vector.editFilter": NOT,
-    "path.vector.editRendering": STYLE,
-    "path.vector.style.add": STYLE,
-    "path.vector.style.edit": STYLE,
-    "path.vector.style.delete": STYLE,
+    "path.vector.editRendering": VECTOR_STYLE,
+    "path.vector.style.add": VECTOR_STYLE,
+    "path.vector.style.edit": VECTOR_STYLE,
+    "path.vector.style.delete": VECTOR_STYLE,
     "path.vector.featureProperty.add": E,
     "path.vector.featureProperty.edit": E,
     "path.vector.featureProperty.trash": E,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from pathlib import Path
 from types import ModuleType
@@ -12,9 +13,11 @@ import pyproj
 import pytest
 import rasterio
 import rasterio.features
+import requests
 import shapely
 from numpy.typing import NDArray
 
+from ellipsis_local.server import Server
 from tests.client.covers import covers
 
 LEN = 2.003751e07
@@ -119,6 +122,31 @@ def test_the_raster_of_a_scene_holds_the_stored_pixels(
 ) -> None:
     check_whole(client, token, scene)
     check_whole(client, token, dem)
+
+
+def test_map_clients_get_pictures_and_others_values(
+    client: ModuleType, token: str, server: Server, scene: Layer
+) -> None:
+    """Their requests, as Leaflet's and the R client's: a style by its id, in full, or the default one by a flag."""
+    extent, place = mercator(scene), f"{server.url}/path/{scene.path}/raster/timestamp/{scene.timestamp}"
+    zoom = client.path.get(scene.path, token)["raster"]["timestamps"][0]["zoom"]
+    middle = ((extent["xMin"] + extent["xMax"]) / 2 + HALF, HALF - (extent["yMin"] + extent["yMax"]) / 2)
+    x, y = (math.floor(one / (2 * HALF) * 2**zoom) for one in middle)
+    window = {"extent": json.dumps(extent), "width": 30, "height": 20}
+    for query, kind in [
+        ({"style": "11111111-2222-4333-8444-555555555555"}, "png"), ({"style": '{"method": "rgb"}'}, "png"),
+        ({"applyStyle": "true"}, "png"), ({"style": "1", "applyStyle": "false"}, "tiff"),
+        ({"applyStyle": "false"}, "tiff"), ({}, "tiff"),
+    ]:  # fmt: skip
+        for call, more, size in ((f"tile/{zoom}/{x}/{y}", {}, (256, 256)), ("rasterByExtent", window, (20, 30))):
+            answer = requests.get(f"{place}/{call}", {"token": token, **query, **more}, timeout=20)
+            assert (answer.status_code, answer.headers["content-type"]) == (200, f"image/{kind}")
+            if kind == "png":
+                with rasterio.MemoryFile(answer.content) as memory, memory.open() as drawn:
+                    assert (drawn.driver, drawn.shape, drawn.count, drawn.dtypes[0]) == ("PNG", size, 4, "uint8")
+                    assert drawn.read(4).any()
+    empty = requests.get(f"{place}/tile/{zoom}/0/0", {"token": token, "style": "1"}, timeout=20)
+    assert (empty.status_code, empty.content) == (204, b"")
 
 
 @pytest.mark.data

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 from datetime import datetime
 from types import ModuleType
 
@@ -44,7 +45,13 @@ def test_features_are_added_changed_and_remembered(el: ModuleType, token: str, t
     changes = vector.getChanges(*trees, token, listAll=True)["result"]
     assert len(changes) >= 4 and all(one["date"].tzinfo is None for one in changes)
     metres = {"xMin": 5.0, "yMin": 5.0, "xMax": 20.0, "yMax": 20.0}
-    assert len(vector.getFeaturesByExtent(*trees, metres, token=token, epsg=3857)["result"]) == 2
+    find = functools.partial(vector.getFeaturesByExtent, *trees, metres, token=token, epsg=3857, pageSize=1)
+    whole, page = find(), find(listAll=False)
+    assert len(whole["result"]) == 2 and not whole["truncated"]
+    assert page["truncated"] and page["nextPageStart"] == {"featureId": ids[1]}
+    # A feature comes without what it does not have.
+    rest = find(listAll=False, pageStart=page["nextPageStart"])["result"]
+    assert list(rest["id"]) == ids[1:] and "kind" not in rest.columns
     with pytest.raises(ArgumentError, match="must be as many as the features: 2 and 1"):
         vector.feature.edit(*trees, ids, token, frame.iloc[:1])
 

@@ -54,6 +54,54 @@ def test_a_window_of_many_blocks(store, imagery, tmp_path, monkeypatch):
     assert not made[:100].any() and not made[:, :200].any()
 
 
+def png(data):
+    assert data.startswith(b"\x89PNG")
+    with rasterio.MemoryFile(data) as memory, memory.open() as dataset:
+        assert [one.name for one in dataset.colorinterp] == ["red", "green", "blue", "alpha"]
+        return dataset.read()
+
+
+@pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
+def test_pixels_are_drawn_in_the_default_style(store, imagery):
+    extent = Extent(500_000, 5_999_000, 501_000, 6_000_000)
+    # Three bands of bytes as they are, a fourth is not shown; the hole is transparent.
+    colours = RNG.integers(1, 256, (4, 100, 100)).astype("uint8")
+    colours[:, 10:20, 30:50] = 0
+    timestamp = stamp(store, raster(colours, nodata=0))
+    made = png(imagery.window(timestamp, extent, 100, 100, styled=True))
+    np.testing.assert_array_equal(made[:3], colours[:3])
+    np.testing.assert_array_equal(made[3] == 255, (colours != 0).any(axis=0))
+    assert set(np.unique(made[3])) == {0, 255}
+    # One band of anything is grey, stretched over the whole layer, infinities and all.
+    heights = np.linspace(-5e3, 5e3, 10_000, dtype="float32").reshape(1, 100, 100)
+    heights[0, 0, :3] = np.nan, np.inf, -np.inf
+    timestamp = stamp(store, raster(heights, nodata=float("nan")))
+    made = png(imagery.window(timestamp, extent, 100, 100, styled=True))
+    assert (made[0] == made[1]).all() and (made[0] == made[2]).all() and made[3, 0, :3].tolist() == [0, 255, 255]
+    assert made[0, 0, 1:3].tolist() == [255, 0]
+    low, high = np.percentile(heights[np.isfinite(heights)], [2, 98])
+    wanted = np.clip((heights[0, 1:] - low) / (high - low) * 255, 0, 255)
+    assert np.abs(made[0, 1:] - wanted).max() <= 0.51
+    # Every tile is part of the same picture.
+    z = zoom(timestamp)
+    for x, y in tiles_of(timestamp, z):
+        tile = png(imagery.tile(timestamp, z, x, y, styled=True))
+        np.testing.assert_array_equal(tile, png(imagery.window(timestamp, tile_extent(z, x, y), 256, 256, styled=True)))
+    assert imagery.tile(timestamp, z, 0, 0, styled=True) is None
+    # A large one is looked at in pieces that are spread over it.
+    slope = (np.arange(10**6, dtype="uint32") * 3).reshape(1, 1000, 1000)
+    whole = Extent(500_000, 5_990_000, 510_000, 6_000_000)
+    made = png(imagery.window(stamp(store, raster(slope)), whole, 100, 100, styled=True))
+    assert np.abs(made[0, 5:95].mean(axis=1) - np.arange(5, 95) * 255 / 100).max() < 20
+    # A layer of one value is drawn, one of no value is transparent, and what has no order is refused.
+    assert png(imagery.window(stamp(store, raster(np.full((1, 9, 9), 7, "int16"))), extent, 9, 9, styled=True))[3].any()
+    empty = stamp(store, raster(np.zeros((3, 9, 9), "uint16"), nodata=0))
+    assert not png(imagery.window(empty, extent, 9, 9, styled=True))[3].any()
+    waves = stamp(store, raster(np.ones((1, 9, 9), "complex64")))
+    with pytest.raises(LayerError, match="complex pixels, which cannot be drawn"):
+        imagery.window(waves, extent, 9, 9, styled=True)
+
+
 def test_the_smallest_windows(store, imagery):
     tifffile = pytest.importorskip("tifffile")
     timestamp = stamp(store, raster(np.arange(1, 101, dtype="uint8").reshape(1, 10, 10)))

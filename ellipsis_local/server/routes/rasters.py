@@ -7,9 +7,9 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Path, Query, Request, Response
 from pydantic import Field
 
-from ellipsis_local.errors import ArgumentError, NotEmulatedError
+from ellipsis_local.errors import ArgumentError
 from ellipsis_local.server.auth import Asker, At, TimestampRequest
-from ellipsis_local.server.openapi import TIFF
+from ellipsis_local.server.openapi import PICTURE
 from ellipsis_local.server.request_models import Body, ExtentBody, FileId, Id, JsonObject, JsonQuery, PathId, Text
 from ellipsis_local.server.routes.paths import NewName, Trashed
 from ellipsis_local.server.wire import WireRoute
@@ -20,7 +20,9 @@ router = APIRouter(route_class=WireRoute, prefix="/path/{pathId}/raster", tags=[
 ONE = "/timestamp/{timestampId}"
 EXTENT = '{"xMin": 500000, "xMax": 600000, "yMin": 6000000, "yMax": 6100000}'
 POINT = '{"type": "Polygon", "coordinates": [[[4, 52], [5, 52], [5, 53], [4, 52]]]}'
-Styled = Annotated[bool, Query(alias="applyStyle")]
+ApplyStyle = Annotated[bool | None, Query(alias="applyStyle")]
+Style = Annotated[Text | None, Query()]
+"""Any style, by its id or in full: all are drawn in the default one."""
 Location = Annotated[list[float], Field(min_length=2, max_length=2)]
 
 
@@ -32,10 +34,8 @@ class Options(Body):
     compressionQuality: Annotated[int, Field(ge=0, le=100)] | None = None  # noqa: N815
 
 
-def readable(at: TimestampRequest, styled: bool = False) -> Timestamp:
+def readable(at: TimestampRequest) -> Timestamp:
     """An active timestamp, with files, that the user may view."""
-    if styled:
-        raise NotEmulatedError("styles are not rendered by ellipsis_local: ask with applyStyle=false")
     timestamp = at.view("raster")
     if timestamp.status != "active":
         text = f"timestamp {timestamp.id} is {timestamp.status!r}: activate it before making queries to it"
@@ -43,28 +43,40 @@ def readable(at: TimestampRequest, styled: bool = False) -> Timestamp:
     return timestamp
 
 
-@router.get(f"{ONE}/tile/{{z}}/{{x}}/{{y}}", responses={**TIFF, 204: {"description": "an empty tile"}})
+def is_styled(style: str | None, apply: bool | None) -> bool:
+    """Whether pixels are to be drawn: where a style is named, unless it is not to be applied (inferred)."""
+    return style is not None if apply is None else apply
+
+
+def picture(made: bytes, styled: bool) -> Response:
+    return Response(made, media_type="image/png" if styled else "image/tiff")
+
+
+@router.get(f"{ONE}/tile/{{z}}/{{x}}/{{y}}", responses={**PICTURE, 204: {"description": "an empty tile"}})
 def tile(
     at: At,
     z: Annotated[int, Path(ge=0, le=30)],
     x: Annotated[int, Path(ge=0)],
     y: Annotated[int, Path(ge=0)],
-    styled: Styled = False,
+    style: Style = None,
+    apply: ApplyStyle = None,
 ) -> Response:
-    made = at.emulator.imagery.tile(readable(at, styled), z, x, y)
-    return Response(status_code=204) if made is None else Response(made, media_type="image/tiff")
+    styled = is_styled(style, apply)
+    made = at.emulator.imagery.tile(readable(at), z, x, y, styled=styled)
+    return Response(status_code=204) if made is None else picture(made, styled)
 
 
-@router.get(f"{ONE}/rasterByExtent", responses=TIFF)
+@router.get(f"{ONE}/rasterByExtent", responses=PICTURE)
 def by_extent(
     at: At,
     extent: Annotated[Any, *JsonQuery(ExtentBody, EXTENT)],
     width: Annotated[int, Query(ge=1)],
     height: Annotated[int, Query(ge=1)],
-    styled: Styled = False,
+    style: Style = None,
+    apply: ApplyStyle = None,
 ) -> Response:
-    made = at.emulator.imagery.window(readable(at, styled), extent.checked(), width, height)
-    return Response(made, media_type="image/tiff")
+    styled = is_styled(style, apply)
+    return picture(at.emulator.imagery.window(readable(at), extent.checked(), width, height, styled=styled), styled)
 
 
 @router.get(f"{ONE}/location")
