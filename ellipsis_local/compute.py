@@ -132,7 +132,8 @@ def execute(
         Where a node failed, with its number and traceback; `getComputeInfo` shows the other nodes' results.
     ArgumentError, FidelityError, ComputeStateError
         Before anything has started; FidelityError also after it, with the setting `strict`, for a small result that a
-        client over HTTP would not get (our choice).
+        client over HTTP would not get (our choice). ComputeStateError also where the compute is terminated meanwhile,
+        or errored (a fault of `ellipsis_local.testing`), with its message.
 
     Warns
     -----

@@ -257,8 +257,8 @@ def configure(**settings: Any) -> Settings:
     ----------
     **settings
         The fields of `ellipsis_local.settings.Settings`: home, crs, features, overlap, cut, shard_size,
-        shard_buffer, shard_edge, cores, node_timeout, node_memory, max_nodes, strict, offline, progress, cache_size,
-        upstream, upstream_token, inline, seed, clock, environments.
+        shard_buffer, shard_edge, cores, node_timeout, node_memory, max_nodes, strict, failed_status, offline, progress,
+        cache_size, upstream, upstream_token, inline, seed, clock, environments.
 
     Returns
     -------

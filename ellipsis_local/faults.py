@@ -14,6 +14,7 @@ records, messages and errors are those of the real failure.
 | `hold`, `arrived`, `release`, `let_go` | the start of a compute (`computes.lifecycle`) |
 | `polled` | whoever asks how far a compute is (`compute`, `server.routes.computes`) |
 | `of_nodes` | an execution; the entry `faults` of the function's description is carried out by the node program |
+| `execution` | an execution, before its first node (`nodes.faulty`) |
 | `terminates` | an execution, after each node |
 | `drop` | the server, for each request |
 """
@@ -30,11 +31,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ellipsis_local.errors import ArgumentError, EnvironmentBuildError
+from ellipsis_local.errors import ArgumentError, ComputeStateError, EnvironmentBuildError
 
 NAMES = (
-    "requirements", "starting_polls", "killed", "slow", "out_of_memory", "raising", "oversized", "terminated_after",
-    "no_nodes", "vanished", "dropped", "dropped_after",
+    "requirements", "starting_polls", "killed", "slow", "out_of_memory", "raising", "oversized", "errored",
+    "terminated_after", "no_nodes", "vanished", "dropped", "dropped_after",
 )  # fmt: skip
 ENDS = ("killed", "out_of_memory", "raising", "oversized")
 """Ends of a node, of which it can have one."""
@@ -53,9 +54,8 @@ class Plan:
             text = f"there is no fault {unknown[0]!r}; there are {', '.join(NAMES)}"
             raise ArgumentError(text, argument=unknown[0], value=given[unknown[0]])
         asked = {name: value for name, value in given.items() if value is not None}
-        self.requirements = asked.get("requirements")
-        if self.requirements is not None and not (isinstance(self.requirements, str) and self.requirements.strip()):
-            raise _wrong("requirements", "must be a text, the message of the failure", self.requirements)
+        self.requirements = _message("requirements", asked)
+        self.errored = _message("errored", asked)
         self.starting_polls = _count("starting_polls", asked.get("starting_polls", 0))
         done = asked.get("terminated_after")
         self.terminated_after = None if done is None else _count("terminated_after", done)
@@ -96,6 +96,13 @@ class Plan:
 
 def _wrong(name: str, rule: str, value: Any) -> ArgumentError:
     return ArgumentError(f"faults: {name} {rule}, not {value!r}", argument=name, value=value)
+
+
+def _message(name: str, asked: Mapping[str, Any]) -> str | None:
+    text = asked.get(name)
+    if text is not None and not (isinstance(text, str) and text.strip()):
+        raise _wrong(name, "must be a text, the message of the failure", text)
+    return text
 
 
 def _count(name: str, value: Any, least: int = 0, rule: str = "must be a whole number from {} on") -> int:
@@ -248,6 +255,14 @@ def of_nodes(root: Path, nodes: int) -> dict[str, list[dict[str, Any]]]:
                 found[str(node)] = faults
                 plan.note(f"node {node}: {', '.join(fault['do'] for fault in faults)}")
     return found
+
+
+def execution(root: Path, compute_id: str) -> None:
+    """Where an execution is about to run its nodes: ComputeStateError with `errored`, which ends the compute."""
+    for plan in _plans.get(root, ()):
+        if plan.errored is not None:
+            plan.note(f"compute {compute_id} was errored by an execution")
+            raise ComputeStateError(plan.errored, compute_id=compute_id, status="errored")
 
 
 def terminates(root: Path, done: int) -> bool:

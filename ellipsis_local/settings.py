@@ -75,6 +75,8 @@ class Settings:
     """The plan: nodes per compute, and what `nodes=None` asks for; see `plan`."""
     strict: bool | Literal["service"] = False
     """Refuse what runs here and would not on the service; `service` also cuts, counts and answers as that does."""
+    failed_status: Literal["completed", "errored"] = "completed"
+    """A compute's status after an execution in which a node failed; `errored` is final, as the client takes it."""
     offline: bool | None = None
     """Never ask a package index; None asks it only where the local cache has no answer, or passed a newer one over."""
     progress: Progress = None
@@ -315,6 +317,7 @@ PARSERS: dict[str, Callable[[Any], Any]] = {
     "node_memory": _bytes,
     "max_nodes": _number(int, 0),
     "strict": parse_strict,
+    "failed_status": _choice("completed", "errored"),
     "offline": _boolean,
     "progress": _progress,
     "cache_size": _bytes,

@@ -69,6 +69,9 @@ class Execution:
     strict: bool
     store_change: Callable[[Callable[[], bool]], bool]
     """Makes a change of the records, later where they cannot take it now."""
+    failed_status: str = "completed"
+    status: str = "completed"
+    """What the compute is once this is over."""
     outcomes: dict[int, NodeOutcome] = field(default_factory=dict)
     began: dict[int, float] = field(default_factory=dict)
     """When nodes began to run."""
@@ -142,6 +145,8 @@ class Execution:
 
     def _interrupted(self, error: BaseException) -> None:
         """Leave a record that tells what was not done, and raise what tells the caller why."""
+        if isinstance(error, ComputeStateError) and error.status == "errored":
+            self.status = "errored"
         text = str(error) if isinstance(error, EllipsisLocalError) else f"interrupted by {type(error).__name__}"
         nodes = range(self.records.partitions(self.record))
         if self.target is not None and len(self.outcomes) == len(nodes):
@@ -158,13 +163,17 @@ class Execution:
             raise self._terminated() from error
 
     def _finish(self, message: str = "", uploads: list[str] | None = None) -> None:
-        failed = [o.node for o in self.done if o.state == "failed"]
+        failed = [o for o in self.done if o.state == "failed"]
+        if failed and self.failed_status == "errored":
+            # The client raises the message, and looks at no results then.
+            self.status, message = "errored", message or str(node_error(self.record.id, failed[0], self.unit))
         if failed and not message:
-            message = f"{len(failed)} of {len(self.done)} {self.unit}s failed: {', '.join(map(str, failed))}"
+            names = ", ".join(str(outcome.node) for outcome in failed)
+            message = f"{len(failed)} of {len(self.done)} {self.unit}s failed: {names}"
         with self.storing:
             self.over = True
         seconds = monotonic() - self.first
-        end = self.record.id, self.done, message, uploads or (), self.began, seconds
+        end = self.record.id, self.done, message, uploads or (), self.began, seconds, self.status
         if not self.store_change(lambda: self.records.finish(*end)):
             raise self._terminated()
 

@@ -52,7 +52,7 @@ NOT_READY = {
     "queued": "is still being started; wait until getComputeInfo shows 'available'",
     "starting": "is still being started; wait until getComputeInfo shows 'available'",
     "executing": "is executing; wait until getComputeInfo shows 'completed'",
-    "errored": "could not be started; its message tells why, and a new createCompute is needed",
+    "errored": "is errored; its message tells why, and a new createCompute is needed",
     "stopping": "is being terminated; create a new one",
     "stopped": "has been terminated; create a new one",
 }
@@ -266,26 +266,17 @@ class Computes:
         keeper.begin(ExecutionInputs(number, function, large, caller, now.seed, now.node_memory, now.node_timeout))
         tell = self._progress(compute_id)
         execution = Execution(
-            self.records,
-            self._store,
-            self._home,
-            record,
-            number,
-            large,
-            target,
-            tell,
-            keeper,
-            bool(now.strict),
-            self._pools.store,
-        )
+            self.records, self._store, self._home, record, number, large, target, tell, keeper, bool(now.strict),
+            self._pools.store, now.failed_status,
+        )  # fmt: skip
 
         def run() -> list[Any]:
             use = functools.partial(self._pools.use, compute_id, lambda: self._restart(record), execution.progress)
             try:
                 return execution.run(use, function)
             finally:
-                if any(outcome.kind == "storage" for outcome in execution.done):
-                    # What is missed of the cut is made again for the next one.
+                if execution.status == "errored" or any(outcome.kind == "storage" for outcome in execution.done):
+                    # What is missed of the cut is made again for the next one; an errored compute has none.
                     self._pools.close(compute_id)
 
         if not wait:

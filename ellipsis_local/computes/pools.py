@@ -118,7 +118,7 @@ class Pools:
             self._records.remove_pool(compute_id)
 
     def _watch(self) -> None:
-        """Store how far executions are, and end the workers of computes that another process terminates."""
+        """Store how far executions are, and end the workers of computes that another process ended."""
         while not self._end.wait(WATCH_SECONDS):
             # As long as there is no room.
             with contextlib.suppress(EllipsisLocalError):
@@ -135,7 +135,7 @@ class Pools:
             with contextlib.suppress(EllipsisLocalError):
                 statuses = self._records.statuses(held)
                 for compute_id in held:
-                    if statuses.get(compute_id, "stopped") in ("stopping", "stopped"):
+                    if statuses.get(compute_id, "stopped") in ("stopping", "stopped", "errored"):
                         self.close(compute_id)
 
     def close_all(self) -> None:

@@ -1,7 +1,7 @@
 """The durable record of computes: states, nodes, results, and which processes hold workers.
 
 queued → starting → available → executing → completed (→ executing …) → stopping → stopped
-errored, from queued and starting, with the message
+errored, from queued and starting, and from executing where that ends the compute, with the message
 
 A node: queued → ready → waiting → executing → completed or failed (→ waiting …); stopped where it runs no more.
 """
@@ -303,6 +303,7 @@ class Records:
         uploads: Iterable[str] = (),
         began: Mapping[int, float] = NOTHING,
         seconds: float | None = None,
+        status: str = "completed",
     ) -> bool:
         """End the execution, which took so long; False where the compute was terminated meanwhile."""
         now = self._database.seconds()
@@ -325,9 +326,9 @@ class Records:
                 (failed, outcome, seconds, now, compute_id, compute_id),
             )
             done = connection.execute(
-                f"UPDATE computes SET status = 'completed', message = ?, changed = {CHANGED} "  # noqa: S608
+                f"UPDATE computes SET status = ?, message = ?, changed = {CHANGED} "  # noqa: S608
                 "WHERE id = ? AND status = 'executing'",
-                (message, now, compute_id),
+                (status, message, now, compute_id),
             )
             return done.rowcount == 1
 

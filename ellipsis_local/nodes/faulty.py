@@ -51,7 +51,8 @@ class _FaultyPool:
         self.pool.close()
 
     def execute(self, command: Command, on_outcome: OnOutcome, on_start: OnStart = nobody) -> None:
-        """See `Pool.execute`; the compute is terminated where a test asks for that at this point."""
+        """See `Pool.execute`; the compute is errored or terminated where a test asks for that at this point."""
+        faults.execution(self.root, self.config.compute)
         done = 0
 
         def ended(outcome: NodeOutcome) -> None:

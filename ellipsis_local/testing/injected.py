@@ -20,6 +20,7 @@ def faults(
     out_of_memory: Iterable[int] | None = None,
     raising: Mapping[int, BaseException | type[BaseException] | str] | None = None,
     oversized: Iterable[int] | None = None,
+    errored: str | None = None,
     terminated_after: int | None = None,
     no_nodes: bool | None = None,
     vanished: Iterable[str] | None = None,
@@ -52,6 +53,9 @@ def faults(
         that the environment lacks, one of the same name is raised.
     oversized : list of int
         Nodes whose small result is larger than the 2 MB that it may have. Of a compute with largeResult nothing is.
+    errored : str
+        An execution ends with its compute `errored` and this message, as the service's can (seen in the client); none
+        of its nodes begins. The compute is over: see the setting `failed_status`.
     terminated_after : int
         An execution's compute is terminated, as another process would do it, when so many nodes are done.
     no_nodes : bool

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -65,3 +66,23 @@ def test_what_goes_wrong_is_the_clients_error(client, token, raster, interpreter
         with faults(**given), pytest.raises(ValueError, match=text):
             client.compute.execute(made, make, token)
     assert client.compute.execute(made, make, token) == [[1, 2], [1, 2]]
+
+
+def test_an_execution_that_ends_its_compute_is_the_clients_error(
+    client, token, el, raster, interpreter, monkeypatch
+) -> None:
+    def check(text: str, **given: Any) -> None:
+        made = client.compute.createCompute([raster], token, nodes=2, interpreter=interpreter)["id"]
+        with faults(**given), pytest.raises(ValueError, match=text):
+            client.compute.execute(made, make, token)
+        info = client.compute.listComputes(token)["result"][0]
+        assert (info["id"], info["status"], "result" in info) == (made, "errored", False)
+        with pytest.raises(ValueError, match="a new createCompute is needed"):
+            client.compute.execute(made, make, token)
+        client.compute.terminateCompute(made, token)
+
+    check("^the cluster was lost$", errored="the cluster was lost")
+    el.configure(inline=True, failed_status="errored")
+    with el.serve() as server:
+        monkeypatch.setattr(client.apiManager, "baseUrl", server.url)
+        check("KeyError: 'b4'", raising={1: KeyError("b4")})

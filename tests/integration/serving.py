@@ -256,7 +256,8 @@ class World:
             "width": 4, "height": 4, "locations": [[4.5, 47.3]], "timestampIds": [self.ids["raster timestamp"]],
             "geometry": polygon, "approximate": True, "geometryIds": [self.ids["feature"]], "epsg": 4326,
             "propertyFilter": [], "pageSize": 2, "actions": ["add"], "isFolder": False, "includeTrashed": False,
-            "location": ["nothing"], "remote": False, "pageStart": UNKNOWN,
+            "location": ["nothing"], "remote": False, "pageStart": UNKNOWN, "style": "any",
+            "tiles": [{"tileId": {"zoom": 10, "tileX": 524, "tileY": 357}}],
         }  # fmt: skip
         if operation.template.endswith("traverse"):
             values |= {"location": [], "type": "folder"}

@@ -175,7 +175,7 @@ def test_requirements_that_cannot_be_installed(el, token, raster, requirements, 
     (info,) = el.compute.listComputes(token)["result"]
     assert info["status"] == "errored"
     assert requirements[0].split("=")[0] in info["message"]
-    with pytest.raises(ComputeStateError, match="could not be started") as caught:
+    with pytest.raises(ComputeStateError, match="is errored") as caught:
         el.compute.execute(info["id"], lambda params: 1, token)
     assert caught.value.status == "errored"
 

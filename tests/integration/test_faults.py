@@ -128,7 +128,7 @@ def test_requirements_that_cannot_be_installed(el, token, raster, create, engine
     assert (first["status"], first["message"]) == ("errored", str(caught.value))
     assert states(first) == ["stopped", "stopped"]
     assert plan.happened == ("an environment could not be built",) * 2
-    with pytest.raises(ComputeStateError, match="could not be started"):
+    with pytest.raises(ComputeStateError, match="is errored"):
         el.compute.execute(later, one, token)
     assert el.compute.execute(create([raster]), one, token) == [1, 1]
 
@@ -161,6 +161,42 @@ def test_a_held_start_does_not_outlast_who_started_it(el, token, raster, create)
         assert el.compute.getComputeInfo(compute_id, token)["status"] == "starting"
         el.configure(cores=1)
         assert el.compute.getComputeInfo(compute_id, token)["status"] == "available"
+
+
+def check_over(el, token, compute_id: str, message: str) -> None:
+    """The compute is errored for good, but for terminating it, as scripts do in the end."""
+    info = el.compute.getComputeInfo(compute_id, token)
+    assert info["status"] == "errored" and message in info["message"]
+    with pytest.raises(ComputeStateError, match="is errored; its message tells why, and a new createCompute is needed"):
+        el.compute.execute(compute_id, one, token)
+    el.compute.terminateAll(token)
+    assert el.compute.getComputeInfo(compute_id, token)["status"] == "errored"
+    el.compute.terminateCompute(compute_id, token)
+    assert el.compute.getComputeInfo(compute_id, token)["status"] == "stopped"
+
+
+def test_an_execution_ends_its_compute(el, token, raster, create, engine) -> None:
+    compute_id = create([raster])
+    assert el.compute.execute(compute_id, one, token) == [1, 1]
+    with faults(errored="the cluster was lost") as plan:
+        with pytest.raises(ComputeStateError, match="^the cluster was lost$") as caught:
+            el.compute.execute(compute_id, one, token)
+        assert (caught.value.status, caught.value.compute_id) == ("errored", compute_id)
+        assert plan.happened == (f"compute {compute_id} was errored by an execution",)
+    assert states(el.compute.getComputeInfo(compute_id, token)) == ["failed", "failed"]
+    check_over(el, token, compute_id, "the cluster was lost")
+    # The next compute has nothing of it.
+    assert el.compute.execute(create([raster]), one, token) == [1, 1]
+
+
+def test_failed_nodes_end_a_compute_where_that_is_asked_for(el, token, raster, create, engine) -> None:
+    el.configure(failed_status="errored")
+    compute_id = create([raster])
+    assert el.compute.execute(compute_id, one, token) == [1, 1]
+    with faults(raising={1: "out of order"}), pytest.raises(NodeError, match="out of order"):
+        el.compute.execute(compute_id, one, token)
+    assert states(el.compute.getComputeInfo(compute_id, token)) == ["completed", "failed"]
+    check_over(el, token, compute_id, "RuntimeError: out of order")
 
 
 @pytest.mark.parametrize("done", [0, 1, 2])
