@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 
 from fastapi import APIRouter, FastAPI, Response
+from starlette.datastructures import State
 
 from ellipsis_local.computes.compute_json import WireAnswers
 from ellipsis_local.emulator import Emulator
@@ -36,6 +38,18 @@ FAULTS = {
 
 def create_app(emulator: Emulator, *, max_upload: int = MAX_UPLOAD) -> FastAPI:
     """The app on an emulator, which stays the caller's to close; `Guard` around it checks hosts and origins."""
+    app = copy.copy(_app())
+    app.state = State()
+    app.state.emulator = emulator
+    app.state.answers = WireAnswers(emulator.computes.records, strict=emulator.settings.strict)
+    app.state.idempotency = Idempotency[Response]()
+    app.state.max_upload = max_upload
+    return app
+
+
+@functools.cache
+def _app() -> FastAPI:
+    """What all apps of a process have alike: FastAPI takes a third of a second to look through the endpoints."""
     app = FastAPI(
         title="ellipsis_local",
         version=package_version(),
@@ -50,10 +64,6 @@ def create_app(emulator: Emulator, *, max_upload: int = MAX_UPLOAD) -> FastAPI:
         separate_input_output_schemas=False,
         responses={status: {"description": text, **ERROR} for status, text in FAULTS.items()},
     )
-    app.state.emulator = emulator
-    app.state.answers = WireAnswers(emulator.computes.records, strict=emulator.settings.strict)
-    app.state.idempotency = Idempotency[Response]()
-    app.state.max_upload = max_upload
     # The order decides between /path/hashtag and /path/{pathId}: fixed words first.
     root = APIRouter(prefix=BASE_PATH, route_class=WireRoute)
     layers = rasters.router, features.router, timestamp_routes("raster"), timestamp_routes("vector")
