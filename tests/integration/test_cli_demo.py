@@ -12,20 +12,15 @@ import matplotlib.image
 import numpy as np
 import pytest
 import rasterio
+from typer.testing import CliRunner
 
 import ellipsis_local
 from ellipsis_local.cli import demo_functions, demo_job
+from ellipsis_local.cli.app import app
 from ellipsis_local.cli.demo_job import fixtures_folder
+from ellipsis_local.emulator import Emulator
 from ellipsis_local.nodes import describe_function
-
-INTERPRETER = f"python3.{sys.version_info[1]}"
-
-
-def run(home, folder, *arguments):
-    environ = {name: value for name, value in os.environ.items() if not name.startswith("ELLIPSIS_LOCAL_")}
-    environ |= {"ELLIPSIS_LOCAL_HOME": str(home), "PYTHONPATH": str(Path(ellipsis_local.__file__).parents[1])}
-    command = [sys.executable, "-m", "ellipsis_local", "demo", "--interpreter", INTERPRETER, *arguments]
-    return subprocess.run(command, env=environ, cwd=folder, capture_output=True, text=True, timeout=300, check=False)
+from ellipsis_local.settings import Settings
 
 
 @pytest.mark.parametrize("function", [demo_functions.summary, demo_functions.ndvi_picture])
@@ -48,7 +43,10 @@ def test_the_reduction_takes_partitions_without_pixels():
 
 @pytest.mark.slow
 def test_demo(home, tmp_path):
-    done = run(home, tmp_path, "--nodes", "3")
+    environ = {name: value for name, value in os.environ.items() if not name.startswith("ELLIPSIS_LOCAL_")}
+    environ |= {"ELLIPSIS_LOCAL_HOME": str(home), "PYTHONPATH": str(Path(ellipsis_local.__file__).parents[1])}
+    command = [sys.executable, "-m", "ellipsis_local", "demo", "--nodes", "3"]
+    done = subprocess.run(command, env=environ, cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False)
     assert (done.returncode, done.stderr) == (0, "")
     assert str(home) in done.stdout
     assert "\x1b" not in done.stdout
@@ -84,23 +82,13 @@ def check_files(folder, nodes):
 
 def check_home(home):
     """One layer of NDVI is left, and no compute that is not over."""
-    environ = {
-        **os.environ,
-        "PYTHONPATH": str(Path(ellipsis_local.__file__).parents[1]),
-        "ELLIPSIS_LOCAL_HOME": str(home),
-    }
-
-    def ask(*arguments):
-        command = [sys.executable, "-m", "ellipsis_local", *arguments, "--json"]
-        return json.loads(subprocess.run(command, env=environ, capture_output=True, text=True, check=True).stdout)
-
-    assert len([layer for layer in ask("layers", "list") if layer["name"] == demo_job.NAME]) == 1
-    assert {compute["status"] for compute in ask("computes", "list")} == {"stopped"}
+    with Emulator(Settings(home=home)) as emulator:
+        assert [record.name for record in emulator.store.list()].count(demo_job.NAME) == 1
+        assert {record.status for record in emulator.computes.records.page(None, None)[0]} == {"stopped"}
 
 
-@pytest.mark.slow
 def test_more_nodes_than_the_plan_has_is_one_line(home, tmp_path):
-    done = run(home, tmp_path, "--nodes", "65")
-    assert done.returncode == 1
+    done = CliRunner().invoke(app, ["--home", str(home), "demo", "--nodes", "65", "--output", str(tmp_path)])
+    assert done.exit_code == 1
     assert done.stderr.startswith("error: nodes must be at most 64")
     assert done.stderr.count("\n") == 1

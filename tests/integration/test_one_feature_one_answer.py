@@ -2,6 +2,7 @@
 
 import datetime
 import decimal
+import io
 import json
 import math
 import re
@@ -30,6 +31,7 @@ from ellipsis_local.home import Home
 from ellipsis_local.node_program.ellipsis_node.params import make_params
 from ellipsis_local.partitions import Partitions
 from ellipsis_local.store import SCHEMA, LayerStore
+from tests.integration.test_partitions_factory import read_geoparquet
 
 LARGE = 2**53 + 1
 SUFFIXES = (".gpkg", ".fgb", ".geojson", ".shp", ".parquet")
@@ -97,13 +99,24 @@ def write(path, table, crs="EPSG:4326", kind="Point"):
     )
 
 
-def received(home, timestamp, crs="native", nodes=2, here="all"):
-    """The layer as nodes get it, put together again in the order of its first column that is whole."""
+def table_received(home, timestamp, crs="native", nodes=2, here="all"):
+    """The layer as nodes get it, put together again."""
     partitions = Partitions(home, cores=2, cache_size=10**12, here=here)
     made = partitions.ensure(partitions.plan([timestamp], nodes, crs=crs))
-    frames = [geopandas.read_parquet(part[0].path) for part in made.parts]
-    assert all(list(frame.dtypes) == list(frames[0].dtypes) for frame in frames), [f.dtypes for f in frames]
-    return pandas.concat(frames, ignore_index=True)
+    tables = [pq.read_table(part[0].path) for part in made.parts]
+    # Column by column with what pandas makes of them, so that the frames are of the same dtypes.
+    assert all(table.schema.equals(tables[0].schema, check_metadata=True) for table in tables)
+    return pa.concat_tables(tables)
+
+
+def received(*arguments, **options):
+    return frame_of(table_received(*arguments, **options))
+
+
+def frame_of(table):
+    file = io.BytesIO()
+    pq.write_table(table, file)
+    return read_geoparquet(file)
 
 
 def plain(value):
@@ -158,15 +171,15 @@ def agree(features, tmp_path, source, **options):
         whole = vector.read_frame(timestamp.vectors)
     else:
         features.store.export(path_id, timestamp_id, target)
-        whole = geopandas.read_parquet(target)
-    nodes = received(features.home, timestamp)
+        whole = read_geoparquet(target)
+    native, mercator = (table_received(features.home, timestamp, crs) for crs in ("native", "EPSG:3857"))
+    assert mercator.schema.equals(native.schema) and len(mercator) == len(native)
+    nodes = frame_of(native)
     assert list(nodes.dtypes.astype(str)) == list(whole.dtypes.astype(str))
     assert list(nodes.columns) == list(whole.columns)
     key = list(map(str, rows_of(whole)))
     assert sorted(map(str, rows_of(nodes))) == sorted(key)
     assert list(map(str, answers(features, timestamp))) == key
-    mercator = received(features.home, timestamp, "EPSG:3857")
-    assert list(mercator.dtypes)[:-1] == list(nodes.dtypes)[:-1] and len(mercator) == len(nodes)
     for suffix in SUFFIXES[:4]:
         out = tmp_path / f"out-{timestamp_id}{suffix}"
         try:

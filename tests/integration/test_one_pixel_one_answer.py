@@ -274,11 +274,13 @@ def check_tile(answers, drawn):
         extent = tile_extent(zoom, column, row)
         step = WORLD / 2**zoom / 256
         x, y = centres((step, 0, extent.x_min, 0, -step, extent.y_max), (1, 256, 256))
-        want = oracle(drawn, x, y, "EPSG:3857")
+        # A quarter of its pixels, others for each tile: PROJ takes its time for all of them.
+        some = np.random.default_rng([column, row]).permutation(256 * 256)[: 128 * 128]
+        want = oracle(drawn, x[some], y[some], "EPSG:3857")
         if answer is None:
             assert not want[1][:, ~want[2]].any()
             continue
-        image = opened(answer).reshape(-1, 256 * 256)
+        image = opened(answer).reshape(-1, 256 * 256)[:, some]
         sure = ~want[2]
         np.testing.assert_array_equal(image[-1, sure] != 0, want[1][:, sure].any(axis=0))
         both = want[1] & sure

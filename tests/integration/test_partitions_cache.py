@@ -27,6 +27,12 @@ GRID = (10.0, 0.0, 0.0, 0.0, -10.0, 0.0)
 
 @pytest.fixture
 def partitions(tmp_path):
+    """What cuts in this process, for the tests that are of the cache and of no helper."""
+    return make_partitions(tmp_path, here="all")
+
+
+@pytest.fixture
+def by_helpers(tmp_path):
     return make_partitions(tmp_path)
 
 
@@ -78,7 +84,7 @@ def test_a_lost_file_is_made_again(partitions, raster):
 
 
 def test_prune_takes_the_least_recently_used(tmp_path, raster):
-    partitions = make_partitions(tmp_path, cache_size=50_000)
+    partitions = make_partitions(tmp_path, cache_size=50_000, here="all")
     requests = [partitions.plan([raster], nodes) for nodes in (1, 2, 3, 4)]
     results = [partitions.ensure(request) for request in requests]
     for age, result in enumerate(results):
@@ -95,7 +101,7 @@ def test_prune_takes_the_least_recently_used(tmp_path, raster):
 
 
 def test_what_is_asked_for_while_it_is_pruned_stays(tmp_path, raster):
-    partitions = make_partitions(tmp_path, cache_size=1)
+    partitions = make_partitions(tmp_path, cache_size=1, here="all")
     request = partitions.plan([raster], 2)
     made = partitions.ensure(request)
     answers = [[], [request.key]]
@@ -105,19 +111,19 @@ def test_what_is_asked_for_while_it_is_pruned_stays(tmp_path, raster):
     assert Path(made.parts[0][0].path).exists()
 
 
-def test_an_unreadable_file_is_named(partitions, raster, tmp_path):
+def test_an_unreadable_file_is_named(by_helpers, raster, tmp_path):
     (tmp_path / "a.tif").write_bytes((tmp_path / "a.tif").read_bytes()[:5000])
     with pytest.raises(PartitionError, match=raster.id):
-        partitions.ensure(partitions.plan([raster], 2))
+        by_helpers.ensure(by_helpers.plan([raster], 2))
     assert cuts(tmp_path) == set()
     vector = vector_layer(tmp_path / "a.gpkg", squares(10))
     (tmp_path / "a.gpkg").unlink()
     with pytest.raises(PartitionError, match=vector.id):
-        partitions.ensure(partitions.plan([vector], 2))
+        by_helpers.ensure(by_helpers.plan([vector], 2))
     assert cuts(tmp_path) == set()
 
 
-def test_a_killed_helper(partitions, raster, tmp_path, monkeypatch):
+def test_a_killed_helper(by_helpers, raster, tmp_path, monkeypatch):
     class Doomed(Helpers):
         def run(self, tasks):
             for child in psutil.Process().children():
@@ -126,10 +132,10 @@ def test_a_killed_helper(partitions, raster, tmp_path, monkeypatch):
 
     monkeypatch.setattr("ellipsis_local.partitions.cutting.Helpers", Doomed)
     with pytest.raises(PartitionError, match="killed by signal 9"):
-        partitions.ensure(partitions.plan([raster], 2))
+        by_helpers.ensure(by_helpers.plan([raster], 2))
     assert cuts(tmp_path) == set()
     monkeypatch.undo()
-    assert partitions.ensure(partitions.plan([raster], 2))
+    assert by_helpers.ensure(by_helpers.plan([raster], 2))
 
 
 SCRIPT = """
@@ -168,18 +174,18 @@ def test_disk_full(partitions, raster, tmp_path):
     assert cuts(tmp_path) == set()
 
 
-def test_disk_full_in_a_helper(partitions, tmp_path, monkeypatch):
+def test_disk_full_in_a_helper(by_helpers, tmp_path, monkeypatch):
     vector = vector_layer(tmp_path / "a.gpkg", squares(2000))
     original = cut_workers.environment
     limit = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (15000, 15000))"
     (tmp_path / "sitecustomize.py").write_text(limit)
     monkeypatch.setattr(cut_workers, "environment", lambda folder: original(folder) | {"PYTHONPATH": str(tmp_path)})
     with pytest.raises(StoreError, match=vector.id):
-        partitions.ensure(partitions.plan([vector], 1))
+        by_helpers.ensure(by_helpers.plan([vector], 1))
     assert cuts(tmp_path) == set()
 
 
-def test_two_processes_cut_once(partitions, tmp_path):
+def test_several_processes_cut_once(partitions, tmp_path):
     layer = raster_layer(tmp_path / "big.tif", np.zeros((2, 2000, 2000), "u2"), GRID, tiled=True)
     body = """
     said = []
@@ -187,15 +193,16 @@ def test_two_processes_cut_once(partitions, tmp_path):
     print(len(said))
     """
     command = script(tmp_path, partitions.plan([layer], 3), body)
-    running = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(4)]
+    running = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(3)]
     said = sorted(process.communicate()[0].strip() for process in running)
-    assert said == ["0", "0", "0", "1"]
+    assert said == ["0", "0", "1"]
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
 def test_helpers_end_with_their_caller(partitions, tmp_path, number):
     """Interrupted, the caller tidies up; killed, its helpers end all the same, and no cut comes into view."""
-    layer = raster_layer(tmp_path / "big.tif", np.zeros((1, 9000, 9000), "f8"), GRID, compress="deflate")
+    # Without its zeros in the file: what takes long is to cut it.
+    layer = raster_layer(tmp_path / "big.tif", np.zeros((1, 9000, 9000), "f8"), GRID, tiled=True, sparse_ok=True)
     command = script(tmp_path, partitions.plan([layer], 2), "partitions.ensure(request)")
     process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
     end = time.monotonic() + 30

@@ -61,6 +61,9 @@ def suite(
 ) -> pytest.Pytester:
     """A folder for a suite, whose environments are those of this run."""
     monkeypatch.delenv("PYTEST_XDIST_WORKER", raising=False)
+    # Of the plugins only ours, by its entry point: the others that are installed take seconds to import.
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
+    monkeypatch.setenv("PYTEST_ADDOPTS", "-p ellipsis_local")
     pytester.makeini(
         f"[pytest]\naddopts = --strict-markers --strict-config -p no:cacheprovider\nellipsis_cores = 2\n"
         f"ellipsis_environments = {shared_environments}\n"
@@ -461,6 +464,7 @@ def test_impossible_markers_are_told(suite: pytest.Pytester, marker: str, said: 
 def test_an_environment_is_built_once_per_run(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
     """By several processes of pytest-xdist, too; nothing is kept after the run but pytest's own temporary folders."""
     monkeypatch.delenv("PYTEST_XDIST_WORKER", raising=False)
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
     monkeypatch.setenv("ELLIPSIS_LOCAL_HOME", str(pytester.mkdir("own")))
     pytester.makepyfile(
         LAYERS
@@ -473,7 +477,15 @@ def test_real(ellipsis, dem, ellipsis_token, number):
     )
     base = pytester.path / "temporary"
     result = pytester.runpytest_subprocess(
-        "-n2", "--ellipsis-environments=session", f"--basetemp={base}", "-p", "no:cacheprovider"
+        "-n2",
+        "-p",
+        "xdist",
+        "-p",
+        "ellipsis_local",
+        "--ellipsis-environments=session",
+        f"--basetemp={base}",
+        "-p",
+        "no:cacheprovider",
     )
     result.assert_outcomes(passed=4)
     (record,) = base.glob("**/environments/*/environment.json")

@@ -17,13 +17,20 @@ def test_the_page_s_project_passes_its_own_tests(
     pytester: pytest.Pytester, shared_environments: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("PYTEST_XDIST_WORKER", raising=False)
+    # Of the plugins only the one that the page is about: the others that are installed take seconds to import.
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
     for name, text in BLOCKS:
         path = pytester.path / name
         path.parent.mkdir(exist_ok=True)
         path.write_text(text, encoding="utf-8")
     shutil.copy(ROOT / "fixtures" / "dem.tif", pytester.path / "layers")
     result = pytester.runpytest_subprocess(
-        "-p", "no:cacheprovider", f"--ellipsis-environments={shared_environments}", "--ellipsis-cores=2"
+        "-p",
+        "ellipsis_local",
+        "-p",
+        "no:cacheprovider",
+        f"--ellipsis-environments={shared_environments}",
+        "--ellipsis-cores=2",
     )
     tests = sum(len(re.findall(r"^ *def test_", text, re.MULTILINE)) for _, text in BLOCKS)
     parameters = 2

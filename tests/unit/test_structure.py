@@ -28,7 +28,7 @@ LEVELS = (
     {"node_program", "restore", "formats"},
     {"raster", "vector"},
     {"store", "accounts", "environments", "partitions", "nodes"},
-    {"computes", "sharing", "imagery", "features", "upstream"},
+    {"computes", "sharing", "imagery", "features", "stand_ins", "upstream"},
     {"drive"},
     {"emulator"},
     {"answers"},
@@ -67,6 +67,24 @@ class Import(NamedTuple):
     """Under `if TYPE_CHECKING`."""
     lazy: bool
     """Inside a function."""
+
+
+@cache
+def tree(path: Path) -> ast.Module:
+    """Of a module, for all tests of this file."""
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+@cache
+def import_statements(path: Path) -> list[ast.Import | ast.ImportFrom]:
+    return [node for node in ast.walk(tree(path)) if isinstance(node, ast.Import | ast.ImportFrom)]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def trees_are_dropped() -> Iterator[None]:
+    """The tests of other files would carry them through every garbage collection."""
+    yield
+    tree.cache_clear()
 
 
 def dotted(path: Path) -> str:
@@ -112,7 +130,7 @@ def walk(node: ast.AST, package: str, typing: bool = False, lazy: bool = False) 
 
 @cache
 def imports(path: Path) -> tuple[Import, ...]:
-    return tuple(walk(ast.parse(path.read_text(encoding="utf-8")), dotted(path.parent / "__init__.py")))
+    return tuple(walk(tree(path), dotted(path.parent / "__init__.py")))
 
 
 def ours(path: Path) -> Iterator[Import]:
@@ -190,7 +208,7 @@ def body_lines(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
 def test_functions_fit_a_screen() -> None:
     long = {}
     for path in MODULES.values():
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        for node in ast.walk(tree(path)):
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and body_lines(node) > MOST_LINES:
                 long[f"{path}:{node.lineno} {node.name}"] = body_lines(node)
     assert long == {}
@@ -216,7 +234,7 @@ def test_one_room_opens_rasters_and_one_vectors(library: str) -> None:
         if {room(name), name} & {only, *AS_USERS_DO}:
             continue
         if library == "geopandas I/O":
-            text = "\n".join(ast.unparse(node) for node in ast.parse(path.read_text(encoding="utf-8")).body)
+            text = "\n".join(ast.unparse(node) for node in tree(path).body)
             wrong += [f"{path}: {found[0]}" for found in re.finditer(pattern, text)]
         else:
             wrong += [f"{path}:{one.line}" for one in imports(path) if re.match(pattern, one.module)]
@@ -231,25 +249,24 @@ DOORS = ("store", "partitions", "vector", "formats")
 def test_rooms_are_asked_at_their_door(asked: str) -> None:
     """Others import from the room itself, what its `__all__` names, and nothing of its modules."""
     door = f"ellipsis_local.{asked}"
-    tree = ast.parse(MODULES[door].read_text(encoding="utf-8"))
     offered = next(
         ast.literal_eval(node.value)
-        for node in tree.body
+        for node in tree(MODULES[door]).body
         if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__"
     )
     wrong = []
     for path in (path for name, path in OURS.items() if room(name) != asked):
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        for node in import_statements(path):
             if isinstance(node, ast.ImportFrom) and origin(node, dotted(path.parent / "__init__.py")) == door:
                 wrong += [f"{path}:{node.lineno}: {alias.name}" for alias in node.names if alias.name not in offered]
-            elif isinstance(node, ast.ImportFrom | ast.Import):
+            else:
                 modules = [str(getattr(node, "module", "")), *(alias.name for alias in node.names)]
                 wrong += [f"{path}:{node.lineno}: {one}" for one in modules if one.startswith(f"{door}.")]
     assert wrong == []
 
 
 def test_modules_say_what_they_are() -> None:
-    silent = [path for path in MODULES.values() if not ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))]
+    silent = [path for path in MODULES.values() if not ast.get_docstring(tree(path))]
     assert [str(path) for path in silent if path.name != "__main__.py"] == []
 
 
@@ -262,7 +279,7 @@ GO_BY_THEM = {"run", "communicate", "call", "check_output", "check_call", "FileL
 def test_waits_go_by_a_clock_that_tests_cannot_stop() -> None:
     wrong = []
     for path in OURS.values():
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        for node in ast.walk(tree(path)):
             if isinstance(node, ast.Attribute) and ast.unparse(node) in {f"time.{one}" for one in STOPPED}:
                 wrong.append(f"{path}:{node.lineno}: {ast.unparse(node)}; there is ellipsis_local.clocks.monotonic")
             limited = isinstance(node, ast.Call) and any(keyword.arg == "timeout" for keyword in node.keywords)
