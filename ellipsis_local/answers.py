@@ -9,7 +9,7 @@ from typing import Any
 from ellipsis_local.drive import Drive
 from ellipsis_local.emulator import Emulator
 from ellipsis_local.errors import LayerError
-from ellipsis_local.types import Extent, ExtentDict, PathRecord, RasterFile, StoredFile, Timestamp, VectorFile
+from ellipsis_local.types import STAND_IN, Extent, ExtentDict, PathRecord, RasterFile, StoredFile, Timestamp, VectorFile
 from ellipsis_local.upstream import Pulled
 
 OWNER_ACCESS = 950
@@ -113,6 +113,7 @@ def _timestamp(timestamp: Timestamp) -> dict[str, Any]:
             "pending": unfinished.count("pending"),
         },
         "totalSize": sum(file.size for file in timestamp.files) / GIBIBYTE,
+        **({STAND_IN: True} if timestamp.invented else {}),
     }
 
 

@@ -5,16 +5,30 @@ Not part of the client: this is how layers get here, under the ids that scripts 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from os import PathLike
+from pathlib import Path
 from typing import Any
 
 from ellipsis_local import arguments
 from ellipsis_local.answers import path_answer, pull_answer
 from ellipsis_local.emulator import current_emulator
+from ellipsis_local.ids import as_uuid
 from ellipsis_local.settings import same_service
+from ellipsis_local.stand_ins import (
+    LOCK_FILE,
+    SEED,
+    LayerSchema,
+    LockedLayer,
+    add_stand_in,
+    known_here,
+    make_schema,
+    read_lock,
+    schema_of,
+    write_lock,
+)
 
-__all__ = ["add", "export", "get", "list", "load", "pull", "remove"]
+__all__ = ["add", "export", "get", "invent", "list", "load", "lock", "pull", "remove"]
 
 
 def add(
@@ -195,6 +209,178 @@ def pull(
         progress=progress or (lambda step: None if step.passing else emulator.report(str(step))),
     )
     return pull_answer(done)
+
+
+def invent(
+    pathId: str | None = None,
+    timestampId: str | None = None,
+    *,
+    like: str | PathLike[str] | Mapping[str, str] | None = None,
+    lock: str | PathLike[str] | None = None,
+    type: str | None = None,
+    name: str | None = None,
+    bands: int | Sequence[str] | None = None,
+    dtype: str | None = None,
+    noDataValue: float | None = None,
+    valueRange: tuple[float, float] | None = None,
+    resolution: float | None = None,
+    columns: Mapping[str, str] | None = None,
+    geometry: str | Sequence[str] | None = None,
+    features: int | None = None,
+    extent: dict[str, float] | None = None,
+    epsg: int | None = None,
+    seed: int = SEED,
+) -> Any:
+    """Make a stand-in for a layer that cannot be had: plausible values, drawn from a seed, under its ids.
+
+    For trying a script out before its layers are here, or where they may not be. `layers.list` calls it a stand-in, it
+    never takes the place of a layer, and `layers.pull`, `add` and `load` of the layer itself take its place. The same
+    call makes the same content on every machine. What is not given is as in `like`, else as the lock file knows of the
+    ids, else chosen: 512 × 512 pixels of uint16, or 200 polygons, in one and the same place, so that stand-ins meet.
+
+    Parameters
+    ----------
+    pathId, timestampId : str, optional
+        The ids that scripts have written in them. Without a timestampId all of the path, without a pathId all layers,
+        that the lock file knows and the home lacks.
+    like : path or dict, optional
+        A file, or a layer of the home (``{'pathId': …, 'timestampId': …}``), that has the same bands, dtype, nodata,
+        CRS, extent, resolution, columns and types of geometry. Nothing of its values is taken.
+    lock : path, optional
+        What `layers.lock` wrote; layers.lock.toml of the working directory, if there, where None.
+    type : {'raster', 'vector'}, optional
+        Needed where nothing else says it.
+    name : str, optional
+    bands : int or list of str, optional
+        How many, or their names.
+    dtype : str, optional
+    noDataValue : float, optional
+        One pixel in twenty has it.
+    valueRange : (float, float), optional
+        The lowest and the highest value of a raster; those that are usual for the dtype where None.
+    resolution : float, optional
+        The side of a pixel, in units of the CRS.
+    columns : dict, optional
+        Type by name: text, integer, float, boolean, date, datetime, or any of Arrow's names.
+    geometry : str or list of str, optional
+        'Point', 'LineString', 'Polygon', or one of them with 'Multi' before it.
+    features : int, optional
+        How many.
+    extent : dict, optional
+        ``{'xMin', 'yMin', 'xMax', 'yMax'}``, in units of `epsg`.
+    epsg : int, optional
+        The CRS; that which is known, else EPSG:3857, where None.
+    seed : int
+        Another one draws other values.
+
+    Returns
+    -------
+    dict or list of dict
+        ``{'pathId': …, 'timestampId': …}``, as createCompute takes it; without a timestampId a list of those made.
+
+    Raises
+    ------
+    ArgumentError
+        For what cannot be, with the way out. Nothing has been stored then.
+    LayerError
+        Where a layer that is no stand-in is there under the ids; it stays.
+
+    Warns
+    -----
+    LayerWarning
+        Where a layer that is known has so many pixels or features that its stand-in has fewer, or a column of a type
+        that is not invented, and is empty.
+    """
+    chosen: dict[str, Any] = {
+        "type": type, "bands": bands, "dtype": dtype, "nodata": noDataValue, "value_range": valueRange,
+        "resolution": resolution, "columns": columns, "geometries": geometry, "features": features, "extent": extent,
+        "epsg": arguments.integer("epsg", epsg),
+    }  # fmt: skip
+    name, seed = arguments.optional_string("name", name), arguments.integer("seed", seed) or 0
+    known = {one.ids: one for one in _locked(lock)}
+    if pathId is None or timestampId is None:
+        if timestampId is not None or like is not None:
+            missing = "pathId" if pathId is None else "timestampId"
+            raise arguments.invalid(missing, None, "is needed, unless all is to be made that a lock file knows")
+        return _invent_locked(known, None if pathId is None else as_uuid("pathId", pathId), chosen, name, seed)
+    ids = as_uuid("pathId", pathId), as_uuid("timestampId", timestampId)
+    locked = known.get(ids)
+    base = None if locked is None else locked.schema
+    schema = make_schema(base if like is None else _schema_like(like), **chosen)
+    name = name or (None if locked is None else locked.name)
+    add_stand_in(current_emulator().store, *ids, schema, name=name, seed=seed, exact=resolution is not None)
+    return {"pathId": pathId, "timestampId": timestampId}
+
+
+def _invent_locked(
+    known: Mapping[tuple[str, str], LockedLayer],
+    path_id: str | None,
+    chosen: Mapping[str, Any],
+    name: str | None,
+    seed: int,
+) -> Any:
+    """Stand-ins for what the lock file knows, of one path or of all, and the home lacks."""
+    store = current_emulator().store
+    wanted = [one for one in known.values() if path_id in (None, one.path_id)]
+    if not wanted:
+        what = "of any layer" if path_id is None else f"of path {path_id}"
+        text = f"(--lock) knows nothing {what}; layers.lock writes one, or give a pathId and a timestampId"
+        raise arguments.invalid("lock", None, text)
+    # All of them, before any is stored.
+    schemas = [(one, make_schema(one.schema, **chosen)) for one in wanted]
+    made = []
+    for one, schema in schemas:
+        here = store.catalogue.find_timestamp(one.timestamp_id)
+        if here is None or not here.files:
+            add_stand_in(store, *one.ids, schema, name=name or one.name, seed=seed)
+            made.append({"pathId": one.path_id, "timestampId": one.timestamp_id})
+    return made
+
+
+def _locked(lock: Any) -> Sequence[LockedLayer]:
+    """What the lock file knows; nothing where there is none, and none was named."""
+    text = arguments.path_text("lock", lock)
+    path = Path(LOCK_FILE if text is None else text).expanduser()
+    return () if text is None and not path.is_file() else read_lock(path)
+
+
+def _schema_like(like: Any) -> LayerSchema:
+    store = current_emulator().store
+    if not isinstance(like, Mapping):
+        return schema_of([store.look(arguments.path_text("like", like))])
+    if set(like) != {"pathId", "timestampId"}:
+        raise arguments.invalid("like", like, "must be a file, or a dictionary with pathId and timestampId")
+    timestamp = store.timestamp(*(arguments.uuid_text(key, like[key]) for key in ("pathId", "timestampId")))
+    if not timestamp.files:
+        raise arguments.invalid("like", like, "holds no file, of which something could be known; add one first")
+    return schema_of(timestamp.rasters or timestamp.vectors)
+
+
+def lock(file: str | PathLike[str] = LOCK_FILE, ids: Iterable[str] | None = None) -> Any:
+    """Keep what is known of the layers of the home in a file, to be committed beside the script that uses them.
+
+    Names, types, bands, dtypes, nodata values, columns, CRS, extents and resolutions, and from where they were pulled:
+    enough for `layers.invent` to make stand-ins where the layers themselves cannot be had. What the file knows of
+    layers that are not here stays in it; a stand-in does not replace what it knows of the layer itself.
+
+    Parameters
+    ----------
+    file : path
+    ids : list of str, optional
+        The pathIds of rasters and vectors; all of the home where None.
+
+    Returns
+    -------
+    list of dict
+        ``{'pathId': …, 'timestampId': …}`` of all that the file knows now.
+    """
+    emulator = current_emulator()
+    text = arguments.path_text("file", file)
+    assert text is not None  # noqa: S101
+    chosen = None if ids is None else arguments.uuid_list("ids", ids)
+    found = known_here(emulator.store, emulator.upstream.origin, chosen)
+    everything = write_lock(Path(text).expanduser(), found)
+    return [{"pathId": one.path_id, "timestampId": one.timestamp_id} for one in everything]
 
 
 def list() -> Any:

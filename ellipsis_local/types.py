@@ -17,6 +17,9 @@ __all__ = [
 PathType = Literal["folder", "raster", "vector", "file"]
 FileStatus = Literal["pending", "completed", "errored"]
 """Of a file of a timestamp (seen in scripts): one that is not completed is no data."""
+STAND_IN = "standIn"
+"""In the options of a file that was invented: what it was to be like (nothing where it was pulled), or 'changed' where
+it was changed later. In the metadata of a path that was made for such a file: True."""
 
 
 class ExtentDict(TypedDict):
@@ -198,6 +201,10 @@ class StoredFile:
     def location(self) -> Path:
         return self.folder / self.main
 
+    @property
+    def invented(self) -> bool:
+        return STAND_IN in self.options
+
 
 @dataclass(frozen=True)
 class Timestamp:
@@ -215,6 +222,16 @@ class Timestamp:
     trashed: bool = False
     unfinished: tuple[StoredFile, ...] = ()
     """Those that are pending or errored, and not in the trash."""
+
+    @property
+    def invented(self) -> bool:
+        """Whether any of it is no real data."""
+        return any(file.invented for file in self.files)
+
+    @property
+    def stand_in(self) -> bool:
+        """Whether it holds what was invented and nothing else, so that anything real may take its place."""
+        return bool(self.files) and all(isinstance(file.options.get(STAND_IN), Mapping) for file in self.files)
 
     @property
     def rasters(self) -> tuple[RasterFile, ...]:

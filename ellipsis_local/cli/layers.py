@@ -39,6 +39,11 @@ class Kind(StrEnum):
     FILE = "file"
 
 
+class LayerKind(StrEnum):
+    RASTER = "raster"
+    VECTOR = "vector"
+
+
 def timestamps_of(answer: dict[str, Any]) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = answer.get(answer["type"], {}).get("timestamps", [])
     return found
@@ -227,6 +232,93 @@ def bars() -> Iterator[Callable[[Progress], None]]:
         yield tell
 
 
+@app.command()
+def invent(
+    ctx: typer.Context,
+    path_id: Annotated[
+        str | None, typer.Argument(help="The id that scripts know it by; where left out, all that the lock file knows.")
+    ] = None,
+    timestamp_id: Annotated[str | None, typer.Argument(help="The same for the timestamp.")] = None,
+    like: Annotated[Path | None, typer.Option(help="A file whose bands, columns, CRS … it is to have.")] = None,
+    lock: Annotated[
+        Path | None, typer.Option(help="What `layers lock` wrote; layers.lock.toml, if it is here, where left out.")
+    ] = None,
+    kind: Annotated[LayerKind | None, typer.Option("--type", help="Where nothing else says it.")] = None,
+    name: Annotated[str | None, typer.Option(help="Of the layer.")] = None,
+    bands: Annotated[str | None, typer.Option(help="How many, or their names: blue,green,red.")] = None,
+    dtype: Annotated[str | None, typer.Option(help="Of its pixels, such as uint16.")] = None,
+    nodata: Annotated[float | None, typer.Option(help="One pixel in twenty has this value.")] = None,
+    value_range: Annotated[
+        tuple[float, float] | None, typer.Option("--range", metavar="LOW HIGH", help="Of its pixels.")
+    ] = None,
+    resolution: Annotated[float | None, typer.Option(help="The side of a pixel, in units of the CRS.")] = None,
+    columns: Annotated[
+        list[str] | None, typer.Option("--column", metavar="NAME:TYPE", help="A column of a vector; can be repeated.")
+    ] = None,
+    geometry: Annotated[str | None, typer.Option(help="Point, LineString, Polygon or Multi… of one of them.")] = None,
+    features: Annotated[int | None, typer.Option(help="How many.")] = None,
+    extent: Annotated[
+        tuple[float, float, float, float] | None,
+        typer.Option(metavar="XMIN YMIN XMAX YMAX", help="Where it lies, in units of the CRS."),
+    ] = None,
+    epsg: Annotated[int | None, typer.Option(help="The CRS.")] = None,
+    seed: Annotated[int, typer.Option(help="Another one draws other values.")] = 0,
+    as_json: Json = False,
+) -> None:
+    """Make a stand-in for a layer that is not here: plausible values under its ids, until the layer itself is pulled.
+
+    The same command makes the same layer everywhere. It never takes the place of a layer.
+    """
+    from ellipsis_local import layers
+
+    with session_of(ctx).emulator():
+        answer = layers.invent(
+            path_id, timestamp_id, like=like, lock=lock, type=kind.value if kind else None, name=name,
+            bands=read_bands(bands), dtype=dtype, noDataValue=nodata, valueRange=value_range, resolution=resolution,
+            columns=read_columns(columns), geometry=geometry, features=features,
+            extent=None if extent is None else dict(zip(("xMin", "yMin", "xMax", "yMax"), extent, strict=True)),
+            epsg=epsg, seed=seed,
+        )  # fmt: skip
+    text = f"a stand-in, no real data; for createCompute:\n{answer}"
+    if isinstance(answer, list):
+        text = f"{len(answer)} stand-ins, no real data" if answer else "all of it is here already, nothing was changed"
+    print_answer(answer, text, as_json=as_json)
+
+
+def read_bands(text: str | None) -> int | list[str] | None:
+    if text is None:
+        return None
+    return int(text) if text.isdecimal() else text.split(",")
+
+
+def read_columns(texts: list[str] | None) -> dict[str, str] | None:
+    if not texts:
+        return None
+    for text in texts:
+        if ":" not in text:
+            raise typer.BadParameter(f"{text!r} is not NAME:TYPE, such as height:float", param_hint="--column")
+    return {name: kind for name, _, kind in (text.rpartition(":") for text in texts)}
+
+
+@app.command()
+def lock(
+    ctx: typer.Context,
+    file: Annotated[Path, typer.Argument(help="The file, to be committed beside the script.")] = Path(
+        "layers.lock.toml"
+    ),
+    path_ids: Annotated[
+        list[str] | None, typer.Option("--id", help="Only this layer; can be repeated. All where left out.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Write what is known of the layers (bands, columns, CRS, extent …) into a file, for `invent` to go by."""
+    from ellipsis_local import layers
+
+    with session_of(ctx).emulator():
+        answer = layers.lock(file, path_ids or None)
+    print_answer(answer, f"{file} knows {len(answer)} timestamps", as_json=as_json)
+
+
 @app.command("list")
 def list_(ctx: typer.Context, as_json: Json = False) -> None:
     """List all layers."""
@@ -238,10 +330,15 @@ def list_(ctx: typer.Context, as_json: Json = False) -> None:
     print_list(
         answers,
         "name", "type", "timestamps", "path id", right=("timestamps",), fold=("name",),
-        rows=[(a["name"], a["type"], len(timestamps_of(a)) or None, a["id"]) for a in answers],
+        rows=[(a["name"], type_of(a), len(timestamps_of(a)) or None, a["id"]) for a in answers],
         empty=f"no layers in {home}; add some with `layers add` or `layers load`, or run `demo`",
         as_json=as_json,
     )  # fmt: skip
+
+
+def type_of(answer: dict[str, Any]) -> str:
+    invented = any(timestamp.get("standIn") for timestamp in timestamps_of(answer))
+    return f"{answer['type']}, stand-in" if invented else str(answer["type"])
 
 
 @app.command()
@@ -270,7 +367,8 @@ def show_layer(answer: dict[str, Any]) -> None:
         out.print(f"size  {size(answer['file']['size'])}")
     for timestamp in timestamps_of(answer):
         date = "{from:%Y-%m-%d} to {to:%Y-%m-%d}".format_map(timestamp["date"])
-        out.print(f"\ntimestamp {timestamp['id']}  {timestamp['status']}  {date}")
+        invented = "  [yellow]stand-in[/]" if timestamp.get("standIn") else ""
+        out.print(f"\ntimestamp {timestamp['id']}  {timestamp['status']}  {date}{invented}")
         if timestamp["description"]:
             out.print(timestamp["description"], markup=False)
         rows = [

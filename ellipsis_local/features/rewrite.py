@@ -6,7 +6,7 @@ import contextlib
 import os
 import uuid
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,7 +19,7 @@ from ellipsis_local.features.table import FeatureTable
 from ellipsis_local.gdal_errors import writing
 from ellipsis_local.home import Home, idle_seconds
 from ellipsis_local.store import FileRow, content_of
-from ellipsis_local.types import StoredFile, VectorFile
+from ellipsis_local.types import STAND_IN, StoredFile, VectorFile
 from ellipsis_local.vector import Census, GeoParquetWriter, from_shapely, pandas_metadata
 
 MARK = "features"
@@ -142,6 +142,8 @@ def write_version(
             file.folder, path.name, file.id, f"{Path(file.name).stem}.parquet", fields, sheet.geometry,
             sheet.detail.crs, written, file.options.get(MARK, "changed"),
         )  # fmt: skip
+        if file.invented:
+            row = replace(row, options=row.options | {STAND_IN: "changed"})
         carry_over(home, sheet, row.content, rows, without)
     except BaseException:
         path.unlink(missing_ok=True)

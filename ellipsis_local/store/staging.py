@@ -76,6 +76,8 @@ class Target:
     metadata: Mapping[str, Any] | None = None
     parent_id: str | None = None
     status: Literal["created", "active", "passive"] = "active"
+    stand_in: Mapping[str, Any] | None = None
+    """Of what is invented: what it was to be like. It takes the place of no layer, and any layer takes its place."""
 
 
 class Parcel(Protocol):
@@ -230,6 +232,8 @@ class ArrayParcel:
     source: RasterArray
     name: str = "raster.tif"
     kind: formats.Kind = "raster"
+    bands: tuple[str | None, ...] = ()
+    """Their names."""
 
     def content(self) -> str:
         return combined(self.kind, {"array": self.source.content()}, {})
@@ -241,6 +245,7 @@ class ArrayParcel:
         detail = inspect_raster(folder / main, source="the raster object", nodata=nodata).file
         size = (folder / main).stat().st_size
         detail = replace(detail, content=content, location=f"{{folder}}/{main}")
+        detail = replace(detail, descriptions=self.bands) if any(self.bands) else detail
         given = {} if can_be_tagged(nodata, detail.dtype) else {"nodata": nodata}
         return FileRow(file_id, self.name, main, (main,), size, "tif", content, detail, given)
 
@@ -259,6 +264,28 @@ class FrameParcel:
         vector.write_frame(folder / main, self.frame)
         known = formats.vector_format(formats.Found("vector", "parquet"))
         detail = vector.inspect(folder / main, source="the GeoDataFrame", format=known, content=content)
+        size = (folder / main).stat().st_size
+        detail = replace(detail, location=f"{{folder}}/{main}")
+        return FileRow(file_id, self.name, main, (main,), size, "parquet", content, detail, {})
+
+
+@dataclass(frozen=True)
+class TableParcel:
+    """An Arrow table with a column `geometry` of WKB, kept as a file that was given and not as a frame."""
+
+    table: Any = field(repr=False)
+    crs: str
+    name: str = "vector.parquet"
+    kind: formats.Kind = "vector"
+
+    def content(self) -> str:
+        return combined(self.kind, {"table": vector.table_content(self.table, [self.crs])}, {})
+
+    def stage(self, folder: Path, file_id: str) -> FileRow:
+        main, content = "vector.parquet", self.content()
+        known = formats.vector_format(formats.Found("vector", "parquet"))
+        vector.write_table(folder / main, self.table, "geometry", self.crs, known)
+        detail = vector.inspect(folder / main, source="the table", format=known, content=content)
         size = (folder / main).stat().st_size
         detail = replace(detail, location=f"{{folder}}/{main}")
         return FileRow(file_id, self.name, main, (main,), size, "parquet", content, detail, {})

@@ -25,8 +25,8 @@ from ellipsis_local.store.catalogue import Catalogue
 from ellipsis_local.store.export import copy_file, export, footprint
 from ellipsis_local.store.ingest import Intake, Progress
 from ellipsis_local.store.records import PENDING_CONTENT, FileRow
-from ellipsis_local.store.staging import NewFile, Overrides, Parcel, Target
-from ellipsis_local.types import PathRecord, PathType, RasterFile, StoredFile, Timestamp, VectorFile
+from ellipsis_local.store.staging import FileParcel, NewFile, Overrides, Parcel, Target
+from ellipsis_local.types import STAND_IN, PathRecord, PathType, RasterFile, StoredFile, Timestamp, VectorFile
 
 ORPHAN_SECONDS = 3600.0
 PRIORITIES = (None, "newest", "oldest")
@@ -93,7 +93,7 @@ class LayerStore:
         with self.intake.staged(parcels, self.catalogue.file_ids, progress) as staged:
             check_agreement([row.detail for row in staged], parcels)
             with self.catalogue.transaction():
-                old = self._commit(target, staged, replace)
+                old = self._commit(target, [marked(row, target) for row in staged], replace)
             self._drop_folders(old)
         return True
 
@@ -104,7 +104,9 @@ class LayerStore:
         if same:
             return ()
         replaced = self.catalogue.files_of(existing.id) if existing is not None and existing.files else ()
-        old = [file.id for file in replaced]
+        # Of a stand-in, only what was invented: in the trash may lie real files.
+        replacing = existing is not None and existing.stand_in
+        old = [file.id for file in replaced if file.invented or not replacing]
         self.catalogue.delete_files(old)
         if self.catalogue.find_path(target.path_id) is None:
             about: dict[str, Any] = {"owner": target.owner, "metadata": target.metadata}
@@ -115,9 +117,21 @@ class LayerStore:
             self.catalogue.add_timestamp(
                 target.path_id, timestamp_id=target.timestamp_id, date=target.date, description=target.description
             )
+        elif replacing and target.stand_in is None:
+            self._rename(target)
         self.catalogue.add_files(target.path_id, target.timestamp_id, rows)
         self.catalogue.set_status(target.path_id, target.timestamp_id, target.status)
         return old
+
+    def _rename(self, target: Target) -> None:
+        """Let path and timestamp be called as the layer is that takes the place of a stand-in."""
+        path = self.catalogue.get_path(target.path_id)
+        if STAND_IN in path.metadata:
+            self.catalogue.rename(path.id, target.name)
+            self.catalogue.set_metadata(path.id, target.metadata or {})
+            if target.parent_id is not None:
+                self.catalogue.move([path.id], target.parent_id)
+        self.catalogue.edit_timestamp(path.id, target.timestamp_id, description=target.description, date=target.date)
 
     def _existing(self, target: Target, contents: Iterable[str], replace: bool) -> tuple[Timestamp | None, bool]:
         """The timestamp, if there, and whether it holds these contents; an error where it has others that must stay."""
@@ -131,8 +145,16 @@ class LayerStore:
             raise LayerError(f"path {target.path_id} or its timestamp is in the trash; recover it first")
         if timestamp is None or not timestamp.files:
             return timestamp, False
+        invented = target.stand_in is not None
+        if invented and not timestamp.stand_in:
+            raise LayerError(
+                f"timestamp {timestamp.id} of path {timestamp.path_id} holds a layer, whose place no stand-in takes; "
+                "layers.remove removes it"
+            )
+        if timestamp.stand_in and not invented:
+            return timestamp, False
         same = [file.content for file in timestamp.files] == list(contents)
-        if not same and not replace:
+        if not same and not replace and not invented:
             raise LayerError(
                 f"timestamp {timestamp.id} of path {timestamp.path_id} holds other content; replace=True replaces it, "
                 f"path.{timestamp.type}.timestamp.file.add adds to it as a mosaic"
@@ -171,10 +193,11 @@ class LayerStore:
     ) -> tuple[str, ...]:
         """Add files (NewFile, or source and name) to a timestamp, all or none, and return their ids.
 
-        The status stays unless `activate` makes it active; a raster timestamp of the service is activated by a call of
-        its own. `format`: of those that do not say it; `mosaic_priority`: 'oldest' lays them beneath those that are
-        there (the client passes it on, its values are our reading). `check` is called with what was found in the files,
-        in their order, before any is added. `pending`: the id under which the one file is known already.
+        A stand-in goes when the first file comes. The status stays unless `activate` makes it active; a raster
+        timestamp of the service is activated by a call of its own. `format`: of those that do not say it;
+        `mosaic_priority`: 'oldest' lays them beneath those that are there (the client passes it on, its values are our
+        reading). `check` is called with what was found in the files, in their order, before any is added. `pending`:
+        the id under which the one file is known already.
         """
         timestamp = self.catalogue.get_timestamp(path_id, timestamp_id)
         checked_priority(mosaic_priority)
@@ -189,9 +212,11 @@ class LayerStore:
             with self.catalogue.transaction():
                 # Read again: files may have come meanwhile.
                 there = self.catalogue.get_timestamp(path_id, timestamp_id)
-                known = [file.detail for file in there.files[:1]]
+                gone = [file.id for file in there.files] if there.stand_in else []
+                known = [] if gone else [file.detail for file in there.files[:1]]
                 check_agreement([*known, *(row.detail for row in staged)], parcels)
                 rows = [with_priority(row, mosaic_priority) for row in staged]
+                self.catalogue.delete_files(gone)
                 if pending is None:
                     self.catalogue.add_files(there.path_id, there.id, rows, beneath=mosaic_priority == "oldest")
                 elif not self.catalogue.replace_file(rows[0], PENDING_CONTENT):
@@ -199,6 +224,7 @@ class LayerStore:
                     raise NotFoundError(text, argument="fileId", value=pending)
                 if activate:
                     self.catalogue.set_status(there.path_id, there.id, "active")
+            self._drop_folders(gone)
         return tuple(row.id for row in rows)
 
     def add_upload(
@@ -321,6 +347,12 @@ class LayerStore:
         """Take a timestamp out of use (status 'passive', our choice of word)."""
         self.catalogue.set_status(path_id, timestamp_id, "passive")
 
+    def look(self, source: Any) -> RasterFile | VectorFile:
+        """What a file on the disk is, without adding it."""
+        with self.intake.parcel(source) as parcel:
+            assert isinstance(parcel, FileParcel)  # noqa: S101 - the caller has a path
+            return parcel.seen or parcel.inspect(parcel.path.parent, parcel.path.name, "")
+
     def list(self) -> Sequence[PathRecord]:
         """All paths that are not in the trash, oldest first."""
         return tuple(self.catalogue.list_paths())
@@ -392,6 +424,10 @@ def check_agreement(details: Sequence[Any], parcels: Sequence[Parcel]) -> None:
         if (raster.bands, raster.dtype) != (first.bands, first.dtype):
             others = f"the other files of its timestamp have {first.bands} bands of {first.dtype}"
             raise LayerError.of(parcel.name, f"has {raster.bands} bands of {raster.dtype}; {others}")
+
+
+def marked(row: FileRow, target: Target) -> FileRow:
+    return row if target.stand_in is None else replace(row, options=row.options | {STAND_IN: dict(target.stand_in)})
 
 
 def checked_priority(priority: str | None) -> None:

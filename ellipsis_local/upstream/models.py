@@ -17,7 +17,7 @@ from uuid import UUID
 
 from ellipsis_local.errors import ArgumentError, UpstreamError
 from ellipsis_local.ids import utc
-from ellipsis_local.types import Extent
+from ellipsis_local.types import STAND_IN, Extent
 from ellipsis_local.upstream.http_client import Client
 
 DOWNLOAD = 100
@@ -39,6 +39,8 @@ class ServiceTimestamp:
     """Native zoom of the tiles of a raster; in a vector that of its index."""
     record: str
     """Hash of all that was told: another one says that something has changed."""
+    stand_in: bool = False
+    """Whether another home has invented it."""
 
 
 @dataclass(frozen=True)
@@ -185,6 +187,7 @@ def timestamps_of(url: str, what: str, about: Mapping[str, Any], kind: str) -> I
             description=timestamp["description"] if isinstance(timestamp.get("description"), str) else None,
             zoom=zoom if is_int(zoom) and 0 <= zoom <= 30 else None,
             record=fingerprint(timestamp),
+            stand_in=timestamp.get(STAND_IN) is True,
         )
 
 

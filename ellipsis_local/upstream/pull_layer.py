@@ -15,7 +15,7 @@ from ellipsis_local.errors import LayerError, LayerWarning, UpstreamError
 from ellipsis_local.gdal_errors import writing
 from ellipsis_local.notices import warn
 from ellipsis_local.store import Kind, LayerStore, NewFile, Taken, Target
-from ellipsis_local.types import Extent, Timestamp
+from ellipsis_local.types import STAND_IN, Extent, Timestamp
 from ellipsis_local.upstream.download_files import Fetched, fetch_files
 from ellipsis_local.upstream.http_client import Client, RefusedError
 from ellipsis_local.upstream.models import ServiceFile, ServicePath, ServiceTimestamp, files_of, fingerprint, real_name
@@ -89,7 +89,8 @@ class LayerPull:
         if found.path_id != self.path.id or found.trashed:
             state = "in the trash" if found.trashed else f"one of path {found.path_id}"
             raise LayerError(f"timestamp {timestamp.id} of path {self.path.id} there is {state} here")
-        return found if found.files else None
+        # A stand-in is as good as nothing: what is pulled takes its place.
+        return found if found.files and not found.stand_in else None
 
     def _files(self, timestamp: ServiceTimestamp, area: Extent | None) -> list[ServiceFile] | None:
         """The original files, where the account may download them and they are the whole timestamp; else None."""
@@ -156,7 +157,8 @@ class LayerPull:
     ) -> bool:
         """Fetch a timestamp into a draft and put it into the store; False where the store holds the same."""
         key = (provenance.url, self.path.id, timestamp.id, provenance.how, provenance.extent, provenance.record)
-        fresh = self.store.catalogue.find_path(self.path.id) is None
+        path = self.store.catalogue.find_path(self.path.id)
+        fresh = path is None or STAND_IN in path.metadata
         with self.partials.draft(*key) as folder:
             changed = self._put(timestamp, self._fetch(timestamp, files, area, folder), folder, replace)
         there = self.store.timestamp(self.path.id, timestamp.id)
@@ -199,6 +201,7 @@ class LayerPull:
         target = Target(
             path.id, timestamp.id, cast(Kind, path.type), path.name, timestamp.date, timestamp.description,
             metadata=path.metadata, parent_id=self.parent, status=timestamp.status,
+            stand_in={} if timestamp.stand_in else None,
         )  # fmt: skip
         with (
             named(fetched),

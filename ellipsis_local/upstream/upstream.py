@@ -16,7 +16,7 @@ from ellipsis_local.home import Home
 from ellipsis_local.ids import as_uuid
 from ellipsis_local.settings import service_token, service_url
 from ellipsis_local.store import LayerStore
-from ellipsis_local.types import Extent
+from ellipsis_local.types import STAND_IN, Extent, Timestamp
 from ellipsis_local.upstream.extents import parse_extent
 from ellipsis_local.upstream.http_client import Client, RefusedError
 from ellipsis_local.upstream.models import ServicePath, listed, parse_uuid, read_path
@@ -104,6 +104,11 @@ class Upstream:
             raise UpstreamError(f"{count} could not be pulled; the others are in the home:{reasons}")
         return made
 
+    def origin(self, timestamp: Timestamp) -> tuple[str, bool] | None:
+        """From which service a timestamp was pulled, and whether a part of it only; None where it was not."""
+        found = self._provenances.get(timestamp.id, [file.content for file in timestamp.files])
+        return None if found is None else (found.url, found.extent is not None)
+
     def sweep(self) -> None:
         """Forget what broken pulls left a week ago."""
         self._partials.sweep()
@@ -113,6 +118,7 @@ class Upstream:
         here = self._store.catalogue.find_path(path.id)
         if here is not None and (here.type != path.type or here.trashed):
             state = "in the trash" if here.trashed else f"a {here.type}"
+            state += "; layers.remove removes that stand-in" if STAND_IN in here.metadata else ""
             raise LayerError(f"path {path.id} ({path.name!r}) is a {path.type} there, and {state} here")
         if path.type == "folder":
             self._folder(pull, path, made, parent)

@@ -32,6 +32,7 @@ from ellipsis_local.vector.writer import (
     GeoParquetWriter,
     checked_frame,
     frame_content,
+    table_content,
     write_frame,
     write_partition,
     write_table,
@@ -41,6 +42,6 @@ __all__ = [
     "FRAME", "Census", "GeoParquetWriter", "LayerTable", "Rows", "Shapes", "as_features", "attributes", "checked_frame",
     "copy", "data_types", "file_info", "for_frames", "frame_content", "from_shapely", "inspect", "is_geojson",
     "is_json", "is_text", "json_field", "notes_of", "pandas_metadata", "read_frame", "read_partition", "read_table",
-    "recognised", "to_shapely", "transform", "value_type", "vector_layers", "wider", "without_geometry", "write_frame",
-    "write_partition", "write_table",
+    "recognised", "table_content", "to_shapely", "transform", "value_type", "vector_layers", "wider",
+    "without_geometry", "write_frame", "write_partition", "write_table",
 ]  # fmt: skip

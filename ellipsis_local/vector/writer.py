@@ -171,13 +171,16 @@ class _Digest(io.RawIOBase):
 
 def frame_content(frame: Any) -> str:
     """Hash of a checked frame: columns, dtypes, values, geometry and CRS; no file format or version in it."""
+    facts = [frame.active_geometry_name, crs_text(frame.crs, "the GeoDataFrame")]
+    return table_content(arrow_table(frame), facts + [f"{name} {dtype}" for name, dtype in frame.dtypes.items()])
+
+
+def table_content(table: Any, facts: list[str]) -> str:
+    """Hash of an Arrow table and of what else is to count."""
     import pyarrow
 
-    table = arrow_table(frame)
     sink = _Digest()
     plain = pyarrow.schema([pyarrow.field(field.name, field.type) for field in table.schema])
-    facts = [frame.active_geometry_name, crs_text(frame.crs, "the GeoDataFrame")]
-    facts += [f"{name} {dtype}" for name, dtype in frame.dtypes.items()]
     sink.write("\n".join(facts).encode())
     table = pyarrow.Table.from_arrays([column.combine_chunks() for column in table.columns], schema=plain)
     with pyarrow.ipc.new_stream(pyarrow.PythonFile(sink, mode="w"), plain) as stream:
