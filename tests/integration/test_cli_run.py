@@ -78,8 +78,8 @@ def test_a_script_behaves_as_with_python(tmp_path: Path, ending: str) -> None:
         end()
     """
     (tmp_path / "folder" / "script.py").write_text(textwrap.dedent(text).replace("{ending}", ending))
-    given = "folder/script.py", "--nodes", "-h", "a b"
-    answers = [run(tmp_path / "home", *program, *given, cwd=tmp_path) for program in ((), OURS)]
+    script, given = "folder/script.py", ("--nodes", "-h", "a b")
+    answers = [run(tmp_path / "home", *program, *given, cwd=tmp_path) for program in ((script,), (*OURS, script, "--"))]
     assert answers[0] == answers[1]
     assert answers[0][0] and "at the end" in answers[0][1]
 
