@@ -10,7 +10,7 @@ from typing import Any, Literal
 from ellipsis_local import faults
 from ellipsis_local.arguments import invalid
 from ellipsis_local.environments import Environments, check_requirements
-from ellipsis_local.errors import ArgumentError, EnvironmentWarning, NotFoundError
+from ellipsis_local.errors import ArgumentError, EnvironmentWarning, LayerWarning, NotFoundError
 from ellipsis_local.ids import as_uuid
 from ellipsis_local.nodes import Capabilities
 from ellipsis_local.notices import held_back, warn
@@ -184,6 +184,11 @@ def specify(
     timestamps = _timestamps(request, store)
     requirements = check_requirements(list(request.requirements))
     interpreter = environments.choose(request.interpreter)
+    invented = [timestamp.id for timestamp in timestamps if timestamp.invented]
+    if invented:
+        warn(
+            f"{', '.join(invented)}: a stand-in, whose values are invented; its pull brings the real one", LayerWarning
+        )
     cut = None
     if timestamps:
         how = request.planning or Planning.of(settings)

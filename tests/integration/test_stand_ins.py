@@ -136,7 +136,8 @@ def test_a_compute_takes_them(el: ModuleType, token: str) -> None:
     el.configure(inline=True)
     el.layers.invent(**IDS, bands=1)
     el.layers.invent(**OTHER, columns={"height": "float"})
-    compute = el.compute.createCompute([IDS, OTHER], token, nodes=1)["id"]
+    with pytest.warns(LayerWarning, match=f"{IDS['timestampId']}, {OTHER['timestampId']}: a stand-in"):
+        compute = el.compute.createCompute([IDS, OTHER], token, nodes=1)["id"]
     with pytest.warns(FidelityWarning, match="indented wrongly"):
         assert el.compute.execute(compute, f, token) == [((1, 512, 512), 200, ["height", "geometry"])]
 

@@ -149,7 +149,9 @@ def usage_of_user(asker: Asker, path_id: PathId, user_id: UserId) -> list[dict[s
     return [usage_json(day) for day in asker.emulator.sharing.usage.of_user_on_path(record.id, user_id)]
 
 
+# The second address is the R client's.
 @router.get("/path/{pathId}/usage/processingUnits")
+@router.get("/path/{pathId}/processingUnits", include_in_schema=False)
 def usage(asker: Asker, path_id: PathId, logged_in: LoggedIn) -> list[dict[str, Any]]:
     record = asker.drive.managed(path_id)
     return [usage_json(day) for day in asker.emulator.sharing.usage.aggregated(record.id, logged_in)]
