@@ -71,8 +71,10 @@ def _plan_shards(layers: Sequence[Timestamp], nodes: int, shards: Shards) -> Cut
         boxes += [tuple(edge * scale for edge in box) for box in covers if box is not None]  # type: ignore[misc]
         plans.append(plan)
     if boxes:
-        covered = _whole(around(boxes), finest - min(zooms.values()))
-        shards = replace(shards, places=tuple(shards.touching(boxes)), covered=covered)
+        places = tuple(shards.touching(boxes))
+        if not places:
+            raise PartitionError(f"the rasters {', '.join(zooms)} hold no pixel inside of Web Mercator")
+        shards = replace(shards, places=places, covered=_whole(around(boxes), finest - min(zooms.values())))
         plans = [_cropped(one, shards) if isinstance(one, RasterPlan) else one for one in plans]
     overlap = shards.buffer * shards.pixel if boxes else 0.0
     return CutRequest(names.WEB_MERCATOR, nodes, "intersecting", overlap, tuple(plans), shards, "shards")

@@ -118,8 +118,8 @@ def pixels(part):
     extent = part.extent
     assert (b, d) == (0, 0)
     assert (extent["xMin"], extent["yMax"]) == (c, f)
-    assert math.isclose(extent["xMax"], c + a * array.shape[2], rel_tol=1e-12)
-    assert math.isclose(extent["yMin"], f + e * array.shape[1], rel_tol=1e-12)
+    assert math.isclose(extent["xMax"], c + a * array.shape[2], rel_tol=1e-12, abs_tol=1e-6)
+    assert math.isclose(extent["yMin"], f + e * array.shape[1], rel_tol=1e-12, abs_tol=1e-6)
     return array
 
 

@@ -65,7 +65,7 @@ def test_shards_without_their_buffer_are_the_raster(tmp_path_factory, data) -> N
     size = data.draw(st.integers(64, 400), "size")
     buffer = data.draw(st.integers(0, min(32, (size - 1) // 2)), "buffer")
     height, width = data.draw(st.integers(1, 300), "height"), data.draw(st.integers(1, 300), "width")
-    row, col = data.draw(st.integers(0, 2**20), "row"), data.draw(st.integers(-50, 2**20), "col")
+    row, col = data.draw(st.integers(0, 2**20 - 300), "row"), data.draw(st.integers(-50, 2**20), "col")
     nodata = data.draw(st.sampled_from([None, 7]), "nodata")
     array = np.random.default_rng(1).integers(1, 60_000, (2, height, width), "uint16")
     folder = tmp_path_factory.mktemp("shards")
@@ -202,6 +202,12 @@ def test_features_beyond_the_rasters_have_shards_too(tmp_path) -> None:
     found = [(pixels(a).any(), b.rows) for a, b in made.parts]
     assert (True, 1) in found
     assert (False, 1) in found
+
+
+def test_beyond_the_edge_of_web_mercator_there_is_none(tmp_path) -> None:
+    layer = raster_layer(tmp_path / "a.tif", np.ones((1, 1, 1), "uint8"), on_tiles(2**20, 0))
+    with pytest.raises(PartitionError, match="hold no pixel inside of Web Mercator"):
+        cut(make_partitions(tmp_path), [layer], 1, 64, 0)
 
 
 def test_too_many_say_what_to_raise(tmp_path) -> None:
