@@ -13,7 +13,7 @@ from ellipsis_local import vector
 from ellipsis_local.crs import WORLD
 from ellipsis_local.partitions import balance_points
 from ellipsis_local.partitions.request import Cells, VectorPlan, cells_from_json, layer_from_json
-from ellipsis_local.partitions.shards import Shards
+from ellipsis_local.partitions.shards import MOST_LOOKED_AT, Shards
 from ellipsis_local.partitions.tree import cells, count_leaves, pad
 from ellipsis_local.types import Extent
 from ellipsis_local.vector import LayerTable
@@ -54,7 +54,7 @@ def touched(task: dict[str, Any]) -> dict[str, Any]:
     pixels = np.floor(edges).astype(np.int64) + np.array([-1, 2, -1, 2])
     # Most features lie in the same few cores.
     boxes = np.unique(pixels // shards.core_size, axis=0) * shards.core_size + np.array([0, 1, 0, 1])
-    near = list(shards.touching(map(tuple, boxes.tolist())))
+    near = list(shards.touching(map(tuple, boxes.tolist()), MOST_LOOKED_AT))
     cores = np.array([shards.extent(place, core=True) for place in near]).reshape(-1, 4)
     found, _ = index.query(shapely.box(*cores.T), predicate="intersects")
     return {"places": [near[number] for number in np.unique(found)]}

@@ -8,7 +8,7 @@ buffer it is a block of 16 × 16 tiles. Arithmetic only, the same on every machi
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -26,6 +26,8 @@ Place = tuple[int, int]
 
 MOST = 10_000
 """Shards of one compute."""
+MOST_LOOKED_AT = 100 * MOST
+"""Of which features may touch a few, such as a road that runs across all of them."""
 DEEPEST = 21
 """The last zoom that is tried where features decide: the service's own of vectors."""
 
@@ -101,25 +103,26 @@ class Shards:
         size, half = pixel_size(zoom), WORLD / 2
         return Grid(left * size - half, half - top * size, size, size, right - left, bottom - top)
 
-    def touching(self, boxes: Iterable[Rectangle]) -> Iterator[Place]:
+    def touching(self, boxes: Iterable[Rectangle], most: int = MOST) -> Iterator[Place]:
         """The places whose cores share something with boxes of pixels; PartitionError where these are too many."""
         found: set[Place] = set()
         for top, bottom, left, right in set(boxes):
             rows = range(top // self.core_size, -(-bottom // self.core_size))
             columns = range(left // self.core_size, -(-right // self.core_size))
-            self.check_count(len(rows) * len(columns))
+            self._check_count(len(rows) * len(columns), most)
             found.update((row, column) for row in rows for column in columns)
-            self.check_count(len(found))
+            self._check_count(len(found), most)
         yield from sorted(found)
 
-    def check_count(self, count: int) -> None:
-        if count > MOST:
+    def _check_count(self, count: int, most: int = MOST) -> None:
+        if count > most:
             raise PartitionError(
                 f"shard_size={self.size} makes more than {MOST:,} shards of these layers, which are as many as can be "
                 "run here; raise shard_size, or add a smaller part of the layers"
             )
 
-    def at(self, places: Iterable[Place]) -> Shards:
+    def at(self, places: Collection[Place]) -> Shards:
+        self._check_count(len(places))
         return replace(self, places=tuple(sorted(places)))
 
     def to_json(self) -> dict[str, Any]:

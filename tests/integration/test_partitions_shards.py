@@ -189,6 +189,10 @@ def test_features_alone_make_as_many_shards_as_there_are_nodes(tmp_path) -> None
         made = cut(partitions, [spread], nodes, 256, 0)
         assert nodes <= len(made.parts) <= 4 * nodes + 3
         assert {number for (part,) in made.parts for number in frame(part)["id"]} == set(range(30))
+    # A road whose rectangle holds many more shards than it touches.
+    road = shapely.LineString([(0, 0), (7e6, -7e6)])
+    across = vector_layer(tmp_path / "r.gpkg", gpd.GeoDataFrame({"id": [1]}, geometry=[road], crs=3857))
+    assert 300 <= len(cut(partitions, [across], 300, 256, 0).parts) <= 1300
     alone = vector_layer(tmp_path / "b.gpkg", gpd.GeoDataFrame({"id": [1]}, geometry=[shapely.Point(5, 5)], crs=3857))
     assert [part.rows for (part,) in cut(partitions, [alone], 7, 256, 0).parts] == [1]
     nothing = vector_layer(tmp_path / "c.parquet", gpd.GeoDataFrame({"id": []}, geometry=[], crs=3857))
