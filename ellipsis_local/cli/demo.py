@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from ellipsis_local.cli.demo_job import Outcome
 
 FOLDER = "ellipsis_local_demo"
-FULL_WIDTH = 100
 COUNTED = ("buildings", "trees", "parcels")
 
 
@@ -89,21 +88,17 @@ def show(out: Console, outcome: Outcome) -> None:
     """The table per node, and below it what the reduction made of it."""
     from ellipsis_local.reports.texts import extent_text
 
-    dash = " – " if out.width >= FULL_WIDTH else " –\n"
-    rows = []
+    rows: list[tuple[object, ...]] = []
     for row in outcome.rows:
-        place = (extent_text(row.extent[f"{axis}Min"], row.extent[f"{axis}Max"]).replace(" – ", dash) for axis in "xy")
+        place = (extent_text(row.extent[f"{axis}Min"], row.extent[f"{axis}Max"]) for axis in "xy")
         ndvi = "" if row.ndvi is None else f"{row.ndvi:.3f}"
         held = (f"{row.value['pixels']:,}", ndvi, *(row.value[name] for name in COUNTED))
-        rows.append((row.node, *place, *held, f"{row.seconds:.2f}", size(row.size)))
-    columns = ("node", "x", "y", "pixels", "NDVI", *COUNTED, "seconds", "result")
-    made = table(*columns, rows=rows, right=("node", *columns[3:]))
+        rows.append((row.node, *held, f"{row.seconds:.2f}", size(row.size), *place))
+    columns = ("node", "pixels", "NDVI", *COUNTED, "seconds", "result", "x", "y")
     total = outcome.total
-    sums = (f"{total['pixels']:,}", f"{total['ndvi']:.3f}", *(str(total[name]) for name in COUNTED))
-    for column, text in zip(made.columns, ("all", "", "", *sums), strict=False):
-        column.footer = text
-    made.show_footer, made.footer_style = True, "bold"
+    sums = ("all", f"{total['pixels']:,}", f"{total['ndvi']:.3f}", *(str(total[name]) for name in COUNTED))
+    rows.append((*(f"[bold]{text}[/]" for text in sums), "", "", "", ""))
     out.print()
-    out.print(made)
+    out.print(table(*columns, rows=rows, right=columns[:-2]))
     out.print("\nx and y are in EPSG:3857. Every pixel and every feature is in exactly one partition,", style="dim")
     out.print("so the sums are those of the whole layers.", style="dim")

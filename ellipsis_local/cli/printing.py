@@ -5,19 +5,27 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import PurePath
 from typing import Annotated, Any, Literal
 
 import typer
 from rich import box
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderResult
 from rich.filesize import decimal
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
 PLAIN_WIDTH = 160
 """Columns where the output is no terminal: ids and paths must not be broken in a file or a pipe."""
+GAP = 2
+"""Between columns."""
+INDENT = 2
+"""Of what stands below its row."""
+LEAST_FOLDED = 24
+"""A column of long texts is not squeezed further."""
 
 Json = Annotated[bool, typer.Option("--json", help="Plain JSON on stdout, and nothing else there.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask; off a terminal nothing is asked in any case.")]
@@ -76,21 +84,73 @@ def _plain(value: Any) -> Any:
     return text if len(text) <= 500 else f"{text[:499]}…"
 
 
-def table(*columns: str, rows: Iterable[Sequence[Any]], right: Sequence[str] = (), fold: Sequence[str] = ()) -> Table:
-    """A table: `right` columns hold numbers; on a narrow terminal `fold` ones are broken over lines, no others."""
-    made = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, 1, 0, 0), header_style="bold")
-    cells = [["" if cell is None else str(cell) for cell in row] for row in rows]
-    for index, name in enumerate(columns):
-        least = len(name) if name in fold else max(len(name), *(width(row[index]) for row in cells), 0)
-        justify: Literal["right", "left"] = "right" if name in right else "left"
-        made.add_column(name, justify=justify, no_wrap=name not in fold, overflow="fold", min_width=least)
-    for row in cells:
-        made.add_row(*row)
-    return made
+def table(*columns: str, rows: Iterable[Sequence[Any]], right: Sequence[str] = (), fold: Sequence[str] = ()) -> Rows:
+    """A table: `right` columns hold numbers, `fold` ones are broken over lines where there is no room, no others."""
+    cells = tuple(tuple("" if cell is None else str(cell) for cell in row) for row in rows)
+    return Rows(columns, cells, frozenset(right), frozenset(fold))
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Cells under columns; those for which a terminal is too narrow stand below their row, by name, and none is cut."""
+
+    columns: tuple[str, ...]
+    cells: tuple[tuple[str, ...], ...]
+    right: frozenset[str]
+    fold: frozenset[str]
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        least = [self._least(index) for index in range(len(self.columns))]
+        fitting = next((n for n in range(len(least), 1, -1) if sum(least[:n]) + GAP * (n - 1) <= options.max_width), 1)
+        if fitting == len(least):
+            yield self._table(least)
+            return
+        yield Text(self._line(self.columns, least[:fitting]), style="bold", no_wrap=True)
+        yield Text("─" * (sum(least[:fitting]) + GAP * (fitting - 1)), no_wrap=True)
+        for row in self.cells:
+            yield Text.from_markup(self._line(row, least[:fitting]), overflow="fold")
+            rest = [(name, cell) for name, cell in zip(self.columns[fitting:], row[fitting:], strict=True) if cell]
+            if rest:
+                yield Padding(_pairs(rest, options.max_width - INDENT), (0, 0, 0, INDENT), expand=False)
+
+    def _least(self, index: int) -> int:
+        """How wide a column has to be."""
+        name = self.columns[index]
+        widest = max((width(row[index]) for row in self.cells), default=0)
+        return max(len(name), min(widest, LEAST_FOLDED) if name in self.fold else widest)
+
+    def _table(self, least: Sequence[int]) -> Table:
+        made = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, 1, 0, 0), header_style="bold")
+        for name, wide in zip(self.columns, least, strict=True):
+            justify: Literal["right", "left"] = "right" if name in self.right else "left"
+            made.add_column(name, justify=justify, no_wrap=name not in self.fold, overflow="fold", min_width=wide)
+        for row in self.cells:
+            made.add_row(*row)
+        return made
+
+    def _line(self, row: Sequence[str], widths: Sequence[int]) -> str:
+        """The first cells of a row, with their markup."""
+        cells = []
+        for name, cell, wide in zip(self.columns, row, widths, strict=False):
+            room = " " * (wide - width(cell))
+            cells.append(f"{room}{cell}" if name in self.right else f"{cell}{room}")
+        return (" " * GAP).join(cells).rstrip()
+
+
+def _pairs(named: Sequence[tuple[str, str]], most: int) -> Text:
+    """Names and cells, as many on a line as there is room for."""
+    lines: list[Text] = []
+    for name, cell in named:
+        pair = Text.assemble((f"{name} ", "dim"), Text.from_markup(cell.replace("\n", ", ")))
+        if lines and lines[-1].cell_len + GAP + pair.cell_len <= most:
+            lines[-1].append(" " * GAP).append_text(pair)
+        else:
+            lines.append(pair)
+    return Text("\n", overflow="fold").join(lines)
 
 
 def width(cell: str) -> int:
-    return max(line.cell_len for line in Text.from_markup(cell).split())
+    return max(line.cell_len for line in Text.from_markup(cell).split(allow_blank=True))
 
 
 def counted(number: int, noun: str) -> str:

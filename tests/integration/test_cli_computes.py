@@ -16,6 +16,7 @@ import pytest
 from typer.testing import CliRunner
 
 import ellipsis_local
+from ellipsis_local.cli import printing
 from ellipsis_local.cli.app import app
 from tests.integration.conftest import wait_for
 
@@ -243,3 +244,32 @@ def test_a_script_that_waits_hears_of_a_termination_by_command(run, el, raster, 
     thread.join(20)
     assert len(caught) == 1
     assert "terminated" in str(caught[0])
+
+
+def thrice(params):
+    (part,) = params.values()
+    if 2399 in part["raster"]:
+        raise ValueError("a text that says at some length what was wrong with this very shard")
+    return int(part["raster"].sum()) * 1_000_003
+
+
+@pytest.mark.parametrize("wide", [60, 80, 120])
+def test_a_narrow_terminal_loses_nothing(el, home, token, raster, monkeypatch, wide):
+    el.configure(inline=True, cut="shards", shard_size=64, shard_buffer=0)
+    compute = el.compute.createCompute([raster], token, nodes=2)["id"]
+    with pytest.raises(ValueError, match="at some length"):
+        el.compute.execute(compute, thrice, token)
+    results = el.compute.getComputeInfo(compute, token)["result"]
+    monkeypatch.setattr(printing, "PLAIN_WIDTH", wide)
+    shown = {}
+    for command in (("computes", "list"), ("computes", "show", compute), ("layers", "list"), ("users", "list")):
+        answer = CliRunner().invoke(app, ["--home", str(home), *command])
+        assert answer.exit_code == 0, answer.output
+        shown[command[:2]] = answer.stdout
+    assert compute in shown["computes", "list"]
+    assert "shards failed" in shown["computes", "list"]
+    assert raster["pathId"] in shown["layers", "list"]
+    numbers = [str(one["value"]) for one in results if one["type"] == "object"]
+    assert numbers and all(number in shown["computes", "show"] for number in numbers)
+    # No column is so narrow that a text stands in it letter by letter.
+    assert len(shown["computes", "show"].splitlines()) < 30 + 6 * len(results)

@@ -74,11 +74,34 @@ def test_tables_without_a_terminal_keep_ids_whole(capsys, monkeypatch):
 
 def test_tables_break_only_what_may_be_broken(capsys):
     made = printing.table("id", "text", rows=[("x" * 20, "y" * 30)], fold=("text",))
-    Console(width=40).print(made)
+    Console(width=50).print(made)
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 4
-    assert lines[2] == "x" * 20 + "  " + "y" * 18
-    assert lines[3].split() == ["y" * 12]
+    assert lines[2] == "x" * 20 + "  " + "y" * 28
+    assert lines[3].split() == ["y" * 2]
+
+
+ROWS = [
+    ("1791d90c-86ee-417e-aa04-0e22447f6fd9", "[red]completed, 12 of 12 nodes failed[/]", 245_604, "2026-11-26 08:25", "a long " * 9),
+    ("559bf6e4-ef58-478a-a305-b0fa9db68ba7", "available", 3, "2026-11-26 08:26", None),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("wide", [60, 80, 120])
+def test_what_a_terminal_is_too_narrow_for_stands_below_its_row_and_nothing_is_cut(capsys, wide):
+    made = printing.table(
+        "id", "status", "pixels", "created", "message", rows=ROWS, right=("pixels",), fold=("message",)
+    )
+    Console(width=wide).print(made)
+    out = capsys.readouterr().out
+    assert max(map(len, out.splitlines())) <= wide
+    assert "…" not in out
+    for row in ROWS:
+        for cell in row[:4]:
+            assert str(cell).removeprefix("[red]").removesuffix("[/]") in out
+    assert out.split().count("long") == 9
+    below = [line for line in out.splitlines() if line.startswith("  ")]
+    assert any("created 2026-11-26 08:26" in line for line in below) == (wide < 120)
 
 
 def test_a_table_without_rows_has_its_head(capsys):
