@@ -22,6 +22,8 @@ LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1")
 MOST_REQUESTS = 256
 """Under way at once; more get a 503, which the client shows."""
 HEADERS = ((b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff"))
+CLOSE = (b"connection", b"close")
+UNCLEAR = "a request has either a Content-Length or a Transfer-Encoding, and not both"
 HOST = re.compile(r"(?:\[([0-9a-fA-F:.]+)\]|([^\s:/?#@\[\]\\]+))(?::\d{0,5})?")
 
 
@@ -48,15 +50,18 @@ class Guard:
             await send({"type": "websocket.close", "code": 1008})
             return
         start, status = monotonic(), 0
+        headers = Headers(scope=scope)
+        # Who is between us and the client may take another end for the body's, and what follows for a request.
+        unclear = "content-length" in headers and "transfer-encoding" in headers
 
         async def watched(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message["headers"] = [*message["headers"], *HEADERS]
+                message["headers"] = [*message["headers"], *HEADERS, *([CLOSE] if unclear else [])]
             await send(message)
 
-        refusal = self.refusal(Headers(scope=scope), scope["path"])
+        refusal = (400, UNCLEAR) if unclear else self.refusal(headers, scope["path"])
         self.requests += 1
         try:
             if refusal is None:
