@@ -25,7 +25,7 @@ from ellipsis_local.environments.installer import (
     without_passwords,
 )
 from ellipsis_local.environments.interpreters import Interpreter
-from ellipsis_local.environments.requirements import WORKER_REQUIREMENTS, local_path
+from ellipsis_local.environments.requirements import WORKER_REQUIREMENTS, local_path, misnamed
 from ellipsis_local.errors import EnvironmentBuildError
 
 # What uv says (with -v) when it passes over a release because only the index has it.
@@ -80,6 +80,9 @@ def fill(
     if outcome.exit_code == 0:
         return
     kind, sentence = explain(outcome, offline=offline)
+    hints = misnamed(request.requirements, request.interpreter.version)
+    # What the installer says of these is of other packages, or of ones that nobody means.
+    sentence = "\n".join((sentence, *hints))
     asked = without_passwords(", ".join(request.requirements)) or "no further packages"
     # the words of the resolver count the worker's own among what "you require"
     besides = f"\n(Besides, every environment holds {', '.join(WORKER_REQUIREMENTS)}.)"

@@ -7,6 +7,7 @@ newest patch release of the asked minor version is taken, is our choice.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -79,7 +80,10 @@ def parse_interpreter(name: Any) -> tuple[int, int]:
     if not isinstance(name, str):
         raise invalid("interpreter", name, "must be of type string")
     if name not in ACCEPTED:
-        raise invalid("interpreter", name, f"must be one of {', '.join(ACCEPTED)}, not {name!r}")
+        meant = re.search(r"(?<!\d)3\.?([1-9]\d?)(?!\d)", name, re.ASCII)
+        near = f"python3.{meant[1]}" if meant else ""
+        hint = f"; did you mean {near!r}?" if near in ACCEPTED else ""
+        raise invalid("interpreter", name, f"must be one of {', '.join(ACCEPTED)}, not {name!r}{hint}")
     return 3, int(name.partition(".")[2])
 
 

@@ -17,6 +17,7 @@ from packaging.utils import canonicalize_name
 
 from ellipsis_local.arguments import invalid
 from ellipsis_local.errors import ArgumentError
+from ellipsis_local.preflight.modules import BRINGS, distribution_of, standard_library
 
 WORKER_REQUIREMENTS = (
     "numpy",
@@ -69,6 +70,19 @@ def check_requirements(value: Any) -> tuple[str, ...]:
 def normalise(requirements: Iterable[str]) -> tuple[str, ...]:
     """The canonical, sorted form of checked requirements: equal for lists that ask for the same."""
     return tuple(sorted({_canonical(_parse(item)) for item in requirements}))
+
+
+def misnamed(requirements: Iterable[str], python: tuple[int, ...]) -> list[str]:
+    """What is to be said of requirements that are called as a module is, and not as its distribution."""
+    told = []
+    for name in (Requirement(item).name for item in requirements):
+        module, own = name.replace("-", "_"), canonicalize_name(name)
+        distribution = canonicalize_name(distribution_of(module))
+        if module in standard_library(python):
+            told.append(f"{name!r} is a module of Python's standard library, which needs no requirement: leave it out")
+        elif distribution != own and own not in BRINGS:
+            told.append(f"the module {name!r} comes with the distribution {distribution!r}: ask for that")
+    return told
 
 
 def local_path(requirement: str) -> tuple[str, Path] | None:

@@ -285,3 +285,11 @@ def test_order_of_attempts(environments, home, monkeypatch, offline, environ, an
             environments.ensure(INTERPRETER)
         assert (caught.value.command, caught.value.exit_code, caught.value.output) == (("uv",), *answers[-1])
     assert attempts.options == asked
+
+
+def test_a_failed_build_tells_which_distribution_was_meant(environments, monkeypatch):
+    monkeypatch.setattr(install_packages, "install", Attempts((1, "cv2 was not found in the package registry")))
+    monkeypatch.setattr(install_packages, "find_uv", lambda _: None)
+    monkeypatch.setattr(install_packages, "make_virtualenv", lambda folder, *_, **__: fake(folder))
+    with pytest.raises(EnvironmentBuildError, match=r"could not be made: .*\nthe module 'cv2' .*'opencv-python': ask"):
+        environments.ensure(INTERPRETER, ["cv2"])

@@ -108,6 +108,18 @@ def test_parse_refuses(name):
     assert (caught.value.argument, caught.value.value) == ("interpreter", name)
 
 
+@pytest.mark.parametrize("name", ["3.12", "python3.12.1", "Python 3.12", "py312", "/usr/bin/python3.12"])
+def test_a_near_name_is_told(name):
+    with pytest.raises(ArgumentError, match=r"; did you mean 'python3\.12'\?$"):
+        parse_interpreter(name)
+
+
+@pytest.mark.parametrize("name", ["3.8", "2.7", "python3", "ruby", "13.12"])
+def test_no_other_name_is_near(name):
+    with pytest.raises(ArgumentError, match=r"not '[^']*'$"):
+        parse_interpreter(name)
+
+
 @pytest.mark.parametrize("name", [None, 3.12, (3, 12), b"python3.12"])
 def test_parse_refuses_what_is_no_text(name):
     with pytest.raises(ArgumentError, match=r"^interpreter must be of type string$"):

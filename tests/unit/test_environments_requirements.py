@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from ellipsis_local.environments.requirements import check_requirements, local_path, normalise
+from ellipsis_local.environments.requirements import check_requirements, local_path, misnamed, normalise
 from ellipsis_local.errors import ArgumentError
 
 ACCEPTED = [
@@ -129,3 +129,18 @@ def test_local_path():
     assert local_path("a @ git+file:///x") == ("a", Path("/x"))
     assert local_path("a @ https://h/x") is None
     assert local_path("a>1") is None
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [("skimage", "scikit-image"), ("sklearn>=1", "scikit-learn"), ("cv2", "opencv-python"), ("PIL", "pillow"),
+     ("osgeo", "gdal"), ("yaml", "pyyaml"), ("io", "standard library"), ("tomllib", "standard library")],
+)  # fmt: skip
+def test_a_module_in_the_place_of_a_distribution_is_told(name, meant):
+    [text] = misnamed(["numpy", name], (3, 12, 1))
+    assert meant in text and repr(name.partition(">")[0]) in text
+
+
+def test_names_of_distributions_are_not_told():
+    names = ["scikit-image", "Pillow", "PyYAML", "torch", "tensorflow", "opencv-python-headless", "attrs", "GDAL"]
+    assert misnamed([*names, "netCDF4", "matplotlib", "protobuf", "tomli", "no-such"], (3, 12)) == []
