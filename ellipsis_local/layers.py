@@ -384,9 +384,10 @@ def lock(file: str | PathLike[str] = LOCK_FILE, ids: Iterable[str] | None = None
 
 
 def list() -> Any:
-    """All layers of the home: a list of dicts as `get` gives them."""
+    """All layers of the home: a list of dicts as `get` gives them, without what is removed meanwhile."""
     emulator = current_emulator()
-    return [path_answer(emulator, record) for record in emulator.store.list()]
+    store = emulator.store
+    return store.catalogue.still_here(store.list(), lambda record: path_answer(emulator, record))
 
 
 def get(pathId: str) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from ellipsis_local.drive.drive import Drive, is_public
+from ellipsis_local.store import footprint
 from ellipsis_local.types import Extent, PathRecord, PathType, Timestamp
 
 if TYPE_CHECKING:
@@ -45,7 +46,9 @@ def search(drive: Drive, query: Query) -> list[PathRecord]:
     else:
         found = {record.id: record for root in query.roots for record in drive.root(root, query.types)}
         records = list(found.values())
-    return [record for record in records if matches(drive, record, query)]
+    catalogue = drive.store.catalogue
+    matching = catalogue.still_here(records, lambda record: record if matches(drive, record, query) else None)
+    return [record for record in matching if record is not None]
 
 
 def shown(drive: Drive, record: PathRecord) -> bool:
@@ -68,7 +71,7 @@ def matches(drive: Drive, record: PathRecord, query: Query) -> bool:
     timestamps = drive.store.catalogue.timestamps_of(record.id)
     if query.active is not None and any(timestamp.status == "active" for timestamp in timestamps) != query.active:
         return False
-    return not dated or any(timestamp_matches(drive, timestamp, query) for timestamp in timestamps)
+    return not dated or any(timestamp_matches(timestamp, query) for timestamp in timestamps)
 
 
 def has_tag(sharing: Sharing, record: PathRecord, tag: str) -> bool:
@@ -76,7 +79,7 @@ def has_tag(sharing: Sharing, record: PathRecord, tag: str) -> bool:
     return any(hashtag.casefold() == wanted for hashtag in sharing.hashtags(record.id))
 
 
-def timestamp_matches(drive: Drive, timestamp: Timestamp, query: Query) -> bool:
+def timestamp_matches(timestamp: Timestamp, query: Query) -> bool:
     if query.date is not None:
         start, end = query.date
         if (end is not None and timestamp.date_from > end) or (start is not None and timestamp.date_to < start):
@@ -85,7 +88,7 @@ def timestamp_matches(drive: Drive, timestamp: Timestamp, query: Query) -> bool:
         return True
     if not timestamp.files:
         return False
-    bounds = drive.store.bounds(timestamp.path_id, timestamp.id)
+    bounds = footprint(timestamp)
     if query.extent is not None:
         if bounds.is_empty:
             return False

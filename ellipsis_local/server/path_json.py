@@ -18,7 +18,9 @@ T = TypeVar("T")
 
 
 def paths_json(emulator: Emulator, drive: Drive, records: Sequence[PathRecord], start: str | None) -> dict[str, Any]:
-    return page(records, start, lambda record: record.id, lambda record: path_answer(emulator, record, drive))
+    found, following = page_of(records, start, lambda record: record.id)
+    shown = emulator.store.catalogue.still_here(found, lambda record: path_answer(emulator, record, drive))
+    return {"result": shown, "nextPageStart": following}
 
 
 def page(

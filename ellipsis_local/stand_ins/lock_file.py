@@ -34,7 +34,7 @@ from ellipsis_local.gdal_errors import reading, writing
 from ellipsis_local.home import Home
 from ellipsis_local.stand_ins.schema import SCHEMA_KEYS, LayerSchema, from_fields, schema_of
 from ellipsis_local.store import LayerStore
-from ellipsis_local.types import STAND_IN, Timestamp
+from ellipsis_local.types import STAND_IN, PathRecord, Timestamp
 
 LOCK_FILE = "layers.lock.toml"
 HEAD = "# What is known of the layers that are used here; written by `ellipsis-local layers lock`.\n"
@@ -66,22 +66,28 @@ Pulled = Callable[[Timestamp], tuple[str, bool] | None]
 
 def known_here(store: LayerStore, pulled: Pulled, path_ids: Sequence[str] | None) -> list[LockedLayer]:
     """What the home knows of its layers, or of some; ArgumentError for one that is not here or is no layer."""
-    paths = store.list() if path_ids is None else [store.path(one) for one in path_ids]
-    found = []
+    if path_ids is None:
+        listed = store.catalogue.still_here(store.list(), lambda path: _known_of(store, pulled, path))
+        return [layer for layers in listed for layer in layers]
+    paths = [store.path(one) for one in path_ids]
     for path in paths:
-        if path_ids is not None and path.type not in ("raster", "vector"):
+        if path.type not in ("raster", "vector"):
             text = f"ids {path.id} is a {path.type}; a lock file keeps what is known of rasters and vectors"
             raise ArgumentError(text, argument="ids", value=path.id)
-        timestamps = store.catalogue.timestamps_of(path.id) if path.type in ("raster", "vector") else []
-        for timestamp in timestamps:
-            files = timestamp.rasters or timestamp.vectors
-            if files:
-                source, part = pulled(timestamp) or (None, False)
-                made = path.id, timestamp.id, path.name
-                # What was asked for, and not what came of it; of one that was pulled it is not known.
-                asked = timestamp.files[0].options[STAND_IN] if timestamp.stand_in else None
-                schema = from_fields(timestamp.type, asked) if asked else schema_of(files)
-                found.append(LockedLayer(*made, schema, source, part, timestamp.invented))
+    return [layer for path in paths for layer in _known_of(store, pulled, path)]
+
+
+def _known_of(store: LayerStore, pulled: Pulled, path: PathRecord) -> list[LockedLayer]:
+    found = []
+    for timestamp in store.catalogue.timestamps_of(path.id) if path.type in ("raster", "vector") else []:
+        files = timestamp.rasters or timestamp.vectors
+        if files:
+            source, part = pulled(timestamp) or (None, False)
+            made = path.id, timestamp.id, path.name
+            # What was asked for, and not what came of it; of one that was pulled it is not known.
+            asked = timestamp.files[0].options[STAND_IN] if timestamp.stand_in else None
+            schema = from_fields(timestamp.type, asked) if asked else schema_of(files)
+            found.append(LockedLayer(*made, schema, source, part, timestamp.invented))
     return found
 
 

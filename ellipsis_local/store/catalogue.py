@@ -6,19 +6,20 @@ import contextlib
 import json
 import sqlite3
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from ellipsis_local.arguments import invalid
 from ellipsis_local.database import Database
-from ellipsis_local.errors import ArgumentError, LayerError, NotFoundError, StoreError
+from ellipsis_local.errors import ArgumentError, EllipsisLocalError, LayerError, NotFoundError, StoreError
 from ellipsis_local.ids import as_uuid, date_range, from_text, optional_uuid, to_text
 from ellipsis_local.processes import ProcessMark, own_mark
 from ellipsis_local.service_columns import LENGTHS, check_length
 from ellipsis_local.store.records import FILE_COLUMNS, FileRow, as_json, checked_name, path_record, stored_file
 from ellipsis_local.types import PathRecord, PathType, StoredFile, Timestamp
 
+T = TypeVar("T")
 KEEP: Any = object()
 """Stands for an argument that was not given, where None has a meaning."""
 MOST_MESSAGE = LENGTHS["the message of a raster file"], LENGTHS["the message of a vector file"]
@@ -158,6 +159,21 @@ class Catalogue:
 
     def set_public_access(self, path_id: str, public_access: Mapping[str, Any]) -> None:
         self._edit_path(path_id, public_access=as_json("publicAccess", public_access))
+
+    def still_here(self, records: Iterable[PathRecord], shape: Callable[[PathRecord], T]) -> list[T]:
+        """`shape` of each of these paths, without those that are removed meanwhile."""
+        shaped = []
+        for record in records:
+            try:
+                value = shape(record)
+            except EllipsisLocalError:
+                if self.find_path(record.id) is not None:
+                    raise
+                continue
+            # After it, too: what was read while a path was removed is not all of it.
+            if self.find_path(record.id) is not None:
+                shaped.append(value)
+        return shaped
 
     def move(self, path_ids: Sequence[str], parent_id: str | None) -> None:
         """Move paths into a folder, or to the root; ArgumentError for a folder into itself."""

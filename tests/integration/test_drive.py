@@ -12,8 +12,9 @@ from ellipsis_local.drive import Drive
 from ellipsis_local.drive.search import Query, search
 from ellipsis_local.emulator import current_emulator
 from ellipsis_local.errors import AccessError, AccountError, ArgumentError, NotFoundError
-from ellipsis_local.server.path_json import page_of
-from ellipsis_local.types import Extent
+from ellipsis_local.server.path_json import page_of, paths_json
+from ellipsis_local.store import Catalogue
+from ellipsis_local.types import Extent, Timestamp
 
 
 def drive_of(name: str) -> Drive:
@@ -172,3 +173,31 @@ def test_functions_heed_it(el: ModuleType, raster: dict[str, str]) -> None:
     ):
         with pytest.raises(AccessError, match="insufficient access"):
             attempt()
+
+
+def test_lists_go_on_while_layers_are_removed(
+    el: ModuleType, token: str, fixtures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between the rows of a list and what is read of each path, another process removes one of them."""
+    emulator = current_emulator()
+    drive = emulator.drive(emulator.accounts.known_user(token))
+    everywhere, plain, removed = Query(extent=Extent(-180, -90, 180, 90)), Catalogue.timestamps_of, set()
+    kept = el.layers.add(fixtures / "roads.geojson")["pathId"]
+    lists = {
+        "layers": lambda: [one["id"] for one in el.layers.list()],
+        "lock": lambda: [one["pathId"] for one in el.layers.lock(tmp_path / "layers.lock.toml")],
+        "search": lambda: [record.id for record in search(drive, everywhere)],
+        "pages": lambda: [one["id"] for one in paths_json(emulator, drive, drive.root("myDrive"), None)["result"]],
+    }
+    for name, ask in lists.items():
+        gone = el.layers.add(fixtures / "roads.geojson")["pathId"]
+
+        def removing(catalogue: Catalogue, path_id: str, gone: str = gone) -> list[Timestamp]:
+            if path_id == gone and path_id not in removed:
+                removed.add(path_id)
+                catalogue.delete_path(path_id)
+            return plain(catalogue, path_id)
+
+        monkeypatch.setattr(Catalogue, "timestamps_of", removing)
+        assert ask() == [kept], name
+        assert gone in removed, name
