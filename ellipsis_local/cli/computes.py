@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import math
+import re
 import time
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
 from itertools import islice
 from pathlib import Path
@@ -14,6 +17,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
+from ellipsis_local.cli.completion import complete_computes
 from ellipsis_local.cli.printing import (
     Json,
     Yes,
@@ -27,7 +31,7 @@ from ellipsis_local.cli.printing import (
     size,
     table,
 )
-from ellipsis_local.cli.resolve_ids import OVER, every_compute, find_compute
+from ellipsis_local.cli.resolve_ids import OVER, every_compute, find_compute, parse_duration
 from ellipsis_local.cli.session import session_of
 
 if TYPE_CHECKING:
@@ -52,21 +56,37 @@ STYLES = {
     "stopped": "dim",
     "terminated": "dim",
 }
+IDLE = ("available", "completed")
+"""States in which a compute waits for somebody to use it."""
+STATUSES = ("queued", "starting", "available", "executing", "completed", "errored", "stopping", "stopped")
 Compute = Annotated[
-    str, typer.Argument(help="The compute's id, or so much of its beginning that only one fits.", show_default=False)
+    str,
+    typer.Argument(
+        help="The compute's id, or so much of its beginning that only one fits.",
+        show_default=False,
+        autocompletion=complete_computes,
+    ),
 ]
 
 
 def answer_of(emulator: Emulator, record: Record, *, nodes: bool) -> dict[str, Any]:
     """As getComputeInfo answers, with more; without `nodes`, their number instead of them and of what was executed."""
     from ellipsis_local.computes.compute_json import describe, history
+    from ellipsis_local.environments.manifest import folder_size
 
     records = emulator.computes.records
     answer = describe(record, records.nodes(record.id) if nodes else [])
     answer |= {"owner": record.owner, "unit": record.spec.unit, "partitions": records.partitions(record)}
     # All of the message, which getComputeInfo cuts.
     answer |= {"message": record.message, "failedNodes": records.failed([record.id]).get(record.id, 0)}
-    return answer | ({"history": history(records.history(record.id))} if nodes else {"nodes": record.spec.nodes})
+    runs = records.history(record.id)
+    answer |= {"function": runs[-1].function if runs else None, "bytes": folder_size(emulator.home.compute(record.id))}
+    return answer | ({"history": history(runs)} if nodes else {"nodes": record.spec.nodes})
+
+
+def check_status(status: str | None) -> None:
+    if status not in (None, *STATUSES):
+        raise typer.BadParameter(f"{status!r} is none of {', '.join(STATUSES)}", param_hint="--status")
 
 
 @app.command("list")
@@ -77,17 +97,26 @@ def list_(
     as_json: Json = False,
 ) -> None:
     """List computes, the newest first."""
+    check_status(status)
     with session_of(ctx).emulator() as emulator:
         found = (record for record in every_compute(emulator.computes.records) if status in (None, record.status))
         answers = [answer_of(emulator, record, nodes=False) for record in islice(found, limit)]
+        owners = emulator.accounts.names({a["owner"] for a in answers})
+        layers = {path.id: path.name for path in emulator.store.list()}
     rows = [
-        (a["id"], shown_status(a), a["nodes"], a["executions"], moment(a["createdAt"]), first_line(a["message"]))
+        (
+            a["id"], shown_status(a), a["nodes"], a["executions"], moment(a["createdAt"]), size(a["bytes"]),
+            escape(owners.get(a["owner"], "")), escape(a["function"] or ""),
+            escape(", ".join(dict.fromkeys(layers.get(one["pathId"], one["pathId"]) for one in a["layers"]))),
+            first_line(a["message"]),
+        )
         for a in answers
-    ]
-    columns = ("id", "status", "nodes", "runs", "created", "message")
+    ]  # fmt: skip
+    columns = ("id", "status", "nodes", "runs", "created", "disk", "owner", "function", "layers", "message")
     print_list(
-        answers, *columns, rows=rows, right=("nodes", "runs"), fold=("message",), empty="no computes", as_json=as_json
-    )
+        answers, *columns, rows=rows, right=("nodes", "runs", "disk"), fold=("layers", "message"), empty="no computes",
+        as_json=as_json,
+    )  # fmt: skip
 
 
 def shown_status(answer: dict[str, Any]) -> str:
@@ -213,30 +242,70 @@ def logs(
     node: Annotated[int | None, typer.Option(min=0, help="Only of this node; they count from 0.")] = None,
     execution: Annotated[int | None, typer.Option(min=1, help="Only of this execution; they count from 1.")] = None,
     follow: Annotated[
-        bool, typer.Option("--follow", "-f", help="Wait for more, until the compute is over (or Ctrl-C).")
+        bool, typer.Option("--follow", "-f", help="Wait for more, until the execution is over (or Ctrl-C).")
     ] = False,
+    since: Annotated[
+        float | None, typer.Option(parser=parse_duration, metavar="AGE", help="Only of the last 30s, 10m, 2h, 7d …")
+    ] = None,
+    tail: Annotated[
+        int | None, typer.Option(min=0, metavar="N", help="Only the last N lines, and what follows.")
+    ] = None,
+    grep: Annotated[
+        str | None, typer.Option(metavar="PATTERN", help="Only lines in which the regular expression is found.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="JSON Lines: time, execution, node, text.")] = False,
 ) -> None:
     """Show what the nodes printed and logged, in the order of time."""
+    wanted = pattern_of(grep)
     with session_of(ctx).emulator() as emulator:
         records = emulator.computes.records
         found = find_compute(records, compute)
         path = emulator.home.compute(found.id) / "log.jsonl"
+        begin = -math.inf if since is None else emulator.database.seconds() - since
 
         def over() -> bool:
-            return not follow or records.get(found.id).status in OVER
+            now = records.get(found.id)
+            # one that is available has not executed yet: whoever follows it waits for that
+            return not follow or now.status in (*OVER, "completed")
+
+        def fits(line: dict[str, Any]) -> bool:
+            chosen = node in (None, line["node"]) and execution in (None, line["execution"]) and line["time"] >= begin
+            return chosen and wanted.search(line["text"]) is not None
 
         out, anything = console(), False
-        for line in read_lines(path, over):
-            if node in (None, line["node"]) and execution in (None, line["execution"]):
-                anything = True
-                tell(line, out, as_json=as_json)
+        for line in last_lines(read_lines(path, over), fits, tail):
+            anything = True
+            tell(line, out, as_json=as_json)
     if not anything and not as_json:
-        out.print("nothing was printed or logged", style="dim")
+        out.print("nothing was printed or logged" + (", of what was asked for" if path.is_file() else ""), style="dim")
 
 
-def read_lines(path: Path, over: Callable[[], bool]) -> Iterator[dict[str, Any]]:
-    """The lines of a log as they come, until it is `over` and read to its end; a line half written is waited for."""
+def pattern_of(text: str | None) -> re.Pattern[str]:
+    try:
+        return re.compile(text or "")
+    except re.error as error:
+        hint = f"{text!r} is no regular expression ({error}); a character stands for itself after a \\"
+        raise typer.BadParameter(hint, param_hint="--grep") from None
+
+
+def last_lines(
+    lines: Iterable[dict[str, Any] | None], fits: Callable[[dict[str, Any]], bool], tail: int | None
+) -> Iterator[dict[str, Any]]:
+    """The lines that fit; of those that were there at the first pause (None) only the last `tail`."""
+    held: deque[dict[str, Any]] | None = None if tail is None else deque(maxlen=tail)
+    for line in lines:
+        if line is None:
+            yield from held or ()
+            held = None
+        elif fits(line):
+            if held is None:
+                yield line
+            else:
+                held.append(line)
+
+
+def read_lines(path: Path, over: Callable[[], bool]) -> Iterator[dict[str, Any] | None]:
+    """The lines of a log as they come, None at each pause, until it is `over` and read to its end."""
     position, rest = 0, b""
     while True:
         # Asked before reading: what was written before the end is in the file then.
@@ -249,6 +318,7 @@ def read_lines(path: Path, over: Callable[[], bool]) -> Iterator[dict[str, Any]]
             *lines, rest = (rest + data).split(b"\n")
             for line in lines:
                 yield json.loads(line)
+        yield None
         if last:
             return
         time.sleep(POLL_SECONDS)
@@ -267,7 +337,10 @@ def tell(line: dict[str, Any], out: Console, *, as_json: bool) -> None:
 @app.command()
 def terminate(
     ctx: typer.Context,
-    compute: Annotated[list[str] | None, typer.Argument(help="Ids, or beginnings of ids.", show_default=False)] = None,
+    compute: Annotated[
+        list[str] | None,
+        typer.Argument(help="Ids, or beginnings of ids.", show_default=False, autocompletion=complete_computes),
+    ] = None,
     everything: Annotated[bool, typer.Option("--all", help="All that are not over.")] = False,
     yes: Yes = False,
 ) -> None:
@@ -292,20 +365,35 @@ def terminate(
 @app.command()
 def prune(
     ctx: typer.Context,
-    older_than: Annotated[float, typer.Option(metavar="DAYS", min=0, help="Only those made longer ago.")] = 0,
+    older_than: Annotated[
+        float, typer.Option(parser=parse_duration, metavar="AGE", help="Only those made longer ago: 12h, 7d (or 7) …")
+    ] = 0,
+    idle: Annotated[
+        float | None,
+        typer.Option(
+            parser=parse_duration,
+            metavar="AGE",
+            help="Also those that nobody terminated and nobody used for so long: 12h, 7d …; they are terminated first.",
+        ),
+    ] = None,
     yes: Yes = False,
 ) -> None:
     """Delete computes that are stopped or errored, with their results and logs. Asks first on a terminal."""
     with session_of(ctx).emulator() as emulator:
-        before = emulator.database.seconds() - older_than * 86400
-        records = emulator.computes.records
-        over = [record for record in every_compute(records) if record.status in OVER and record.created <= before]
-        if over:
-            what = f"{counted(len(over), 'compute')} of {emulator.home.root}"
-            confirm(f"Delete {what} with their results and logs?", yes=yes)
-        for record in over:
+        now = emulator.database.seconds()
+        old = [one for one in every_compute(emulator.computes.records) if one.created <= now - older_than]
+        over = [one for one in old if one.status in OVER]
+        left = [] if idle is None else [one for one in old if one.status in IDLE and one.changed <= now - idle]
+        if over or left:
+            what = f"{counted(len(over) + len(left), 'compute')} of {emulator.home.root}"
+            first = f", terminating {len(left)} of them," if left else ""
+            confirm(f"Delete {what}{first} with their results and logs?", yes=yes)
+        for record in left:
+            emulator.computes.terminate(record.id, None, wait=True)
+        for record in (*over, *left):
             emulator.computes.delete(record.id)
-    console().print(f"deleted {counted(len(over), 'compute')}" if over else "nothing to delete")
+    count = len(over) + len(left)
+    console().print(f"deleted {counted(count, 'compute')}" if count else "nothing to delete")
 
 
 def replay(

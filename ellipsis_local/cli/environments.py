@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.filesize import decimal
 
+from ellipsis_local.cli.completion import complete_environments
 from ellipsis_local.cli.printing import (
     Json,
     Yes,
@@ -20,6 +21,7 @@ from ellipsis_local.cli.printing import (
     print_list,
     size,
 )
+from ellipsis_local.cli.resolve_ids import parse_duration
 from ellipsis_local.cli.session import session_of
 from ellipsis_local.errors import NotFoundError
 
@@ -103,10 +105,22 @@ def prefetch(
 def prune(
     ctx: typer.Context,
     keys: Annotated[
-        list[str] | None, typer.Argument(help="Keys as `env list` shows them; all where left out.", show_default=False)
+        list[str] | None,
+        typer.Argument(
+            help="Keys as `env list` shows them; all where left out.",
+            show_default=False,
+            autocompletion=complete_environments,
+        ),
     ] = None,
     unused_for: Annotated[
-        float | None, typer.Option(metavar="DAYS", min=0, help="Only those not used for so long.")
+        float | None,
+        typer.Option(
+            "--unused-for",
+            "--idle",
+            parser=parse_duration,
+            metavar="AGE",
+            help="Only those not used for so long: 12h, 7d (or 7) …",
+        ),
     ] = None,
     yes: Yes = False,
 ) -> None:
@@ -117,11 +131,11 @@ def prune(
             raise NotFoundError(f"there is no environment {', '.join(sorted(unknown))}; `env list` shows what there is")
         if there:
             which = ", ".join(keys) if keys else "all environments"
-            age = "" if unused_for is None else f" not used for {unused_for:g} days"
+            age = "" if unused_for is None else f" not used for {unused_for / 86400:g} days"
             confirm(f"Remove {which}{age} from {emulator.home.root}?", yes=yes)
         removed = emulator.environments.prune(
             keys or None,
-            None if unused_for is None else timedelta(days=unused_for),
+            None if unused_for is None else timedelta(seconds=unused_for),
             in_use=emulator.computes.records.used_environments(),
         )
     freed = decimal(sum(info.bytes for info in removed))

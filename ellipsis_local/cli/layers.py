@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ellipsis_local.cli import printing
+from ellipsis_local.cli.completion import complete_layers
 from ellipsis_local.cli.printing import Json, Yes, console, moment, print_answer, print_json, print_list, size, table
 from ellipsis_local.cli.resolve_ids import find_layer
 from ellipsis_local.cli.session import session_of
@@ -26,7 +27,12 @@ app = typer.Typer(
 )
 DATES = ["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M:%S", "%Y-%m-%dT%H:%M:%SZ"]
 Layer = Annotated[
-    str, typer.Argument(help="The layer's path id, or its name where only one has it.", show_default=False)
+    str,
+    typer.Argument(
+        help="The layer's path id, or its name where only one has it.",
+        show_default=False,
+        autocompletion=complete_layers,
+    ),
 ]
 TimestampId = Annotated[
     str | None, typer.Option("--timestamp-id", "-t", help="One of its timestamps; needed where it has several.")

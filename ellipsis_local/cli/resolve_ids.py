@@ -1,10 +1,13 @@
-"""What a person may write for an id: a layer's name, the beginning of a compute's id."""
+"""What a person may write: a layer's name or the beginning of a compute's id for an id, 7d for a time."""
 
 from __future__ import annotations
 
+import re
 import uuid
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
+
+import typer
 
 from ellipsis_local.errors import ArgumentError, NotFoundError
 
@@ -12,6 +15,15 @@ if TYPE_CHECKING:
     from ellipsis_local.computes.records import Record, Records
 
 OVER = ("stopped", "errored")
+SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
+
+
+def parse_duration(text: str) -> float:
+    """Seconds of 30s, 10m, 2h, 7d or 2w; a number alone is one of days."""
+    match = re.fullmatch(r"(\d+(?:\.\d*)?)\s*([smhdw]?)", str(text).strip().lower())
+    if match is None:
+        raise typer.BadParameter(f"{text!r} is no duration such as 30s, 10m, 2h, 7d or 2w")
+    return float(match[1]) * SECONDS[match[2] or "d"]
 
 
 def find_layer(records: Iterable[Any], text: str) -> str:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.markup import escape
 
+from ellipsis_local.cli.completion import complete_users
 from ellipsis_local.cli.printing import Json, Yes, confirm, console, counted, moment, print_answer, print_list
 from ellipsis_local.cli.session import session_of
 from ellipsis_local.errors import ArgumentError, NotFoundError
@@ -21,7 +22,7 @@ app = typer.Typer(
     "a token that scripts have written in them be known to `serve`.",
     no_args_is_help=True,
 )
-Name = Annotated[str, typer.Argument(help="The user's name.", show_default=False)]
+Name = Annotated[str, typer.Argument(help="The user's name.", show_default=False, autocompletion=complete_users)]
 Password = Annotated[
     str | None,
     typer.Option(

@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 
 import pytest
+import typer
 from typer.testing import CliRunner
 
 import ellipsis_local
@@ -95,7 +96,24 @@ def test_list_and_show_those_of_all_users(run, el, raster, create, computed, hom
     assert [one["id"] for one in run("list", "--json", "--status", "completed")] == [computed]
     table = run("list")
     assert other in table
-    assert computed in table
+    row = next(line for line in table.splitlines() if computed in line)
+    assert all(text in row for text in ("completed", "talk", " kB"))
+    assert "none of queued, starting" in " ".join(run("list", "--status", "done", code=2).replace("│", " ").split())
+
+
+def test_the_shell_completes_ids_and_names(run, el, raster, create, home):
+    from ellipsis_local.cli import completion
+
+    compute_id = create([raster])
+    ctx = typer.Context(typer.main.get_command(app))
+    ctx.params["home"] = home
+    assert completion.complete_computes(ctx, compute_id[:4]) == [(compute_id, "available")]
+    names = {layer["name"] for layer in el.layers.list()}
+    assert names <= {value for value, _ in completion.complete_layers(ctx, "")}
+    assert completion.complete_environments(ctx, "py")
+    assert completion.complete_environments(ctx, "no") == []
+    ctx.params["home"] = home / "nowhere"
+    assert completion.complete_users(ctx, "") == []
 
 
 def test_show(run, computed):
@@ -177,24 +195,34 @@ def test_logs(run, computed):
     assert "nothing" in run("logs", computed, "--node", "7")
 
 
-def test_logs_follow_until_the_compute_is_over(el, home, computed, token):
-    process = program(home, "computes", "logs", computed, "--follow")
+def test_logs_by_their_end_their_text_and_their_age(run, computed):
+    lines = [json.loads(line) for line in run("logs", computed, "--json").splitlines()]
+    tail = [json.loads(line) for line in run("logs", computed, "--json", "--tail", "1").splitlines()]
+    assert tail == lines[-1:]
+    assert len(run("logs", computed, "--json", "--grep", "I h.ve", "--since", "1h").splitlines()) == 4
+    assert "of what was asked for" in run("logs", computed, "--grep", "you have")
+    assert run("logs", computed, "--json", "--since", "0s") == ""
+    assert "no regular expression" in run("logs", computed, "--grep", "(", code=2)
+
+
+def test_logs_follow_until_the_execution_is_over(el, home, raster, create, token):
+    compute_id = create([raster])
+    process = program(home, "computes", "logs", compute_id, "--follow")
     try:
-        first = [process.stdout.readline() for _ in range(4)]
-        el.compute.execute(computed, talk, token)
-        more = [process.stdout.readline() for _ in range(2)]
-        el.compute.terminateCompute(computed, token)
-        assert process.wait(20) == 0
+        el.compute.execute(compute_id, talk, token)
+        assert process.wait(30) == 0
     finally:
         process.kill()
-        rest, errors = process.communicate()
-    assert all("I have" in line for line in first + more)
-    assert "run 3" in more[0]
-    assert rest == errors == ""
+        out, errors = process.communicate()
+    assert out.count("I have") == len(out.splitlines()) == 2
+    assert errors == ""
 
 
-def test_an_interrupt_is_code_130_and_one_word(home, computed):
-    process = program(home, "computes", "logs", computed, "--follow")
+def test_an_interrupt_is_code_130_and_one_word(home, raster, create):
+    compute_id = create([raster])
+    line = {"time": 0.0, "execution": 1, "node": 0, "text": "a line"}
+    (home / "computes" / compute_id / "log.jsonl").write_text(json.dumps(line) + "\n")
+    process = program(home, "computes", "logs", compute_id, "--follow")
     try:
         process.stdout.readline()
         process.send_signal(signal.SIGINT)
@@ -222,7 +250,10 @@ def test_terminate_all_and_prune(run, el, raster, create, home, computed):
     assert "nothing" in run("terminate", "--all")
     assert (home / "computes" / computed).is_dir()
     assert "nothing" in run("prune", "--older-than", "1", "--yes")
-    assert "2 computes" in run("prune", "--yes")
+    idle = create([raster], nodes=1)
+    assert "2 computes" in run("prune", "--yes", "--idle", "7d")
+    assert [one["id"] for one in run("list", "--json")] == [idle]
+    assert "1 compute" in run("prune", "--yes", "--idle", "0s")
     assert run("list", "--json") == []
     assert not (home / "computes" / computed).exists()
 

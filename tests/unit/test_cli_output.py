@@ -9,10 +9,11 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import typer
 from rich.console import Console
 
 from ellipsis_local.cli import printing, resolve_ids
-from ellipsis_local.cli.computes import read_lines
+from ellipsis_local.cli.computes import last_lines, read_lines
 from ellipsis_local.errors import ArgumentError, NotFoundError
 from ellipsis_local.reports.texts import extent_text
 
@@ -166,8 +167,26 @@ def test_logs_are_read_as_they_grow(tmp_path):
         next(steps)()
         return next(results)
 
-    assert [line["text"] for line in read_lines(path, over)] == ["one", "two", "three"]
+    assert [line["text"] for line in read_lines(path, over) if line] == ["one", "two", "three"]
 
 
 def test_logs_of_a_compute_that_printed_nothing(tmp_path):
-    assert list(read_lines(tmp_path / "none", lambda: True)) == []
+    assert list(read_lines(tmp_path / "none", lambda: True)) == [None]
+
+
+def test_of_the_lines_before_a_pause_the_last_ones_and_of_those_after_it_all():
+    lines = [{"text": "a"}, {"text": "b"}, {"text": "-"}, {"text": "c"}, None, {"text": "d"}, {"text": "-"}, None]
+    told = [line["text"] for line in last_lines(lines, lambda line: line["text"] != "-", 2)]
+    assert told == ["b", "c", "d"]
+    assert [line["text"] for line in last_lines(lines, lambda line: True, None)] == ["a", "b", "-", "c", "d", "-"]
+
+
+@pytest.mark.parametrize(("text", "seconds"), [("30s", 30), ("1.5h", 5400), ("7d", 604800), ("7", 604800), ("0", 0)])
+def test_durations(text, seconds):
+    assert resolve_ids.parse_duration(text) == seconds
+
+
+@pytest.mark.parametrize("text", ["", "-1d", "7 years", "d", "1e3"])
+def test_no_durations(text):
+    with pytest.raises(typer.BadParameter, match="such as 30s"):
+        resolve_ids.parse_duration(text)
