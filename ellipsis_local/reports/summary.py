@@ -114,7 +114,8 @@ class Report:
         from rich.console import Console
 
         out = io.StringIO()
-        console = Console(file=out, width=WIDTH, highlight=False, color_system=None)
+        # In a notebook rich would write to the cell, and not to the file.
+        console = Console(file=out, width=WIDTH, highlight=False, color_system=None, force_jupyter=False)
         facts = self.facts
         console.print(f"{facts.id}  {facts.status}, execution {facts.execution}", markup=False, soft_wrap=True)
         console.print(self.table())

@@ -308,3 +308,11 @@ def test_shards_are_told_with_what_comes_twice() -> None:
     one = Report(facts(node(0), node(1), shards=ONE_SHARD)).lines()
     assert any("1 shard of 4096 × 4096 pixels: execute returns one result there, whatever" in line for line in one)
     assert str(Report(facts(*map(node, range(6)), asked=2, unit="shard"))).splitlines()[1].startswith("shard ")
+
+
+def test_a_report_is_a_text_in_a_notebook_too(monkeypatch) -> None:
+    report = Report(facts(node(0), node(1)))
+    expected = str(report)
+    monkeypatch.setattr("rich.console._is_jupyter", lambda: True)
+    assert str(report) == expected
+    assert "completed" in expected
