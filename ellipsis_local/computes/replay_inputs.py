@@ -109,8 +109,7 @@ class Keeper:
             for left in (self._folder / "scratch").glob("*[0-9]-[0-9]*"):
                 shutil.rmtree(left, ignore_errors=True)
             self._folder.mkdir(parents=True, exist_ok=True)
-            # In its place, because a rename takes ten times as long; half a file, after a kill, counts as none.
-            (self._folder / "execution.json").write_text(json.dumps(given.to_json()), encoding="utf-8")
+            _overwrite(self._folder / "execution.json", json.dumps(given.to_json()).encode())
 
     def keep(self, outcome: NodeOutcome) -> None:
         """Keep what a failed node received; of any other outcome nothing."""
@@ -172,6 +171,14 @@ def left_behind(folder: Path, node: int) -> Path | None:
     """The working directory of a failed node of the last execution, as it left it; None where nothing is in it."""
     left = folder / "kept" / str(node) / "left"
     return left if left.is_dir() and any(left.iterdir()) else None
+
+
+def _overwrite(path: Path, data: bytes) -> None:
+    """A file's new bytes in the place of its old ones; half of them, after a kill, are no JSON, and count as none."""
+    # A rename, and a file that is emptied first, take ten times as long where the file system then waits for the disk.
+    with open(path, "wb", opener=lambda name, flags: os.open(name, flags & ~os.O_TRUNC, 0o666)) as file:
+        file.write(data)
+        file.truncate()
 
 
 def _read(path: Path) -> dict[str, Any] | None:

@@ -36,17 +36,11 @@ def find_source(f: types.FunctionType) -> Source | None:
     try:
         lines, first = inspect.getsourcelines(f)
         # inspect unwraps, too
-        source = _read("".join(lines), inspect.unwrap(f).__code__.co_filename, first)
+        source = preflight.read_source("".join(lines), inspect.unwrap(f).__code__.co_filename, first)
     except (OSError, TypeError, SyntaxError, IndexError, ValueError, tokenize.TokenError):
         return None
     # For a function made by exec it can be another text of the same file name, such as that of ``python -c``.
     return source if source.name in (f.__name__, f.__code__.co_name) else None
-
-
-@lru_cache(maxsize=64)
-def _read(text: str, file: str, first: int) -> Source:
-    """Read once: the same function is executed again and again."""
-    return preflight.read_source(text, file, first)
 
 
 def is_edited(f: types.FunctionType, source: Source | None) -> bool:

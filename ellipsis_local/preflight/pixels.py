@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from ellipsis_local.preflight.findings import Finding
@@ -86,7 +87,8 @@ def _mending(one: Subtraction, cast: str) -> str:
     return f"write `{target}{' - '.join(text + cast for text in texts)}`"
 
 
-def find_subtractions(source: Source) -> list[Subtraction]:
+@lru_cache(maxsize=64)
+def find_subtractions(source: Source) -> Sequence[Subtraction]:
     """Where a def subtracts pixels from pixels that are both as its argument holds them."""
     reader = _Reader()
     try:

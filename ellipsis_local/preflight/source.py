@@ -14,7 +14,7 @@ import types
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 _filters = threading.Lock()
 
@@ -124,8 +124,9 @@ def _first_def(tree: ast.Module) -> Function:
     return statement
 
 
+@lru_cache(maxsize=64)
 def read_source(text: str, file: str = "", first: int = 1) -> Source:
-    """A def from its text, in which it stands first, at any indentation."""
+    """A def from its text, in which it stands first, at any indentation; kept, as it is executed again and again."""
     text = text.replace("\r\n", "\n")
     indented = text[:1] in (" ", "\t")
     # In a block of its own, an indented def can be read without touching the texts in it.
