@@ -24,6 +24,14 @@ from ellipsis_local.clocks import monotonic
 LOOK_SECONDS = 0.01
 WATCH_SECONDS = 0.1
 MOST_LOOKS = 50
+KEPT_VARIABLES = ("HOME", "USER", "LOGNAME", "PATH", "SHELL", "TMPDIR", "TEMP", "TMP", "TZ", "LANG", "LANGUAGE")
+KEPT_PREFIXES = ("LC_", "LD_", "DYLD_", "SSL_CERT", "NIX_SSL", "REQUESTS_CA", "CURL_CA", "OPENBLAS_", "MKL_", "NVIDIA_")
+KEPT_SUFFIXES = ("_PROXY",)
+
+
+def is_plain_variable(name: str) -> bool:
+    """Whether code that is not the user's own may see a variable of this name: it says nothing of who they are."""
+    return name in KEPT_VARIABLES or name.startswith(KEPT_PREFIXES) or name.upper().endswith(KEPT_SUFFIXES)
 
 
 class ProcessMark(NamedTuple):

@@ -21,7 +21,7 @@ from ellipsis_local.environments.bytecode import Compilations, compile_now
 from ellipsis_local.environments.commands import Commands
 from ellipsis_local.environments.environment_folder import EnvironmentFolders, silent
 from ellipsis_local.environments.install_packages import Request, fill
-from ellipsis_local.environments.installer import child_environ
+from ellipsis_local.environments.installer import child_environ, find_uv
 from ellipsis_local.environments.interpreters import Interpreter, choose_interpreter
 from ellipsis_local.environments.manifest import (
     Environment,
@@ -31,6 +31,7 @@ from ellipsis_local.environments.manifest import (
     scan_packages,
     write_manifest,
 )
+from ellipsis_local.environments.package_index import index_of
 from ellipsis_local.environments.requirements import WORKER_REQUIREMENTS, check_requirements, local_path, normalise
 from ellipsis_local.errors import EnvironmentBuildError, InterpreterError
 from ellipsis_local.home import Home
@@ -79,6 +80,9 @@ class Environments:
             "worker": WORKER_REQUIREMENTS,
             "files": sorted(_state(*local) for local in map(local_path, wanted) if local),
         }
+        # Another index may have other packages of the same names; keys of before stay where it is the public one.
+        if index := index_of(self._environ, uv=find_uv(self._environ) is not None):
+            parts["index"] = index
         digest = hashlib.sha256(json.dumps(parts).encode()).hexdigest()
         return f"py{interpreter.version[0]}{interpreter.version[1]}-{digest[:16]}"
 

@@ -18,15 +18,16 @@ from pathlib import Path
 from ellipsis_local.clocks import is_stopped
 from ellipsis_local.environments.commands import Commands
 from ellipsis_local.environments.interpreters import Interpreter
+from ellipsis_local.environments.package_index import uv_environ
 from ellipsis_local.errors import EnvironmentBuildError
-from ellipsis_local.processes import run
+from ellipsis_local.processes import is_plain_variable, run
 
 ANSI = re.compile(r"\x1b(\[[0-?]*[ -/]*[@-~]|\][^\x07]*\x07)")
 TAIL_LINES = 25
 LINE_ENDS = 150
 
-# Of the variables of installers only those pass that say where packages come from and how they travel; the others
-# (UV_PYTHON, UV_PROJECT, PIP_TARGET, PIP_REQUIRE_VIRTUALENV, …) could send the installation elsewhere.
+# Of the user's variables only those pass that installers and compilers need, because code of packages runs at a build.
+# UV_PYTHON, UV_PROJECT, PIP_TARGET, PIP_REQUIRE_VIRTUALENV, … could send the installation elsewhere.
 KEPT = re.compile(
     r"UV_(DEFAULT_INDEX|EXTRA_INDEX_URL|INDEX.*|FIND_LINKS|NO_INDEX|OFFLINE|CACHE_DIR|NO_CACHE|LINK_MODE|CONFIG_FILE"
     r"|KEYRING_PROVIDER|CREDENTIALS_DIR|NATIVE_TLS|SYSTEM_CERTS|INSECURE_HOST|HTTP_.*|REQUEST_TIMEOUT|CONCURRENT_.*"
@@ -34,7 +35,14 @@ KEPT = re.compile(
     r"|PIP_(INDEX_URL|EXTRA_INDEX_URL|FIND_LINKS|NO_INDEX|TRUSTED_HOST|CERT|CLIENT_CERT|PROXY|CACHE_DIR|NO_CACHE_DIR"
     r"|RETRIES|TIMEOUT|DEFAULT_TIMEOUT|CONFIG_FILE|KEYRING_PROVIDER|DISABLE_PIP_VERSION_CHECK)"
 )
-DROPPED = re.compile(r"PYTHON.*|__PYVENV_LAUNCHER__|VIRTUAL_?ENV.*|CONDA.*|PIP_.*|UV_.*|UV")
+COMPILERS = re.compile(
+    r"CC|CXX|CPP|FC|F77|F90|LD|AR|AS|NM|RANLIB|STRIP|SDKROOT|DEVELOPER_DIR|ARCHFLAGS|MACOSX_DEPLOYMENT_TARGET|MAKEFLAGS"
+    r"|[A-Z]*FLAGS|LDSHARED|LIBS|LIBRARY_PATH|CPATH|(C|CPLUS|OBJC)_INCLUDE_PATH|PKG_CONFIG(_.*)?|SOURCE_DATE_EPOCH"
+    r"|CMAKE_(GENERATOR|PREFIX_PATH|TOOLCHAIN_FILE|ARGS|BUILD_PARALLEL_LEVEL)|CUDA_(HOME|PATH)|CARGO_HOME|RUSTUP_(HOME"
+    r"|TOOLCHAIN)|(GDAL|GEOS|PROJ|HDF5|NETCDF4?|OPENSSL|BOOST|BLAS|LAPACK)_(CONFIG|DIR|ROOT|PREFIX|VERSION|INCLUDEDIR|LIBDIR)|SETUPTOOLS_.*|XDG_.*|SSL_CLIENT_CERT"
+    r"|NETRC|GIT_(SSH|SSH_COMMAND|SSL_.*)|SSH_AUTH_SOCK|DBUS_SESSION_BUS_ADDRESS"
+)
+"""XDG_.*, NETRC and the following are for the installers: their files, their certificates, git and the key ring."""
 
 
 @dataclass(frozen=True)
@@ -47,8 +55,12 @@ class Outcome:
 
 
 def child_environ(environ: Mapping[str, str]) -> dict[str, str]:
-    """`environ` without what would redirect an installation; index, cache, proxy and certificate settings stay."""
-    return {name: value for name, value in environ.items() if KEPT.fullmatch(name) or not DROPPED.fullmatch(name)}
+    """Of `environ` what nodes see, too, and what says where packages come from, how they travel and are compiled."""
+    return {
+        name: value
+        for name, value in environ.items()
+        if is_plain_variable(name) or KEPT.fullmatch(name) or COMPILERS.fullmatch(name)
+    }
 
 
 def is_offline(offline: bool | None, environ: Mapping[str, str]) -> bool:
@@ -129,7 +141,11 @@ def install(
         command += ["--no-index"] if "--offline" in options else []
     command += ["-r", str(requirements)]
     # PIP_USER overrides a pip.conf that says `user = true`; uv must not fetch a Python of its own
-    own = {**child_environ(environ), "UV_PYTHON_DOWNLOADS": "never", "PIP_USER": "0"}
+    own = {
+        **child_environ(environ if uv is None else uv_environ(environ)),
+        "UV_PYTHON_DOWNLOADS": "never",
+        "PIP_USER": "0",
+    }
     # the root: uv reads the settings of the project in whose folder it runs
     done = commands.run(command, env=own, cwd=python.anchor, stderr=subprocess.STDOUT)
     output = ANSI.sub("", done.stdout.decode("utf-8", "replace")).replace("\r\n", "\n")

@@ -19,15 +19,12 @@ from ellipsis_local.errors import EngineError
 from ellipsis_local.node_program.ellipsis_node import records
 from ellipsis_local.node_program.ellipsis_node.records import Command, NodeConfig, NodeOutcome
 from ellipsis_local.nodes.engine import Capabilities, OnOutcome, OnStart, Parts, Program, nobody
-from ellipsis_local.processes import available_cores, run, wait
+from ellipsis_local.processes import available_cores, is_plain_variable, run, wait
 
 HOST = Path(__file__).parent.parent / "node_program" / "ellipsis_node"
 START_SECONDS = 300
 END_SECONDS = 8
 """The host needs milliseconds, or some seconds where what a function started has to tidy up."""
-KEPT_VARIABLES = ("HOME", "USER", "LOGNAME", "PATH", "SHELL", "TMPDIR", "TEMP", "TMP", "TZ", "LANG", "LANGUAGE")
-KEPT_PREFIXES = ("LC_", "LD_", "DYLD_", "SSL_CERT", "NIX_SSL", "REQUESTS_CA", "CURL_CA", "OPENBLAS_", "MKL_", "NVIDIA_")
-KEPT_SUFFIXES = ("_PROXY",)
 
 
 class LocalEngine:
@@ -55,11 +52,7 @@ def node_environ(python: Path, environ: Mapping[str, str], threads: int, seed: i
     """The environment variables of a node that computes with so many threads."""
     # A function does not see those of the machine that sent it (our reading of the service); GDAL_DATA, PROJ_DATA or
     # PYTHONPATH of the caller would break the environment's own libraries.
-    kept = {
-        name: value
-        for name, value in environ.items()
-        if name in KEPT_VARIABLES or name.startswith(KEPT_PREFIXES) or name.upper().endswith(KEPT_SUFFIXES)
-    }
+    kept = {name: value for name, value in environ.items() if is_plain_variable(name)}
     kept |= own_programs(python, kept)
     # Nodes run side by side; threads of theirs beyond the machine's cores would only slow each other down.
     kept |= {name: str(threads) for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")}

@@ -2,19 +2,32 @@
 
 import pytest
 
+from ellipsis_local.environments import package_index
 from ellipsis_local.environments.installer import Outcome, child_environ, explain, is_offline, tail, without_passwords
+from ellipsis_local.environments.package_index import index_of, uv_environ
 
 KEPT = [
     *("PATH", "HOME", "LANG", "TMPDIR", "HTTPS_PROXY", "no_proxy", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE"),
     *("UV_DEFAULT_INDEX", "UV_INDEX_URL", "UV_INDEX", "UV_INDEX_PRIVATE_PASSWORD", "UV_CACHE_DIR", "UV_OFFLINE"),
     *("UV_HTTP_TIMEOUT", "UV_CONFIG_FILE", "PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "PIP_CERT", "PIP_FIND_LINKS"),
-    *("MY_VIRTUAL_ENV", "XUV_PYTHON"),
+    *(
+        "CC",
+        "CFLAGS",
+        "LDFLAGS",
+        "PKG_CONFIG_PATH",
+        "GDAL_CONFIG",
+        "XDG_CONFIG_HOME",
+        "SSL_CLIENT_CERT",
+        "SSH_AUTH_SOCK",
+    ),
 ]
 DROPPED = [
     *("PYTHONPATH", "PYTHONHOME", "PYTHONDONTWRITEBYTECODE", "VIRTUAL_ENV", "VIRTUALENV_CONFIG_FILE", "CONDA_PREFIX"),
     *("UV", "UV_PYTHON", "UV_PROJECT", "UV_PROJECT_ENVIRONMENT", "UV_SYSTEM_PYTHON", "UV_TARGET", "UV_CONSTRAINT"),
     *("UV_REQUIRE_HASHES", "UV_NO_BUILD", "PIP_TARGET", "PIP_PREFIX", "PIP_USER", "PIP_REQUIRE_VIRTUALENV"),
-    *("PIP_CONSTRAINT", "__PYVENV_LAUNCHER__"),
+    *("PIP_CONSTRAINT", "__PYVENV_LAUNCHER__", "MY_VIRTUAL_ENV", "XUV_PYTHON"),
+    # Code of packages runs at a build.
+    *("GITHUB_TOKEN", "AWS_SECRET_ACCESS_KEY", "ELLIPSIS_LOCAL_UPSTREAM_TOKEN", "CARGO_REGISTRY_TOKEN", "DATABASE_URL"),
 ]
 
 
@@ -108,3 +121,60 @@ def test_tail_is_the_end_without_chatter_and_passwords():
 def test_without_passwords():
     assert without_passwords("p @ git+https://token@h/x@v1") == "p @ git+https://****@h/x@v1"
     assert without_passwords("p @ https://h/x@v1") == "p @ https://h/x@v1"
+
+
+INDEX = "https://me:secret@packages.example/simple"
+PLAIN = "index https://packages.example/simple"
+
+
+@pytest.mark.parametrize(
+    ("variables", "config", "expected", "key"),
+    [
+        ({}, "", {}, []),
+        ({"PIP_INDEX_URL": "https://pypi.org/simple/"}, "", {"UV_DEFAULT_INDEX": "https://pypi.org/simple/"}, []),
+        ({"PIP_INDEX_URL": INDEX}, "", {"UV_DEFAULT_INDEX": INDEX}, [PLAIN]),
+        ({}, f"[global]\nindex-url = {INDEX}", {"UV_DEFAULT_INDEX": INDEX}, [PLAIN]),
+        ({}, f"[global]\nindex-url = x\n[install]\nindex_url = {INDEX}", {"UV_DEFAULT_INDEX": INDEX}, [PLAIN]),
+        ({"PIP_INDEX_URL": INDEX}, "[install]\nindex-url = x", {"UV_DEFAULT_INDEX": INDEX}, [PLAIN]),
+        (
+            {},
+            "[global]\nextra-index-url =\n  https://a\n  https://b\nfind-links = /x /y\n",
+            {"UV_INDEX": "https://a https://b", "UV_FIND_LINKS": "/x,/y", "UV_INDEX_STRATEGY": "unsafe-best-match"},
+            ["extra https://a", "extra https://b", "links /x", "links /y"],
+        ),
+        ({"PIP_NO_INDEX": "true"}, "", {"UV_NO_INDEX": "1"}, ["no index"]),
+        (
+            {"PIP_TRUSTED_HOST": "a b:1", "PIP_CERT": "/c.pem", "PIP_PROXY": "p:3128", "HTTPS_PROXY": "http://q"},
+            "",
+            {"UV_INSECURE_HOST": "a b:1", "SSL_CERT_FILE": "/c.pem", "HTTP_PROXY": "http://p:3128"},
+            [],
+        ),
+        # Where something is set for uv, that counts alone.
+        ({"PIP_FIND_LINKS": "/x", "UV_DEFAULT_INDEX": INDEX}, "", {}, [PLAIN]),
+        (
+            {"PIP_INDEX_URL": INDEX, "PIP_CONFIG_FILE": "/dev/null"},
+            "[global]\nno-index = 1",
+            {"UV_DEFAULT_INDEX": INDEX},
+            [PLAIN],
+        ),
+    ],
+)
+def test_what_is_set_for_pip_is_for_uv_too(tmp_path, monkeypatch, variables, config, expected, key):
+    (tmp_path / "pip").mkdir()
+    (tmp_path / "pip" / "pip.conf").write_text(config)
+    folders = {"HOME": str(tmp_path), "XDG_CONFIG_HOME": str(tmp_path), "XDG_CONFIG_DIRS": str(tmp_path / "none")}
+    given = folders | variables
+    monkeypatch.setattr(package_index, "MACHINE_FILES", ())
+    assert uv_environ(given) == given | expected
+    assert index_of(given, uv=True) == key
+    assert "secret" not in str(key)
+
+
+def test_files_of_uv_come_before_those_of_pip(tmp_path, monkeypatch):
+    monkeypatch.setattr(package_index, "MACHINE_FILES", ())
+    (tmp_path / "uv.toml").write_text('[[index]]\nurl = "https://u"\ndefault = true\n')
+    given = {"HOME": str(tmp_path), "PIP_INDEX_URL": INDEX, "UV_CONFIG_FILE": str(tmp_path / "uv.toml")}
+    given["PIP_CONFIG_FILE"] = "/dev/null"
+    assert uv_environ(given) == given
+    assert index_of(given, uv=True) == ["extra index=[{'url': 'https://u', 'default': True}]"]
+    assert index_of(given, uv=False) == [PLAIN]
