@@ -10,14 +10,18 @@ import shutil
 import signal
 import subprocess
 import sys
+import tarfile
 import threading
 import time
 import uuid
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import psutil
 import pytest
+from virtualenv.seed.wheels.embed import get_embed_wheel
 
 from ellipsis_local.environments import Environments, choose_interpreter, find_interpreters, installer
 from ellipsis_local.environments import build as build_module
@@ -211,6 +215,56 @@ def test_pip_where_uv_is_missing(light, home, own, monkeypatch, offline):
         assert run(environment, "import click; print(click.__file__)").startswith(str(environment.folder))
         with pytest.raises(EnvironmentBuildError, match="does not exist in the index"):
             environments.ensure(own, ["no-such-package-of-anyone-0x"])
+
+
+SETUP = """
+import os, setuptools
+with open("recorder.py", "w") as file:
+    file.write(f"seen = {dict(os.environ)!r}")
+setuptools.setup(name="recorder", version="1", py_modules=["recorder"])
+"""
+INFO = "Metadata-Version: 2.1\nName: recorder\nVersion: 1\n"
+
+
+@pytest.fixture
+def private_index(tmp_path):
+    """The address of an index that has setuptools, and a package that notes what its setup.py sees."""
+    package, simple = tmp_path / "recorder-1", tmp_path / "index" / "simple"
+    for folder in (package, simple / "recorder", simple / "setuptools"):
+        folder.mkdir(parents=True)
+    (package / "setup.py").write_text(SETUP)
+    (package / "PKG-INFO").write_text(INFO)
+    with tarfile.open(simple / "recorder" / "recorder-1.tar.gz", "w:gz") as archive:
+        archive.add(package, package.name)
+    wheel = get_embed_wheel("setuptools", f"3.{sys.version_info[1]}").path
+    shutil.copy(wheel, simple / "setuptools")
+
+    class Quiet(SimpleHTTPRequestHandler):
+        log_message = lambda *_: None  # noqa: E731
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(simple.parent))) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        yield f"http://user:password@127.0.0.1:{server.server_port}/simple"
+        server.shutdown()
+        thread.join()
+
+
+@needs_uv
+@pytest.mark.parametrize("where", ["PIP_INDEX_URL", "PIP_CONFIG_FILE"])
+def test_a_package_of_a_private_index_is_built_without_secrets(light, home, own, tmp_path, private_index, where):
+    config = tmp_path / "pip.conf"
+    config.write_text(f"[global]\nindex-url = {private_index}\n")
+    plain = {name: value for name, value in os.environ.items() if not name.startswith(("PIP_", "UV_"))}
+    secrets = {"GITHUB_TOKEN": "hush-1", "AWS_SECRET_ACCESS_KEY": "hush-2", "ELLIPSIS_LOCAL_TOKEN": "hush-3"}
+    asked = {where: private_index if where == "PIP_INDEX_URL" else str(config), "UV_CACHE_DIR": str(tmp_path / "uv")}
+    environments = Environments(home, background=False, environ=plain | secrets | asked | {"CFLAGS": "-O1"})
+    environment = environments.ensure(own, ["recorder"])
+    seen = json.loads(run(environment, "import json, recorder; print(json.dumps(recorder.seen))"))
+    assert "hush" not in str(seen)
+    assert {"PATH", "HOME", "CFLAGS"} <= seen.keys()
+    assert environment.key != Environments(home, environ=plain).plan(own, ["recorder"])
+    assert "password" not in (environment.folder / "environment.json").read_text()
 
 
 @needs_uv

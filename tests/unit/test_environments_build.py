@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from ellipsis_local.environments import build, install_packages
+from ellipsis_local.environments import build, install_packages, package_index
 from ellipsis_local.environments.build import Environments
 from ellipsis_local.environments.interpreters import Interpreter
 from ellipsis_local.environments.manifest import Environment, read_manifest, scan_packages, write_manifest
@@ -16,6 +16,8 @@ from ellipsis_local.errors import ArgumentError, EnvironmentBuildError, Interpre
 from ellipsis_local.home import Home
 
 INTERPRETER = Interpreter(Path(sys.executable).resolve(), sys.version_info[:3], "cpython", Path(sys.base_prefix))
+KEY = "py312-6ac84d82344fa2cb"
+"""What releases without a setting for the index made of it."""
 
 
 @pytest.fixture
@@ -49,6 +51,19 @@ def builds(monkeypatch):
 
     monkeypatch.setattr(build, "fill", fill)
     return built
+
+
+def test_keys_of_before_stay_where_no_index_is_set(home, tmp_path, monkeypatch):
+    monkeypatch.setattr(package_index, "MACHINE_FILES", ())
+    monkeypatch.setattr(build, "WORKER_REQUIREMENTS", ("numpy",))
+    interpreter = Interpreter(Path("/usr/bin/python3.12"), (3, 12, 1), "cpython", Path("/usr"))
+    plain = {"HOME": str(tmp_path), "XDG_CONFIG_DIRS": str(tmp_path)}
+    keys = {
+        index: Environments(home, environ=plain | {"PIP_INDEX_URL": index}).plan(interpreter, ["Shapely >=2"])
+        for index in ("", "https://pypi.org/simple", "https://packages.example/simple")
+    }
+    assert keys.pop("https://packages.example/simple") != KEY
+    assert set(keys.values()) == {KEY}
 
 
 def test_plan_is_pure_and_does_not_depend_on_writing(environments, home):
