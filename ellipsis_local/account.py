@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from ellipsis_local import arguments
 from ellipsis_local.api_functions import attach
 from ellipsis_local.emulator import current_emulator
+from ellipsis_local.tracebacks import short_traceback
 
 __all__ = ["getInfo", "logIn"]
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     def __getattr__(name: str) -> Any: ...
 
 
+@short_traceback
 def logIn(username: str, password: str, validFor: int | None = None) -> str:
     """Log in and get a token.
 
@@ -44,6 +46,7 @@ def logIn(username: str, password: str, validFor: int | None = None) -> str:
     return current_emulator().accounts.log_in(name, secret, arguments.integer("validFor", validFor))
 
 
+@short_traceback
 def getInfo(token: str) -> dict[str, Any]:
     """What is known of the token's account: `id`, `username` and `plan` with `maxComputeNodes` (seen in the client)."""
     emulator = current_emulator()

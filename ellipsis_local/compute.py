@@ -21,6 +21,7 @@ from ellipsis_local.emulator import current_emulator
 from ellipsis_local.environments import DEFAULT_INTERPRETER
 from ellipsis_local.errors import ArgumentError
 from ellipsis_local.sharing import EDIT
+from ellipsis_local.tracebacks import short_traceback
 
 __all__ = [
     "addLayer",
@@ -35,6 +36,7 @@ __all__ = [
 ]
 
 
+@short_traceback
 def createCompute(
     layers: Iterable[Mapping[str, str]],
     token: str,
@@ -92,6 +94,7 @@ def createCompute(
     return {"id": emulator.create_compute(request, emulator.user(owner_token), wait=wait)}
 
 
+@short_traceback
 def execute(
     computeId: str,
     f: Callable[[dict[str, Any]], Any],
@@ -159,6 +162,7 @@ def _waits(client: Any, documented: Any) -> bool:
     return arguments.boolean("awaitTillTerminated", client)
 
 
+@short_traceback
 def terminateCompute(
     computeId: str, token: str, awaitTillTerminated: bool = True, *, awaitTillCompleted: bool | None = None
 ) -> None:
@@ -173,6 +177,7 @@ def terminateCompute(
     emulator.computes.terminate(compute_id, emulator.user(owner_token).id, wait=wait)
 
 
+@short_traceback
 def terminateAll(token: str, awaitTillTerminated: bool = True, *, awaitTillCompleted: bool | None = None) -> None:
     """Terminate all of the user's computes that are not over.
 
@@ -192,6 +197,7 @@ def terminateAll(token: str, awaitTillTerminated: bool = True, *, awaitTillCompl
             return
 
 
+@short_traceback
 def getComputeInfo(computeId: str, token: str) -> dict[str, Any]:
     """Status and metadata of one compute.
 
@@ -213,6 +219,7 @@ def getComputeInfo(computeId: str, token: str) -> dict[str, Any]:
     return describe(record, emulator.computes.records.nodes(compute_id), emulator.settings.strict)
 
 
+@short_traceback
 def listComputes(token: str, pageStart: str | None = None, listAll: bool = True) -> dict[str, Any]:
     """The user's computes, newest first, as `getComputeInfo` shows them.
 
@@ -244,6 +251,7 @@ def listComputes(token: str, pageStart: str | None = None, listAll: bool = True)
             return {"result": result, "nextPageStart": start}
 
 
+@short_traceback
 def addLayer(response: Iterable[str], pathId: str, timestampId: str, token: str) -> None:
     """Add the files of an execution with `largeResult` to a layer, and activate its timestamp.
 
@@ -290,6 +298,7 @@ addToLayer = addLayer  # noqa: N816 - the client's spelling
 """The client's name for `addLayer`."""
 
 
+@short_traceback
 def downloadFile(
     url: str, token: str, filePath: str | PathLike[str] | None = None, memfile: BinaryIO | None = None
 ) -> BinaryIO | None:

@@ -27,10 +27,12 @@ from ellipsis_local.stand_ins import (
     schema_of,
     write_lock,
 )
+from ellipsis_local.tracebacks import short_traceback
 
 __all__ = ["add", "export", "get", "invent", "list", "load", "lock", "pull", "remove"]
 
 
+@short_traceback
 def add(
     source: Any,
     pathId: str | None = None,
@@ -107,6 +109,7 @@ def add(
     return {"pathId": path_id, "timestampId": timestamp_id}
 
 
+@short_traceback
 def load(folder: str | PathLike[str]) -> dict[str, Any]:
     """Add a folder of layers.
 
@@ -124,6 +127,7 @@ def load(folder: str | PathLike[str]) -> dict[str, Any]:
     return current_emulator().store.load(text)
 
 
+@short_traceback
 def pull(
     pathId: str,
     timestampIds: str | Iterable[str] | None = None,
@@ -211,6 +215,7 @@ def pull(
     return pull_answer(done)
 
 
+@short_traceback
 def invent(
     pathId: str | None = None,
     timestampId: str | None = None,
@@ -356,6 +361,7 @@ def _schema_like(like: Any) -> LayerSchema:
     return schema_of(timestamp.rasters or timestamp.vectors)
 
 
+@short_traceback
 def lock(file: str | PathLike[str] = LOCK_FILE, ids: Iterable[str] | None = None) -> Any:
     """Keep what is known of the layers of the home in a file, to be committed beside the script that uses them.
 
@@ -383,6 +389,7 @@ def lock(file: str | PathLike[str] = LOCK_FILE, ids: Iterable[str] | None = None
     return [{"pathId": one.path_id, "timestampId": one.timestamp_id} for one in everything]
 
 
+@short_traceback
 def list() -> Any:
     """All layers of the home: a list of dicts as `get` gives them, without what is removed meanwhile."""
     emulator = current_emulator()
@@ -390,12 +397,14 @@ def list() -> Any:
     return store.catalogue.still_here(store.list(), lambda record: path_answer(emulator, record))
 
 
+@short_traceback
 def get(pathId: str) -> dict[str, Any]:
     """One layer: what `path.get` shows of it."""
     emulator = current_emulator()
     return path_answer(emulator, emulator.store.path(arguments.uuid_text("pathId", pathId)))
 
 
+@short_traceback
 def remove(pathId: str, timestampId: str | None = None) -> None:
     """Remove a layer, or one of its timestamps, and its files."""
     current_emulator().store.remove(
@@ -403,6 +412,7 @@ def remove(pathId: str, timestampId: str | None = None) -> None:
     )
 
 
+@short_traceback
 def export(pathId: str, timestampId: str, filePath: str | PathLike[str]) -> None:
     """Write a timestamp to one file: several rasters as their mosaic, several vectors one after the other.
 

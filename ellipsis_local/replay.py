@@ -45,6 +45,7 @@ from ellipsis_local.nodes import describe_function, node_error, node_value
 from ellipsis_local.nodes.inline import given_function, left_as_it_was, running
 from ellipsis_local.nodes.local import HOST, node_environ
 from ellipsis_local.processes import available_cores
+from ellipsis_local.tracebacks import short_traceback
 
 GRACE_SECONDS = 5
 """So long after its time limit the program may need to say where it was."""
@@ -52,6 +53,7 @@ TERMINAL = ("TERM", "COLORTERM", "NO_COLOR", "COLUMNS", "LINES", "INPUTRC")
 """Variables that a debugger needs and a node does not get."""
 
 
+@short_traceback
 def replay(
     compute_id: str,
     node: int,
@@ -113,6 +115,7 @@ def replay(
     return value_of(partition.record.id, outcome, large)
 
 
+@short_traceback
 def inputs(compute_id: str, node: int) -> dict[str, Any]:
     """What a node's function receives: the dictionary `params`, for a notebook.
 

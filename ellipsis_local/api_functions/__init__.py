@@ -15,6 +15,7 @@ from typing import Any
 from ellipsis_local import arguments
 from ellipsis_local.api_functions.table import Name, Row, rows
 from ellipsis_local.errors import NotEmulatedError
+from ellipsis_local.tracebacks import short_traceback
 
 __all__ = ["attach", "attached", "request"]
 
@@ -76,6 +77,7 @@ def _put(name: str, function: Callable[..., Any]) -> None:
     parent, _, own = name.rpartition(".")
     exported = not parent.endswith(f".{ROOT}")
     module = _module(parent.removesuffix(f".{ROOT}"))
+    function = short_traceback(function)
     function.__module__ = module.__name__
     _name(module, own, function, exported=exported)
     attached[name] = function

@@ -36,7 +36,7 @@ def console(*, stderr: bool = False) -> Console:
     stream = sys.stderr if stderr else sys.stdout
     # COLUMNS tells of a terminal, and outlives it: programs that call programs pass it on.
     width = None if stream.isatty() else PLAIN_WIDTH
-    return Console(stderr=stderr, highlight=False, soft_wrap=stderr, width=width)
+    return Console(stderr=stderr, highlight=False, soft_wrap=stderr, width=width, force_jupyter=False)
 
 
 def errors() -> Console:

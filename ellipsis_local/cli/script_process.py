@@ -15,6 +15,7 @@ from typing import Any, NoReturn
 
 import ellipsis_local
 from ellipsis_local.errors import EllipsisLocalError
+from ellipsis_local.tracebacks import hide_ours, is_ours
 
 PACKAGE = str(Path(ellipsis_local.__file__).parent)
 INTERRUPTED = 130
@@ -72,33 +73,21 @@ def _fix_nodes(nodes: int) -> None:
 def _tell(error: BaseException) -> None:
     """The traceback, from the script's own first line on."""
     frames = error.__traceback__
-    while frames is not None and _is_ours(frames.tb_frame.f_code.co_filename):
+    while frames is not None and _before_script(frames.tb_frame.f_code.co_filename):
         frames = frames.tb_next
     if sys.excepthook is not sys.__excepthook__:
         sys.excepthook(type(error), error, frames)
         return
     shown = traceback.TracebackException(type(error), error, _but_first(error, frames))
     if isinstance(error, EllipsisLocalError):
-        # It says what is wrong and the way out; how we found it is no help.
-        _cut(shown)
+        hide_ours(shown)
     print("".join(shown.format()), end="", file=sys.stderr)  # noqa: T201
+
+
+def _before_script(file: str) -> bool:
+    return is_ours(file) or file == "<string>"
 
 
 def _but_first(error: BaseException, frames: TracebackType | None) -> TracebackType | None:
     # One of ours alone is before the script: that is a bug, or a setting.
     return frames if frames is not None or isinstance(error, SyntaxError) else error.__traceback__
-
-
-def _cut(shown: traceback.TracebackException) -> None:
-    kept = [frame for frame in shown.stack if not _is_ours(frame.filename)]
-    shown.stack = traceback.StackSummary.from_list(kept)
-    for name in ("__cause__", "__context__"):
-        chained = getattr(shown, name)
-        if chained is not None:
-            _cut(chained)
-            if not chained.stack:
-                setattr(shown, name, None)
-
-
-def _is_ours(file: str) -> bool:
-    return file.startswith(f"{PACKAGE}{os.sep}") or file == "<string>"

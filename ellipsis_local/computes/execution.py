@@ -6,8 +6,8 @@ import contextlib
 import hashlib
 import re
 import threading
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from ellipsis_local.clocks import monotonic
@@ -19,9 +19,12 @@ from ellipsis_local.errors import ArgumentError, ComputeStateError, EllipsisLoca
 from ellipsis_local.home import Home
 from ellipsis_local.node_program.ellipsis_node.records import Command, NodeFunction
 from ellipsis_local.nodes import NodeOutcome, Pool, node_error, node_value
+from ellipsis_local.notebooks import name_cells
 from ellipsis_local.store import LayerStore
 
 PROGRESS_SECONDS = 0.2
+SHOWN_FAILURES = 3
+"""How many different failures an error tells of, besides its own."""
 FORMATS: dict[str, Literal["raster", "vector"]] = {"tif": "raster", "gpkg": "vector"}
 
 
@@ -111,6 +114,8 @@ class Execution:
         """Keep an outcome, and say now and then how many there are."""
         # One that is over at once is not announced.
         self.began.setdefault(outcome.node, self.records.seconds())
+        # Whoever reads it later does not know this process's cells.
+        outcome = replace(outcome, text=name_cells(outcome.text))
         self.outcomes[outcome.node] = outcome
         self.keeper.keep(outcome)
         if monotonic() - self.last > PROGRESS_SECONDS:
@@ -168,8 +173,7 @@ class Execution:
             # The client raises the message, and looks at no results then.
             self.status, message = "errored", message or str(node_error(self.record.id, failed[0], self.unit))
         if failed and not message:
-            names = ", ".join(str(outcome.node) for outcome in failed)
-            message = f"{len(failed)} of {len(self.done)} {self.unit}s failed: {names}"
+            message = f"{len(failed)} of {len(self.done)} {self.unit}s failed: {_numbers(failed)}"
         with self.storing:
             self.over = True
         seconds = monotonic() - self.first
@@ -186,11 +190,37 @@ class Execution:
         if failed:
             error = node_error(self.record.id, failed[0], self.unit)
             error.add_note(f"run it again: {replay_command(self.home.root, self.record.id, failed[0].node)}")
-            for other in failed[1:]:
-                error.add_note(f"{self.unit} {other.node} failed, too; getComputeInfo shows all")
+            for note in _alike(failed, self.unit):
+                error.add_note(note)
             raise error
         if self.target is not None:
             return list(uploads)
         if self.large:
             return [file_url(self.record.id, str(o.file)) for o in self.done]
         return [node_value(self.record.id, o, self.unit) for o in self.done]
+
+
+def _alike(failed: Sequence[NodeOutcome], unit: str) -> Iterator[str]:
+    """What is told of failures besides the first one: equal ones as one, and of others the line that names them."""
+    alike: dict[str, list[NodeOutcome]] = {}
+    for outcome in failed:
+        alike.setdefault(outcome.text, []).append(outcome)
+    first, *others = alike.values()
+    if len(first) > 1:
+        yield f"{unit}s {_numbers(first)} failed the same way"
+    for same in others[:SHOWN_FAILURES]:
+        plural = "s" if len(same) > 1 else ""
+        yield f"{unit}{plural} {_numbers(same)} failed, too: {same[0].text.rpartition(chr(10))[2]}"
+    if rest := sum(map(len, others[SHOWN_FAILURES:])):
+        yield f"{rest} more {unit}s failed; getComputeInfo shows all"
+
+
+def _numbers(outcomes: Sequence[NodeOutcome]) -> str:
+    """Their nodes, those in a row as one: '0 to 7, 9'."""
+    rows: list[list[int]] = []
+    for outcome in outcomes:
+        if rows and rows[-1][-1] == outcome.node - 1:
+            rows[-1].append(outcome.node)
+        else:
+            rows.append([outcome.node])
+    return ", ".join(f"{row[0]} to {row[-1]}" if len(row) > 2 else ", ".join(map(str, row)) for row in rows)

@@ -14,6 +14,7 @@ from typing import Any
 
 from ellipsis_local import scopes
 from ellipsis_local.errors import MockError
+from ellipsis_local.tracebacks import short_traceback
 
 CLIENT = "ellipsis"
 """The name under which the client is imported."""
@@ -53,6 +54,7 @@ def local_functions() -> dict[str, Callable[..., Any]]:
 def mocked(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
     """A function that calls another one inside a mock, and is an error outside."""
 
+    @short_traceback
     @functools.wraps(function)
     def call(*args: Any, **kwargs: Any) -> Any:
         if not scopes.in_scope():

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 from ellipsis_local.errors import NodeDiedError, NodeError, NodeMemoryError, NodeTimeoutError, ResultError
 from ellipsis_local.node_program.ellipsis_node.records import Command, NodeConfig, NodeOutcome, Part
 from ellipsis_local.node_program.ellipsis_node.values import NotReadableError, decode
+from ellipsis_local.notebooks import name_cells
 
 OnOutcome = Callable[[NodeOutcome], None]
 OnStart = Callable[[int], None]
@@ -64,8 +65,9 @@ FAILURES: dict[str, tuple[type[NodeError], str]] = {
 def node_error(compute_id: str, outcome: NodeOutcome, unit: str = "node") -> NodeError:
     """A failure as the exception that the caller sees; `unit` is what the function runs on."""
     kind, verb = FAILURES[outcome.kind or "engine"]
-    text = f"{unit} {outcome.node} of compute {compute_id} {verb}: {outcome.text}"
-    return kind(text, compute_id=compute_id, node=outcome.node, details=outcome.text)
+    details = name_cells(outcome.text)
+    text = f"{unit} {outcome.node} of compute {compute_id} {verb}: {details}"
+    return kind(text, compute_id=compute_id, node=outcome.node, details=details)
 
 
 def node_value(compute_id: str, outcome: NodeOutcome, unit: str = "node") -> Any:

@@ -10,7 +10,6 @@ import itertools
 import linecache
 import os
 import re
-import sys
 import tokenize
 import types
 from collections.abc import Iterator
@@ -19,6 +18,7 @@ from importlib.machinery import SourceFileLoader
 from typing import Any
 
 from ellipsis_local import preflight
+from ellipsis_local.notebooks import find_shell
 from ellipsis_local.preflight import Source
 from ellipsis_local.processes import STARTED
 
@@ -185,7 +185,7 @@ def _constant(value: Any) -> tuple[object, ...]:
 
 def magic_of(f: types.FunctionType) -> str | None:
     """The magic of the notebook's cell that a function without source was defined in, such as `%%time`."""
-    shell: Any = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
+    shell = find_shell()
     # Other kernels have a shell, too, which need not be as much like IPython's.
     for cell in reversed(getattr(getattr(shell, "history_manager", None), "input_hist_raw", ())):
         magic = None

@@ -6,10 +6,12 @@ from ellipsis_local import arguments
 from ellipsis_local.emulator import current_emulator
 from ellipsis_local.reports.findings import Finding
 from ellipsis_local.reports.summary import Report, report_of
+from ellipsis_local.tracebacks import short_traceback
 
 __all__ = ["Finding", "Report", "report", "report_of"]
 
 
+@short_traceback
 def report(computeId: str, token: str | None = None) -> Report:  # noqa: N803 - as the client's functions name it
     """How the nodes of a compute did in its last execution, and what number of nodes and `largeResult` would fit.
 

@@ -21,6 +21,7 @@ from ellipsis_local.emulator import SCHEMA, Emulator, current_settings, opened_e
 from ellipsis_local.errors import ArgumentError, StoreError
 from ellipsis_local.home import Home
 from ellipsis_local.identity import Identity
+from ellipsis_local.tracebacks import short_traceback
 
 __all__ = ["HomeArchive", "export_home", "import_home", "reset_home"]
 
@@ -40,6 +41,7 @@ class HomeArchive:
     """Bytes of all files, unpacked."""
 
 
+@short_traceback
 def export_home(file: str | os.PathLike[str], *, overwrite: bool = False, home: Any = None) -> HomeArchive:
     """Write everything that the home holds to one file: layers, computes with results and logs, users, settings.
 
@@ -80,6 +82,7 @@ def export_home(file: str | os.PathLike[str], *, overwrite: bool = False, home: 
     return _told(target, write_archive(place, target, overwrite=overwrite, created=now))
 
 
+@short_traceback
 def import_home(file: str | os.PathLike[str], *, replace: bool = False, home: Any = None) -> HomeArchive:
     """Make the home what an archive of `export_home` holds.
 
@@ -119,6 +122,7 @@ def import_home(file: str | os.PathLike[str], *, replace: bool = False, home: An
         return _told(source, archive.manifest)
 
 
+@short_traceback
 def reset_home(*, force: bool = False, home: Any = None) -> None:
     """Empty the home: layers, computes, users, tokens and cut layers go; environments and settings.toml stay.
 

@@ -23,7 +23,7 @@ MOST_LINES = 60
 
 LEVELS = (
     {"errors", "types"},
-    {"settings", "arguments", "notices", "preflight", "faults", "identity", "clocks"},
+    {"settings", "arguments", "notices", "notebooks", "tracebacks", "preflight", "faults", "identity", "clocks"},
     {"home", "database", "processes", "scopes", "crs", "gdal_errors", "ids", "direct_requests", "service_columns"},
     {"node_program", "restore", "formats"},
     {"raster", "vector"},
