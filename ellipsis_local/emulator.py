@@ -24,6 +24,7 @@ from ellipsis_local.errors import EllipsisLocalError, MockError, NotFoundError
 from ellipsis_local.home import Home
 from ellipsis_local.identity import Identity
 from ellipsis_local.nodes import Engine, FaultyEngine, InlineEngine, LocalEngine
+from ellipsis_local.notebooks import StatusLine
 from ellipsis_local.partitions import Partitions
 from ellipsis_local.restore import finish_import
 from ellipsis_local.scopes import BASE, Scope, current_scope
@@ -60,6 +61,7 @@ class Emulator:
     def __init__(self, settings: Settings | None = None, *, engine: Engine | None = None, mocked: bool = False) -> None:
         self._engine = engine
         self._mocked = mocked
+        self._status_line = StatusLine()
         self._open(settings or read_settings())
 
     def _open(self, settings: Settings) -> None:
@@ -136,7 +138,8 @@ class Emulator:
         layers = [path_id for path_id, _ in request.layers]
         # What is missing is told as a whole, unless it can be fetched.
         self.drive(user).readable([*layers, *request.files], missing_ok=True)
-        return self.computes.create(request, user.id, wait=wait)
+        with self.working("starting a compute") if wait else contextlib.nullcontext():
+            return self.computes.create(request, user.id, wait=wait)
 
     def execute_compute(
         self, compute_id: str, function: Any, user: User, *, wait: bool, target: WriteTarget | None = None
@@ -144,7 +147,8 @@ class Emulator:
         """Run a function on a compute, into a layer that the user may edit. See `Computes.execute`."""
         if target is not None:
             self.drive(user).editable(target.path_id)
-        return self.computes.execute(compute_id, function, user.id, wait=wait, target=target)
+        with self.working("executing") if wait else contextlib.nullcontext():
+            return self.computes.execute(compute_id, function, user.id, wait=wait, target=target)
 
     def _fetch(
         self, path_id: str, timestamp_id: str | None, tell: Callable[[str, bool], None], check: Callable[[], None]
@@ -172,6 +176,12 @@ class Emulator:
             progress(text)
         elif progress or (progress is None and sys.stderr is not None and sys.stderr.isatty()):
             print(f"ellipsis_local: {text}", file=sys.stderr, flush=True)  # noqa: T201 - asked for
+        elif progress is None:
+            self._status_line.show(text)
+
+    def working(self, text: str) -> contextlib.AbstractContextManager[None]:
+        """While somebody waits for it, show in a notebook what is told to `report`."""
+        return self._status_line.working(text) if self.settings.progress is None else contextlib.nullcontext()
 
     @property
     def inherited(self) -> bool:

@@ -201,17 +201,18 @@ def pull(
         raise arguments.invalid("fromUrl", None, "(--from) is needed, as long as the setting upstream names no service")
     if token is None and (fromUrl is None or settings.upstream is None or same_service(url, settings.upstream)):
         token = settings.upstream_token
-    done = emulator.upstream.pull(
-        arguments.uuid_text("pathId", pathId),
-        None if timestampIds is None else arguments.uuid_list("timestampIds", timestampIds),
-        url=url,
-        token=token,
-        extent=extent,
-        epsg=arguments.integer("epsg", epsg),
-        replace=arguments.boolean("replace", replace),
-        insecure=arguments.boolean("insecure", insecure),
-        progress=progress or (lambda step: None if step.passing else emulator.report(str(step))),
-    )
+    with emulator.working("pulling"):
+        done = emulator.upstream.pull(
+            arguments.uuid_text("pathId", pathId),
+            None if timestampIds is None else arguments.uuid_list("timestampIds", timestampIds),
+            url=url,
+            token=token,
+            extent=extent,
+            epsg=arguments.integer("epsg", epsg),
+            replace=arguments.boolean("replace", replace),
+            insecure=arguments.boolean("insecure", insecure),
+            progress=progress or (lambda step: None if step.passing else emulator.report(str(step))),
+        )
     return pull_answer(done)
 
 

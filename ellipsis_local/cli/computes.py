@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import math
 import re
-import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
@@ -33,6 +31,7 @@ from ellipsis_local.cli.printing import (
 )
 from ellipsis_local.cli.resolve_ids import OVER, every_compute, find_compute, parse_duration
 from ellipsis_local.cli.session import session_of
+from ellipsis_local.log_lines import read_lines
 
 if TYPE_CHECKING:
     from ellipsis_local.computes.records import Record
@@ -42,7 +41,6 @@ app = typer.Typer(
     help="The computes of the home, of all its users: states, results and logs, terminating and deleting them.",
     no_args_is_help=True,
 )
-POLL_SECONDS = 0.2
 SHOWN_RUNS = 20
 """The last executions that are shown; --json tells all."""
 LONGEST = 2000
@@ -302,26 +300,6 @@ def last_lines(
                 yield line
             else:
                 held.append(line)
-
-
-def read_lines(path: Path, over: Callable[[], bool]) -> Iterator[dict[str, Any] | None]:
-    """The lines of a log as they come, None at each pause, until it is `over` and read to its end."""
-    position, rest = 0, b""
-    while True:
-        # Asked before reading: what was written before the end is in the file then.
-        last = over()
-        if path.is_file():
-            with path.open("rb") as file:
-                file.seek(position)
-                data = file.read()
-            position += len(data)
-            *lines, rest = (rest + data).split(b"\n")
-            for line in lines:
-                yield json.loads(line)
-        yield None
-        if last:
-            return
-        time.sleep(POLL_SECONDS)
 
 
 def tell(line: dict[str, Any], out: Console, *, as_json: bool) -> None:

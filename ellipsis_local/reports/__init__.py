@@ -1,14 +1,18 @@
-"""What an execution made of its nodes: time, memory and results per partition, and what would fit better."""
+"""What an execution made of its nodes: time, memory and results per partition, what would fit, what was printed."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from ellipsis_local import arguments
 from ellipsis_local.emulator import current_emulator
+from ellipsis_local.errors import ArgumentError
+from ellipsis_local.log_lines import LogLine, LogLines, chosen, read_lines
 from ellipsis_local.reports.findings import Finding
 from ellipsis_local.reports.summary import Report, report_of
 from ellipsis_local.tracebacks import short_traceback
 
-__all__ = ["Finding", "Report", "report", "report_of"]
+__all__ = ["Finding", "LogLine", "LogLines", "Report", "logs", "report", "report_of"]
 
 
 @short_traceback
@@ -41,3 +45,57 @@ def report(computeId: str, token: str | None = None) -> Report:  # noqa: N803 - 
     emulator = current_emulator()
     owner = None if token is None else emulator.user(token).id
     return report_of(emulator, emulator.computes.records.get(compute_id, owner))
+
+
+@short_traceback
+def logs(
+    computeId: str,  # noqa: N803 - as the client's functions name it
+    node: int | None = None,
+    follow: bool = False,
+    *,
+    token: str | None = None,
+) -> Iterable[LogLine]:
+    """What the nodes printed and logged in the last execution, in the order of time.
+
+    Our own function: the service shows no prints.
+
+    Parameters
+    ----------
+    computeId : str
+        As `createCompute` returned it.
+    node : int, optional
+        Only this one (the number of a shard, where nodes have several); they count from 0.
+    follow : bool
+        Give the lines as they come, until the execution is over, such as one with `awaitTillCompleted=False`.
+    token : str, optional
+        Then the compute has to be that user's; without it any of this home.
+
+    Returns
+    -------
+    LogLines, or with `follow` an iterator
+        Of `LogLine`: `time`, `execution`, `node`, `text`. `print` shows all, and so does a notebook.
+
+    Raises
+    ------
+    ArgumentError, NotFoundError
+        An id or a node that is none, or a compute that is not here (or not of this user).
+    """
+    compute_id = arguments.uuid_text("computeId", computeId)
+    follow = arguments.boolean("follow", follow)
+    token = arguments.optional_token(token)
+    node = arguments.integer("node", node)
+    emulator = current_emulator()
+    records = emulator.computes.records
+    record = records.get(compute_id, None if token is None else emulator.user(token).id)
+    count, unit, last = records.partitions(record), record.spec.unit, record.executions
+    if node is not None and not 0 <= node < count:
+        text = f"compute {record.id} has the {unit}s 0 to {count - 1}, and no {unit} {node}"
+        raise ArgumentError(text, argument="node", value=node)
+
+    def over() -> bool:
+        now = records.get(record.id)
+        return not follow or now.status != "executing" or now.executions != last
+
+    lines = chosen(read_lines(emulator.home.compute(record.id) / "log.jsonl", over), last, node)
+    found = (LogLine.of(line, unit) for line in lines)
+    return found if follow else LogLines(found)

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import math
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import psutil
 
 from ellipsis_local.errors import EllipsisLocalError
+from ellipsis_local.log_lines import chosen, read_lines
 from ellipsis_local.partitions import CutRequest, Shards
 from ellipsis_local.processes import available_cores
 
@@ -124,7 +123,8 @@ def read_facts(emulator: Emulator, record: Record) -> Facts:
     # Where the cut is still there.
     found = None if spec.cut is None else emulator.partitions.find(spec.cut)
     parts = () if found is None else found.parts
-    lines = Counter(_logged(emulator.home.compute(record.id) / "log.jsonl", record.executions))
+    logged = read_lines(emulator.home.compute(record.id) / "log.jsonl", lambda: True)
+    lines = Counter(line["node"] for line in chosen(logged, record.executions, None))
     nodes = emulator.computes.records.nodes(record.id)
     return Facts(
         id=record.id,
@@ -175,15 +175,3 @@ def _node(node: NodeRecord, lines: int, parts: Sequence[Part] | None) -> NodeFac
         text=outcome.text if outcome is not None and failed else "",
         upload=node.upload is not None,
     )
-
-
-def _logged(path: Path, execution: int) -> Iterator[int]:
-    """The node of every line that was logged in an execution."""
-    if not path.is_file():
-        return
-    with path.open("rb") as file:
-        for text in file:
-            if text.endswith(b"\n"):  # else it is being written
-                line = json.loads(text)
-                if line["execution"] == execution:
-                    yield line["node"]

@@ -13,8 +13,9 @@ import typer
 from rich.console import Console
 
 from ellipsis_local.cli import printing, resolve_ids
-from ellipsis_local.cli.computes import last_lines, read_lines
+from ellipsis_local.cli.computes import last_lines
 from ellipsis_local.errors import ArgumentError, NotFoundError
+from ellipsis_local.log_lines import read_lines
 from ellipsis_local.reports.texts import extent_text
 
 
