@@ -77,6 +77,16 @@ def own_mark() -> ProcessMark:
     return _mark(os.getpid())
 
 
+def descendants() -> list[psutil.Process]:
+    """All processes below this one."""
+    # Linux tells at once that there are none; to look through all processes of the machine takes milliseconds.
+    direct = [*Path("/proc/self/task").glob("*/children")]
+    with contextlib.suppress(OSError):
+        if direct and not any(file.read_bytes() for file in direct):
+            return []
+    return psutil.Process().children(recursive=True)
+
+
 STARTED = psutil.Process().create_time()
 """When this process began, or the one that it was forked from: no module was imported before."""
 

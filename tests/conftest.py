@@ -21,6 +21,7 @@ from ellipsis_local import scopes
 from ellipsis_local.accounts import passwords
 from ellipsis_local.environments import find_interpreters
 from ellipsis_local.home import Home
+from ellipsis_local.processes import descendants
 
 if TYPE_CHECKING:
     from ellipsis_local.server import Server
@@ -94,7 +95,7 @@ def new_id() -> str:
 
 
 def _children() -> set[psutil.Process]:
-    return {child for child in psutil.Process().children(recursive=True) if child.is_running()}
+    return {child for child in descendants() if child.is_running()}
 
 
 def _threads() -> set[str]:

@@ -22,6 +22,7 @@ from typing import Any
 import psutil
 
 from ellipsis_local.clocks import monotonic
+from ellipsis_local.processes import descendants
 
 BRIEF_SECONDS, PATIENCE_SECONDS = 0.2, 2.0
 """What a test ended may take a moment to be gone; what it forgot stays. In between it is asked what libraries keep."""
@@ -53,7 +54,7 @@ Held = dict[Hashable, str]
 
 def _processes() -> Held:
     found: Held = {}
-    for child in psutil.Process().children(recursive=True):
+    for child in descendants():
         with contextlib.suppress(psutil.Error):
             if child.status() != psutil.STATUS_ZOMBIE:
                 command = " ".join(child.cmdline())[:200]

@@ -51,7 +51,8 @@ def run_function(
         with memory_limit(config.memory), working_folder(*folders) as remove:
             outcome = _run(config, command, node, frames, interrupted, around or _NOTHING)
             # That of a node that failed is kept, for whoever looks for the reason.
-            remove()
+            if outcome.state != "failed":
+                remove()
     except MemoryError:
         outcome = replace(failed, kind="memory", text=user_traceback(3))
     except NodeEndedError as error:
@@ -81,20 +82,22 @@ def _run(
     call = faulty(load_function(function), function, node, limit, not config.inline)
     kept = frames if config.keeps_frames else {}
     params = make_params(config.parts[node] if config.parts else (), config.files, kept)
+    # Not raised: such an error would hold the function's values, and their files, until what it has left is looked for.
+    failed = NodeOutcome(node, "failed", None, kind="exception")
     try:
         with around:
             value = call(params)
     except (MemoryError, NodeEndedError):
         raise
     except SystemExit as error:
-        raise FunctionError(f"the function ended its interpreter with sys.exit({error.code!r})") from None
+        return replace(failed, text=f"the function ended its interpreter with sys.exit({error.code!r})")
     except BaseException as error:
         if isinstance(error, KeyboardInterrupt) and interrupted():
             raise
         text = user_traceback(function.outer_frames)
         if function.kind == "dill" and isinstance(error, SystemError):
             text += "\n" + HINT
-        raise FunctionError(text) from None
+        return replace(failed, text=text)
     if command.large:
         return _keep_file(value, config, command.execution, node)
     if memory_file(value) is not None and not isinstance(value, (bytes, bytearray)):
