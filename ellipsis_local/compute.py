@@ -174,7 +174,7 @@ def terminateCompute(
     owner_token = arguments.token(token)
     wait = _waits(awaitTillTerminated, awaitTillCompleted)
     emulator = current_emulator()
-    emulator.computes.terminate(compute_id, emulator.user(owner_token).id, wait=wait)
+    emulator.terminate_compute(compute_id, emulator.user(owner_token), wait=wait)
 
 
 @short_traceback
@@ -186,13 +186,13 @@ def terminateAll(token: str, awaitTillTerminated: bool = True, *, awaitTillCompl
     owner_token = arguments.token(token)
     wait = _waits(awaitTillTerminated, awaitTillCompleted)
     emulator = current_emulator()
-    owner = emulator.user(owner_token).id
+    user = emulator.user(owner_token)
     start: str | None = None
     while True:
-        records, start = emulator.computes.records.page(owner, start)
+        records, start = emulator.computes.records.page(user.id, start)
         for record in records:
-            if record.status not in ("stopped", "errored", "stopping"):
-                emulator.computes.terminate(record.id, owner, wait=wait)
+            if record.status not in ("stopped", "errored", "stopping") and emulator.reaches(record.id, user):
+                emulator.terminate_compute(record.id, user, wait=wait)
         if start is None:
             return
 

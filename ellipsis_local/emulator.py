@@ -20,7 +20,7 @@ from ellipsis_local.computes.specification import ComputeRequest
 from ellipsis_local.database import Database, check_format
 from ellipsis_local.drive import Drive, PathMetadata
 from ellipsis_local.environments import Environments, OwnEnvironments
-from ellipsis_local.errors import EllipsisLocalError, MockError, NotFoundError
+from ellipsis_local.errors import AccessError, EllipsisLocalError, MockError, NotFoundError
 from ellipsis_local.home import Home
 from ellipsis_local.identity import Identity
 from ellipsis_local.nodes import Engine, FaultyEngine, InlineEngine, LocalEngine
@@ -136,6 +136,7 @@ class Emulator:
     def create_compute(self, request: ComputeRequest, user: User, *, wait: bool) -> str:
         """Make a compute of layers that the user may view; its id. See `Computes.create`."""
         layers = [path_id for path_id, _ in request.layers]
+        self._check_computes(user)
         # What is missing is told as a whole, unless it can be fetched.
         self.drive(user).readable([*layers, *request.files], missing_ok=True)
         with self.working("starting a compute") if wait else contextlib.nullcontext():
@@ -145,10 +146,38 @@ class Emulator:
         self, compute_id: str, function: Any, user: User, *, wait: bool, target: WriteTarget | None = None
     ) -> list[Any] | None:
         """Run a function on a compute, into a layer that the user may edit. See `Computes.execute`."""
+        self._check_computes(user, compute_id)
         if target is not None:
             self.drive(user).editable(target.path_id)
         with self.working("executing") if wait else contextlib.nullcontext():
             return self.computes.execute(compute_id, function, user.id, wait=wait, target=target)
+
+    def terminate_compute(self, compute_id: str, user: User, *, wait: bool) -> None:
+        """End a compute. See `Computes.terminate`."""
+        self._check_computes(user, compute_id)
+        self.computes.terminate(compute_id, user.id, wait=wait)
+
+    def check_reach(self, compute_id: str, user: User) -> None:
+        """An access token reaches those of its user's computes whose layers and files it may view (our choice)."""
+        if user.grants is not None:
+            request = self.computes.records.get(compute_id, user.id).spec.request
+            self.drive(user).readable([*(path_id for path_id, _ in request.layers), *request.files])
+
+    def reaches(self, compute_id: str, user: User) -> bool:
+        """Whether `check_reach` has nothing against it."""
+        try:
+            self.check_reach(compute_id, user)
+        except (AccessError, NotFoundError):
+            return False
+        return True
+
+    def _check_computes(self, user: User, compute_id: str | None = None) -> None:
+        """AccessError for an access token that must not run code, or not on this compute."""
+        if not user.computes:
+            way = "make one with 'canCompute': True in the access of an entry, or log in with account.logIn"
+            raise AccessError(f"this access token must not create, execute or terminate computes: {way}")
+        if compute_id is not None:
+            self.check_reach(compute_id, user)
 
     def _fetch(
         self, path_id: str, timestamp_id: str | None, tell: Callable[[str, bool], None], check: Callable[[], None]

@@ -7,6 +7,7 @@ The root is a ``ValueError``, because that is what the client of the hosted serv
     │   └── NotFoundError        an id that is well formed and unknown here
     ├── SettingsError            an unknown setting or an impossible value
     ├── AccountError             a login or a token that is not accepted
+    │   └── TooManyLoginsError   too many wrong passwords came over HTTP: `seconds` to wait
     ├── AccessError              a path that this user may not use so: `needed`
     ├── LimitError               more than is taken: bytes, pixels, entries of an archive
     ├── NotEmulatedError         a part of the service that is not emulated
@@ -67,6 +68,7 @@ __all__ = [
     "ResultError",
     "SettingsError",
     "StoreError",
+    "TooManyLoginsError",
     "UpstreamError",
 ]
 
@@ -94,6 +96,14 @@ class SettingsError(EllipsisLocalError):
 
 class AccountError(EllipsisLocalError):
     """A login or a token that is not accepted."""
+
+
+class TooManyLoginsError(AccountError):
+    """Too many wrong passwords came from an address; `seconds` from now it may try again."""
+
+    def __init__(self, message: str, *, seconds: int = 1) -> None:
+        super().__init__(message)
+        self.seconds = seconds
 
 
 class AccessError(EllipsisLocalError):

@@ -25,6 +25,7 @@ from ellipsis_local.accounts.validation import (
     checked_text,
     checked_valid_for,
 )
+from ellipsis_local.accounts.wrong_passwords import WrongPasswords
 from ellipsis_local.arguments import invalid
 from ellipsis_local.database import Database
 from ellipsis_local.errors import AccountError, ArgumentError, NotFoundError
@@ -57,9 +58,13 @@ class Accounts:
         self._tokens = Tokens(database)
         self._mocked = mocked
         self._hashing = threading.BoundedSemaphore(HASHES_AT_ONCE)
+        self._wrong = WrongPasswords()
 
-    def log_in(self, name: str, password: str, valid_for: int | None = None) -> str:
-        """A new token for the user, who is made at the first login; it expires after `valid_for` seconds, or never."""
+    def log_in(self, name: str, password: str, valid_for: int | None = None, address: str | None = None) -> str:
+        """A new token for the user, who is made at the first login; it expires after `valid_for` seconds, or never.
+
+        Wrong passwords from an `address` of the network are limited in number; who is in this process has the home.
+        """
         name, password = checked_name(name), checked_password(password)
         valid_for = checked_valid_for(valid_for, MOST_LOGIN_SECONDS)
         row, made = self._row_of(name), None
@@ -69,7 +74,7 @@ class Accounts:
                 self._insert_user(connection, name, made)
             # Where another process was faster, the row holds that one's password.
             row = self._row_of(name)
-        if row is None or not (row["password"] == made or self._matches(row, password)):
+        if row is None or not (row["password"] == made or self._matches(row, password, address)):
             raise AccountError(
                 f"this is not the password of user {name!r}: it is the one of the first login, unless "
                 "`ellipsis-local users password` has set another"
@@ -84,10 +89,15 @@ class Accounts:
         with self._hashing:
             return passwords.hashed(password, cheap=self._mocked)
 
-    def _matches(self, row: sqlite3.Row, password: str) -> bool:
+    def _matches(self, row: sqlite3.Row, password: str, address: str | None) -> bool:
         """Whether it is the password; a hash of the first release, or of weaker parameters, is made anew then."""
         with self._hashing:
+            # Where hashes wait for each other: many requests at once are counted one by one.
+            if address is not None:
+                self._wrong.check(address, row["name"])
             right = passwords.verified(password, row["salt"], row["password"])
+            if address is not None:
+                (self._wrong.forget if right else self._wrong.add)(address, row["name"])
         if right and not self._mocked and passwords.outdated(row["salt"], row["password"]):
             new = self._hash(password)
             with self._database.transaction() as connection:

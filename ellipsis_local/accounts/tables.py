@@ -32,6 +32,8 @@ class User(NamedTuple):
     name: str
     grants: tuple[tuple[str, int], ...] | None = None
     """Of an access token: path ids with the access level that it gives there at most; None for a full token."""
+    computes: bool = True
+    """Whether the token may create, execute and terminate computes: an access token only where its list says so."""
 
 
 class UserRecord(NamedTuple):

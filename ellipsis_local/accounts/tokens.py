@@ -12,7 +12,7 @@ from typing import Any
 
 from ellipsis_local import arguments
 from ellipsis_local.accounts.tables import TokenRecord, User
-from ellipsis_local.accounts.validation import canonical, checked_name
+from ellipsis_local.accounts.validation import CAN_COMPUTE, canonical, checked_name
 from ellipsis_local.database import Database
 from ellipsis_local.errors import AccountError, ArgumentError, NotFoundError
 
@@ -48,10 +48,12 @@ def utc(seconds: float) -> datetime:
     return datetime.fromtimestamp(seconds, UTC)
 
 
-def _grants(text: str | None) -> tuple[tuple[str, int], ...] | None:
-    if text is None:
-        return None
-    return tuple((entry["pathId"], entry["access"]["accessLevel"]) for entry in json.loads(text))
+def _user(user_id: str, name: str, access_list: str | None) -> User:
+    if access_list is None:
+        return User(user_id, name)
+    entries = json.loads(access_list)
+    grants = tuple((entry["pathId"], entry["access"]["accessLevel"]) for entry in entries)
+    return User(user_id, name, grants, any(entry["access"].get(CAN_COMPUTE) for entry in entries))
 
 
 class Tokens:
@@ -73,7 +75,7 @@ class Tokens:
             raise AccountError(f"this token of user {row['name']!r} was revoked; {LOG_IN}")
         if row["expires"] is not None and row["expires"] <= self._database.seconds():
             raise AccountError(f"this token of user {row['name']!r} has expired; {LOG_IN}")
-        return User(row["id"], row["name"], _grants(row["access_list"]))
+        return _user(row["id"], row["name"], row["access_list"])
 
     def of(self, user: User) -> list[TokenRecord]:
         """The valid tokens of a user, the oldest first."""

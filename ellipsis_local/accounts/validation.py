@@ -27,6 +27,8 @@ TIERS = {
 """Access tiers (their names and order are documented) as access levels (which level is which tier is our choice)."""
 ACCESS = ("accessLevel", "accessTier", "processingUnits", "canShare", "monthlyFee", "geoFence")
 """The properties of an access object (documented, in several versions of the documentation)."""
+CAN_COMPUTE = "canCompute"
+"""Of an access token's entries alone: the token may run code (our choice; the service has no such property)."""
 MOST_AMOUNT = 10**15
 BREAKS = {"Cc", "Cs", "Zl", "Zp"}
 """Unicode's categories of control characters, lone surrogates and line ends: none belongs into a line of a log."""
@@ -136,7 +138,10 @@ def _level(argument: str, given: Mapping[str, Any]) -> int | None:
 
 
 def checked_access_list(value: Any) -> list[dict[str, Any]]:
-    """Per path ``{'pathId': uuid, 'access': {…}}`` (seen in scripts), or the same beside pathId (documented)."""
+    """Per path ``{'pathId': uuid, 'access': {…}}`` (seen in scripts), or the same beside pathId (documented).
+
+    With `canCompute` in one of them the token may create, execute and terminate computes (our choice).
+    """
     entries = arguments.dict_list("accessList", value)
     if len(entries) > MOST_PATHS:
         text = f"accessList must have at most {MOST_PATHS} entries, not {len(entries)}; give access to a folder"
@@ -146,7 +151,12 @@ def checked_access_list(value: Any) -> list[dict[str, Any]]:
         name = f"accessList[{index}]"
         given = {key: item for key, item in entry.items() if key != "pathId"}
         nested = set(given) == {"access"}
-        access = checked_access(f"{name}.access" if nested else name, given["access"] if nested else given)
+        access, place = given["access"] if nested else given, f"{name}.access" if nested else name
+        computes = access.get(CAN_COMPUTE) if isinstance(access, Mapping) else None
+        if computes is not None:
+            computes = arguments.boolean(f"{place}.{CAN_COMPUTE}", computes)
+            access = {key: item for key, item in access.items() if key != CAN_COMPUTE}
+        access = checked_access(place, access) | ({} if computes is None else {CAN_COMPUTE: computes})
         path_id = canonical(f"{name}.pathId", entry.get("pathId"))
         if path_id in found:
             raise ArgumentError(f"{name}: pathId {path_id} is there twice", argument="accessList", value=value)

@@ -32,7 +32,8 @@ ERROR = {"content": {"application/json": {"schema": MESSAGE}}}
 FAULTS = {
     400: "a bad argument", 401: "no token, or a wrong one", 403: "insufficient access", 404: "not here",
     409: "not in this state", 413: "too large", 416: "no such range of bytes", 421: "not this server's name",
-    501: "not emulated", 502: "upstream failed", 503: "too many requests at once", 507: "the home cannot be written",
+    429: "too many wrong passwords", 501: "not emulated", 502: "upstream failed", 503: "too many requests at once",
+    507: "the home cannot be written",
 }  # fmt: skip
 
 

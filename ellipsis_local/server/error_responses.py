@@ -18,6 +18,7 @@ from ellipsis_local.server.wire import Answer
 log = logging.getLogger("ellipsis_local.server")
 
 STATUSES: tuple[tuple[type[errors.EllipsisLocalError], int], ...] = (
+    (errors.TooManyLoginsError, 429),
     (errors.AccountError, 401),
     (errors.AccessError, 403),
     (errors.NotFoundError, 404),
@@ -44,7 +45,10 @@ def add_error_handlers(app: FastAPI) -> None:
         request.scope.get(RAISED, []).append(error)
         status = next(status for kind, status in STATUSES if isinstance(error, kind))
         text = "\n".join([str(error), *getattr(error, "__notes__", ())])
-        return error_response(status, text, {"WWW-Authenticate": "Bearer"} if status == 401 else None)
+        headers = {"WWW-Authenticate": "Bearer"} if status == 401 else {}
+        if isinstance(error, errors.TooManyLoginsError):
+            headers["Retry-After"] = str(error.seconds)
+        return error_response(status, text, headers)
 
     @app.exception_handler(RequestValidationError)
     @app.exception_handler(ValidationError)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from types import ModuleType
 
 import pytest
 
+from ellipsis_local.errors import AccessError, NotFoundError
 from ellipsis_local.server import Server
-from tests.integration.serving import BASE, Operation, Request, World, changes, digest, problem_of
+from tests.integration.serving import BASE, UNKNOWN, Operation, Request, World, changes, digest, problem_of
 
 FREE = {"POST /v3/account/login", "POST /v3/validate"}
 """What answers whatever the token: the first does without one, the second tells whether it is good."""
@@ -194,12 +196,50 @@ def test_an_access_token_and_computes(world: World) -> None:
     view = {"access": {"accessLevel": 100}}
     some = accounts.add_access_token(world.a.id, "x", [{"pathId": ids["raster"], **view}])[1]
     all_ = accounts.add_access_token(world.a.id, "x", [{"pathId": ids[one], **view} for one in ("raster", "file")])[1]
+    runs = {"access": {"accessLevel": 100, "canCompute": True}}
+    entries = [{"pathId": ids["raster"], **runs}, {"pathId": ids["file"], **view}]
+    may_compute = accounts.add_access_token(world.a.id, "x", entries)[1]
     result = f"/compute/{ids['compute']}/file/{ids['result']}"
     assert world.ask("GET", "/compute", some).json()["result"] == []
     assert world.ask("GET", result, some).status_code == 403
     assert world.ask("POST", f"/compute/{ids['compute']}/terminate", some).status_code == 403
     assert [one["id"] for one in world.ask("GET", "/compute", all_).json()["result"]] == [ids["compute"]]
     assert world.ask("GET", result, all_).content == b"a result"
+    # To read is not to run code, which may do all that the home's user can.
+    before = digest(world)
+    for operation in (
+        "POST /v3/compute",
+        f"POST {BASE}/compute/{{computeId}}/execute",
+        f"POST {BASE}/compute/{{computeId}}/terminate",
+    ):
+        request = world.good(next(one for one in world.operations if one.name == operation))
+        answer = world.send(request, all_)
+        assert (answer.status_code, "canCompute" in answer.text) == (403, True), answer.text
+    assert changes(before, digest(world)) == []
+    assert world.ask("POST", f"/compute/{ids['compute']}/terminate", may_compute).status_code == 200
+    invite = {"userId": world.b.id, **runs}
+    assert world.ask("POST", f"/path/{ids['raster']}/invite", world.a.token, json=invite).status_code == 400
+
+
+def test_an_access_token_and_computes_in_process(el: ModuleType, token: str) -> None:
+    emulator = el.emulator.current_emulator()
+    owner = emulator.user(token)
+    reads, runs = (
+        emulator.accounts.add_access_token(owner.id, "x", [{"pathId": UNKNOWN, "accessLevel": 100, "canCompute": can}])[
+            1
+        ]
+        for can in (False, True)
+    )
+    layers = [{"pathId": UNKNOWN, "timestampId": UNKNOWN}]
+    for call in (
+        lambda: el.compute.createCompute(layers=layers, token=reads),
+        lambda: el.compute.execute(UNKNOWN, lambda params: 1, reads),
+        lambda: el.compute.terminateCompute(UNKNOWN, reads),
+    ):
+        with pytest.raises(AccessError, match="canCompute"):
+            call()
+    with pytest.raises(NotFoundError):
+        el.compute.createCompute(layers=layers, token=runs)
 
 
 def test_an_access_token_does_not_end_its_users_membership(world: World) -> None:

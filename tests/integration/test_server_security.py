@@ -287,6 +287,18 @@ def test_no_page_gets_in_and_no_answer_invites_one(world: World) -> None:
 # ----- paths ---------------------------------------------------------------------------------------------------------
 
 
+def test_wrong_passwords_are_slowed(world: World) -> None:
+    def log_in(password: str) -> requests.Response:
+        return world.ask("POST", "/account/login", json={"username": "anna", "password": password})
+
+    answers = [log_in(f"guess {number}") for number in range(8)]
+    assert [answer.status_code for answer in answers] == [401] * 6 + [429] * 2
+    last = log_in("password of anna")
+    assert (last.status_code, problem_of(last, (429,))) == (429, None)
+    assert 1 <= int(last.headers["Retry-After"]) <= 60
+    is_well(world)
+
+
 def test_paths_never_reach_the_file_system(world: World) -> None:
     (world.emulator.home.root / "secret.txt").write_text("the secret of the file system")
     file, compute = world.ids["file"], world.ids["compute"]

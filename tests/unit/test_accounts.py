@@ -8,14 +8,15 @@ import re
 import sqlite3
 import threading
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from ellipsis_local import identity
-from ellipsis_local.accounts import SCHEMA, TIERS, Accounts, User, checked_access, passwords
+from ellipsis_local.accounts import SCHEMA, TIERS, Accounts, User, checked_access, passwords, wrong_passwords
 from ellipsis_local.database import Database
-from ellipsis_local.errors import AccountError, ArgumentError, NotEmulatedError, NotFoundError
+from ellipsis_local.errors import AccountError, ArgumentError, NotEmulatedError, NotFoundError, TooManyLoginsError
 
 PATH = "0f8fad5b-d9cb-469f-a165-70867728950e"
 OTHER = "7c9e6679-7425-40de-944b-e07fc1f90ae7"
@@ -157,6 +158,67 @@ def test_two_first_logins_at_once_agree_on_one_password(accounts, monkeypatch):
         thread.join()
     assert sorted(token is None for token in right.values()) == [False, True]
     assert len(accounts.users()) == 1
+
+
+def test_wrong_passwords_are_slowed_per_user_and_address(accounts, monkeypatch):
+    now = 1000.0
+    monkeypatch.setattr(wrong_passwords, "monotonic", lambda: now)
+    for name in ("ada", "bob"):
+        accounts.log_in(name, "right")
+
+    def wait(name="ada", password="wrong", address="192.0.2.1"):
+        """Seconds to wait; 0 where the password was looked at."""
+        try:
+            accounts.log_in(name, password, None, address)
+        except TooManyLoginsError as error:
+            return error.seconds
+        except AccountError:
+            pass
+        return 0
+
+    assert [wait() for _ in range(7)] == [0] * 6 + [1]
+    # The right one waits as well: whoever guesses learns nothing.
+    assert wait(password="right") == 1
+    assert wait("bob") == wait(address="192.0.2.2") == wait(address=None) == 0
+    waits = []
+    for _ in range(8):
+        now += wait()
+        assert wait() == 0
+        waits.append(wait())
+    assert waits == [2, 4, 8, 16, 32, 60, 60, 60]
+    now += 60
+    assert wait(password="right") == 0
+    # Own mistakes are forgotten then, and the others after a while.
+    assert [wait() for _ in range(6)] == [0] * 6
+    now += wrong_passwords.FORGET_SECONDS
+    assert wait() == 0
+
+
+def test_one_address_cannot_guess_among_many_users(accounts, monkeypatch):
+    monkeypatch.setattr(wrong_passwords, "monotonic", lambda: 1000.0)
+    monkeypatch.setattr(wrong_passwords, "MOST_KEPT", 30)
+    for number in range(60):
+        accounts.log_in(f"user {number}", "right")
+    answers = []
+    for number in range(60):
+        with pytest.raises(AccountError) as caught:
+            accounts.log_in(f"user {number}", "wrong", None, "192.0.2.1")
+        answers.append(type(caught.value))
+    assert answers == [AccountError] * 51 + [TooManyLoginsError] * 9
+    assert len(accounts._wrong._counts) <= 30
+
+
+def test_guesses_at_once_are_counted_one_by_one(accounts):
+    accounts.log_in("ada", "right")
+
+    def guess(number):
+        with pytest.raises(AccountError) as caught:
+            accounts.log_in("ada", f"wrong {number}", None, "192.0.2.1")
+        return type(caught.value)
+
+    with ThreadPoolExecutor(16) as pool:
+        found = list(pool.map(guess, range(40)))
+    assert found.count(AccountError) <= wrong_passwords.FREE + 2
 
 
 def test_neither_passwords_nor_tokens_are_kept_as_text(accounts, database):
@@ -426,7 +488,7 @@ def test_an_access_token(accounts, clock):
         {"pathId": OTHER, "accessTier": "viewPlus"},
     ]
     token_id, token = accounts.add_access_token(ada.id, "for a map", given, 60)
-    assert accounts.known_user(token) == accounts.user(token) == User(ada.id, "ada", ((PATH, 100), (OTHER, 200)))
+    assert accounts.known_user(token) == accounts.user(token) == User(ada.id, "ada", ((PATH, 100), (OTHER, 200)), False)
     [record] = accounts.tokens(ada.id)
     assert (record.id, record.description, record.scope) == (token_id, "for a map", "access")
     assert record.access_list == [
@@ -473,6 +535,7 @@ ENTRY = {"pathId": PATH, "access": {"accessLevel": 100}}
         [{"pathId": PATH, "access": {"accessLevel": 1001}}],
         [{"pathId": PATH, "access": {"accessLevel": 100, "what": 1}}],
         [{"pathId": PATH, "access": {"accessLevel": 100}, "what": 1}],
+        [{"pathId": PATH, "access": {"accessLevel": 100, "canCompute": 1}}],
         [ENTRY, {"pathId": PATH.upper(), "access": {"accessLevel": 200}}],
         [{"pathId": str(uuid.UUID(int=i)), "accessLevel": 1} for i in range(1001)],
     ],
@@ -522,6 +585,7 @@ def test_access_objects():
         {"accessLevel": 100, "monthlyFee": "1"},
         {"accessLevel": 100, "canShare": 1},
         {"accessLevel": 100, "geoFence": []},
+        {"accessLevel": 100, "canCompute": True},
         {"canShare": True},
     ):
         with pytest.raises(ArgumentError, match="access"):

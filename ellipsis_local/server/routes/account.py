@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Path, Query
+from fastapi import APIRouter, Path, Query, Request
 from pydantic import Field
 
 from ellipsis_local.accounts import TokenRecord, User
@@ -35,8 +35,9 @@ class NewToken(Body):
 
 
 @router.post("/account/login", openapi_extra={"security": []})
-def log_in(asker: Asker, body: LogIn) -> dict[str, Any]:
-    return {"token": asker.emulator.accounts.log_in(body.username, body.password, body.validFor)}
+def log_in(request: Request, asker: Asker, body: LogIn) -> dict[str, Any]:
+    address = request.client.host if request.client else None
+    return {"token": asker.emulator.accounts.log_in(body.username, body.password, body.validFor, address)}
 
 
 @router.post("/validate", openapi_extra={"security": []})

@@ -13,7 +13,6 @@ from ellipsis_local.clocks import monotonic
 from ellipsis_local.computes.parse_arguments import compute_request, write_target
 from ellipsis_local.computes.results import result_path
 from ellipsis_local.environments import DEFAULT_INTERPRETER
-from ellipsis_local.errors import AccessError, NotFoundError
 from ellipsis_local.nodes import Sent
 from ellipsis_local.server.auth import Asker, Caller
 from ellipsis_local.server.file_responses import Download
@@ -66,21 +65,6 @@ class NewExecution(Body):
     writeToLayer: JsonObject | None = None  # noqa: N815
 
 
-def check_reach(asker: Caller, compute_id: str) -> None:
-    """An access token reaches those of its user's computes whose layers and files it may view (our choice)."""
-    if asker.user.grants is not None:
-        request = asker.emulator.computes.records.get(compute_id, asker.user.id).spec.request
-        asker.drive.readable([*(path_id for path_id, _ in request.layers), *request.files])
-
-
-def reaches(asker: Caller, compute: dict[str, Any]) -> bool:
-    try:
-        check_reach(asker, compute["id"])
-    except (AccessError, NotFoundError):
-        return False
-    return True
-
-
 @router.post("/compute")
 def create(asker: Asker, body: NewCompute) -> dict[str, Any]:
     until = monotonic() + START_SECONDS
@@ -105,14 +89,13 @@ def list_computes(asker: Asker, page_start: PageStart = None) -> dict[str, Any]:
     faults.polled(asker.emulator.home.root, asker.user.id, patience=PATIENCE_SECONDS)
     found, following = asker.answers.page(asker.user.id, page_start)
     if asker.user.grants is not None:
-        found = [compute for compute in found if reaches(asker, compute)]
+        found = [compute for compute in found if asker.emulator.reaches(compute["id"], asker.user)]
     return {"result": found, "nextPageStart": following}
 
 
 @router.post("/compute/{computeId}/execute")
 def execute(asker: Asker, compute_id: ComputeId, body: NewExecution) -> None:
     until = monotonic() + SECONDS
-    check_reach(asker, compute_id)
     target = write_target(body.writeToLayer)
     asker.emulator.execute_compute(compute_id, Sent(body.file), asker.user, wait=False, target=target)
     wait_briefly(asker, compute_id, until)
@@ -121,15 +104,14 @@ def execute(asker: Asker, compute_id: ComputeId, body: NewExecution) -> None:
 @router.post("/compute/{computeId}/terminate")
 def terminate(asker: Asker, compute_id: ComputeId) -> None:
     until = monotonic() + SECONDS
-    check_reach(asker, compute_id)
-    asker.emulator.computes.terminate(compute_id, asker.user.id, wait=False)
+    asker.emulator.terminate_compute(compute_id, asker.user, wait=False)
     wait_briefly(asker, compute_id, until)
 
 
 @router.get("/compute/{computeId}/file/{fileId}", responses=FILE)
 def result_file(asker: Asker, compute_id: ComputeId, file_id: FileId) -> Download:
-    check_reach(asker, compute_id)
     emulator = asker.emulator
+    emulator.check_reach(compute_id, asker.user)
     url = f"/compute/{compute_id}/file/{file_id}"
     path = result_path(emulator.home, emulator.computes.records, url, asker.user.id)
     return Download(path, filename=file_id)
