@@ -8,9 +8,14 @@ import os
 import uuid
 from collections.abc import Callable, Mapping
 from datetime import datetime
-from typing import Any
+from itertools import islice
+from typing import Any, TypeVar
 
 from ellipsis_local.errors import ArgumentError
+
+T = TypeVar("T")
+MOST_SHOWN = 80
+"""Characters of a value in an error."""
 
 
 def invalid(name: str, value: Any, text: str) -> ArgumentError:
@@ -18,9 +23,18 @@ def invalid(name: str, value: Any, text: str) -> ArgumentError:
     return ArgumentError(f"{name} {text}", argument=name, value=value)
 
 
+def shown(value: Any) -> str:
+    """The beginning of its `repr`, without making the whole one of a list of millions."""
+    if isinstance(value, dict):
+        value = dict(islice(value.items(), MOST_SHOWN))
+    elif isinstance(value, list | tuple | str | bytes):
+        value = value[:MOST_SHOWN]
+    text = repr(value)
+    return text if len(text) <= MOST_SHOWN else f"{text[: MOST_SHOWN - 3]}…"
+
+
 def _fail(name: str, value: Any, text: str) -> ArgumentError:
-    given = repr(value)
-    return invalid(name, value, f"{text}, not {given if len(given) <= 80 else f'{given[:77]}…'}")
+    return invalid(name, value, f"{text}, not {shown(value)}")
 
 
 def string(name: str, value: Any) -> str:
@@ -83,6 +97,13 @@ def uuid_list(name: str, value: Any) -> list[str]:
 
 def string_list(name: str, value: Any) -> list[str]:
     return [] if value is None else _listed(name, value, "strings", lambda item: type(item) is str)
+
+
+def limited(name: str, values: list[T], most: int) -> list[T]:
+    """The list, if it has no more entries."""
+    if len(values) > most:
+        raise invalid(name, values, f"must have at most {most} entries, not {len(values):,}")
+    return values
 
 
 def dict_list(name: str, value: Any) -> list[dict[str, Any]]:

@@ -29,7 +29,7 @@ def serve(
         typer.Option("--insecure", help="Listen on other addresses without TLS: whoever logs in can run code here."),
     ] = False,
     name: Annotated[
-        list[str] | None, typer.Option(help="Another name under which clients reach this server; may be repeated.")
+        list[str] | None, typer.Option(help="Another NAME or NAME:PORT under which clients come; may be repeated.")
     ] = None,
     max_upload: Annotated[int, typer.Option(metavar="GIB", min=1, help="The most GiB of one upload.")] = 64,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Print a line per request.")] = False,

@@ -11,6 +11,9 @@ from ellipsis_local.computes.specification import ComputeRequest
 from ellipsis_local.environments import check_requirements, parse_interpreter
 from ellipsis_local.errors import ArgumentError
 
+MOST_ENTRIES = 1000
+"""Layers of a compute, and files (our choice)."""
+
 
 def compute_request(
     layers: Iterable[Mapping[str, str]],
@@ -22,11 +25,12 @@ def compute_request(
     enable_gpu: bool,
 ) -> ComputeRequest:
     """The request that these arguments of createCompute make; ArgumentError for the first that is of a wrong form."""
-    listed = tuple(_layer(i, layer) for i, layer in enumerate(arguments.dict_list("layers", layers)))
+    given = arguments.limited("layers", arguments.dict_list("layers", layers), MOST_ENTRIES)
+    listed = tuple(_layer(i, layer) for i, layer in enumerate(given))
     parse_interpreter(interpreter)
     return ComputeRequest(
         layers=listed,
-        files=tuple(arguments.uuid_list("files", files)),
+        files=tuple(arguments.limited("files", arguments.uuid_list("files", files), MOST_ENTRIES)),
         nodes=arguments.integer("nodes", nodes),
         interpreter=interpreter,
         requirements=check_requirements(requirements),
@@ -38,7 +42,7 @@ def compute_request(
 def _layer(index: int, layer: Mapping[str, Any]) -> tuple[str, str]:
     for key in ("pathId", "timestampId"):
         if key not in layer:
-            text = f"must have the keys pathId and timestampId, and {key} is missing: {dict(layer)!r}"
+            text = f"must have the keys pathId and timestampId, and {key} is missing: {arguments.shown(dict(layer))}"
             raise ArgumentError(f"layers[{index}] {text}", argument="layers", value=layer)
     path_id = arguments.uuid_text(f"layers[{index}]['pathId']", layer["pathId"])
     return path_id, arguments.uuid_text(f"layers[{index}]['timestampId']", layer["timestampId"])
@@ -49,11 +53,11 @@ def write_target(given: Any) -> WriteTarget | None:
     if given is None:
         return None
     if not isinstance(given, dict) or not {"pathId", "timestampId"} <= set(given):
-        text = f"must be a dictionary with pathId, timestampId and file, not {given!r}"
+        text = f"must be a dictionary with pathId, timestampId and file, not {arguments.shown(given)}"
         raise arguments.invalid("writeToLayer", given, text)
     file = given.get("file") or {"format": "tif"}
     if not isinstance(file, dict) or not isinstance(file.get("format", "tif"), str):
-        text = f"writeToLayer['file'] must be {{'format': 'tif'}} or {{'format': 'gpkg'}}, not {file!r}"
+        text = f"writeToLayer['file'] must be {{'format': 'tif'}} or {{'format': 'gpkg'}}, not {arguments.shown(file)}"
         raise ArgumentError(text, argument="writeToLayer", value=given)
     return WriteTarget(
         arguments.uuid_text("writeToLayer['pathId']", given["pathId"]),

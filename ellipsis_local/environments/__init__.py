@@ -11,10 +11,11 @@ from ellipsis_local.environments.interpreters import (
     parse_interpreter,
 )
 from ellipsis_local.environments.manifest import Environment, EnvironmentInfo
-from ellipsis_local.environments.requirements import check_requirements
+from ellipsis_local.environments.requirements import MOST_CHARACTERS, check_requirements
 
 __all__ = [
     "DEFAULT_INTERPRETER",
+    "MOST_CHARACTERS",
     "Commands",
     "Environment",
     "EnvironmentInfo",

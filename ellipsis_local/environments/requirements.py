@@ -15,7 +15,7 @@ from urllib.parse import unquote, urlsplit
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
-from ellipsis_local.arguments import invalid
+from ellipsis_local.arguments import invalid, shown
 from ellipsis_local.errors import ArgumentError
 from ellipsis_local.preflight.modules import BRINGS, distribution_of, standard_library
 
@@ -31,6 +31,8 @@ WORKER_REQUIREMENTS = (
 )
 """What the program inside the environment imports; unpinned, so that every pin of the user wins."""
 
+MOST_CHARACTERS = 100_000
+"""Of all requirements together, a line each (our choice)."""
 SCHEMES = ("https", "http", "file", "git+https", "git+http", "git+ssh", "git+file")
 
 REFUSED = (
@@ -54,13 +56,16 @@ def check_requirements(value: Any) -> tuple[str, ...]:
     if value is None:
         return ()
     if isinstance(value, str):
-        text = f"must be a list of strings, not one string; write requirements={value.split()!r}"
+        text = f"must be a list of strings, not one string; write requirements={shown(value.split())}"
         raise invalid("requirements", value, text)
     if not isinstance(value, Iterable):
         raise invalid("requirements", value, "must be an iterable")
     items = list(value)
     if not all(isinstance(item, str) for item in items):
         raise invalid("requirements", value, "must be a list of strings")
+    if (characters := sum(map(len, items)) + len(items)) > MOST_CHARACTERS:
+        text = f"must take at most {MOST_CHARACTERS:,} characters, all lines together, not {characters:,}"
+        raise invalid("requirements", value, text)
     checked: dict[str, str] = {}
     for item in items:
         checked.setdefault(_canonical(_parse(item)), item.strip())
@@ -93,7 +98,7 @@ def local_path(requirement: str) -> tuple[str, Path] | None:
 
 
 def _refuse(item: str, reason: str) -> ArgumentError:
-    return ArgumentError(f"requirements: {item!r} {reason}", argument="requirements", value=item)
+    return ArgumentError(f"requirements: {shown(item)} {reason}", argument="requirements", value=item)
 
 
 def _parse(item: str) -> Requirement:

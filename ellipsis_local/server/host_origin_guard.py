@@ -24,21 +24,27 @@ MOST_REQUESTS = 256
 HEADERS = ((b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff"))
 CLOSE = (b"connection", b"close")
 UNCLEAR = "a request has either a Content-Length or a Transfer-Encoding, and not both"
-HOST = re.compile(r"(?:\[([0-9a-fA-F:.]+)\]|([^\s:/?#@\[\]\\]+))(?::\d{0,5})?")
+HOST = re.compile(r"(?:\[([0-9a-fA-F:.]+)\]|([^\s:/?#@\[\]\\]+))(?::(\d{0,5}))?")
+MOST_HEADERS = 100
+"""The client sends a dozen, browsers and proxies some more."""
 
 
-def name_of(host: str) -> str | None:
-    """The name in a Host header, without its port; None where it is none."""
+def parse_host(host: str) -> tuple[str, int | None] | None:
+    """Name and port of a Host header; None where it is none."""
     found = HOST.fullmatch(host)
-    return (found[1] or found[2]).lower().removesuffix(".") if found else None
+    return ((found[1] or found[2]).lower().removesuffix("."), int(found[3]) if found[3] else None) if found else None
 
 
 class Guard:
     """ASGI middleware: refuses hosts and origins that are not the server's own; logs method, path and status only."""
 
-    def __init__(self, app: ASGIApp, names: Collection[str], scheme: str = "http") -> None:
+    def __init__(self, app: ASGIApp, names: Collection[str], port: int, scheme: str = "http") -> None:
+        """A name may have another port behind a colon, under which somebody in front of the server can be reached."""
         self.app = app
-        self.names = frozenset(name.lower().strip("[]") for name in names)
+        # The bare addresses of IPv6 have colons, too.
+        known = [parse_host(name) or (name.lower(), None) for name in names]
+        self.hosts = {(name, one) for name, own in known for one in (None, own, port)}
+        self.port = port
         self.scheme = scheme
         self.requests = 0
 
@@ -83,12 +89,15 @@ class Guard:
         """Status and text, where a request is not let in."""
         if self.requests >= MOST_REQUESTS:
             return 503, f"{MOST_REQUESTS} requests are under way already; try again later"
+        if len(headers) > MOST_HEADERS:
+            return 431, f"the request has {len(headers):,} headers, and may have {MOST_HEADERS}"
         hosts = headers.getlist("host")
-        name = name_of(hosts[0]) if len(hosts) == 1 else None
-        if name is None or name not in self.names:
+        asked = parse_host(hosts[0]) if len(hosts) == 1 else None
+        if asked not in self.hosts:
             return 421, (
                 f"this server does not answer for the host {', '.join(hosts)[:200] or '(none)'}; use one of "
-                f"{', '.join(sorted(self.names))}, or start it with --name"
+                f"{', '.join(sorted({name for name, _ in self.hosts}))} with port {self.port}, or start it with --name "
+                "NAME or --name NAME:PORT"
             )
         origin = headers.get("origin")
         if origin is not None and origin.lower() != f"{self.scheme}://{hosts[0].lower()}":

@@ -122,7 +122,7 @@ class Server:
         app = FaultInjection(create_app(emulator, max_upload=options.max_upload), emulator.home.root, BASE_PATH)
         self._server = uvicorn.Server(
             uvicorn.Config(
-                Guard(app, options.accepted, options.scheme),
+                Guard(app, options.accepted, self.port, options.scheme),
                 # Its own log would hold the query of every GET, and the client repeats its token there.
                 log_config=None,
                 access_log=False,
@@ -209,7 +209,8 @@ def serve(
     insecure : bool
         Listen on other addresses than loopback without TLS.
     names : collection of str
-        Other names under which clients reach the server: a Host header must hold a known one.
+        Other names under which clients reach the server: a Host header must hold a known one, with the server's port
+        or with that of the name (``drive.local:8000``), where somebody in front of the server has another.
     max_upload : int
         The most bytes of one upload.
 

@@ -72,6 +72,11 @@ CREATE = [
     (changed(files=[UNKNOWN]), NotFoundError, UNKNOWN),
     (changed(files=["model"]), ArgumentError, "files"),
     (changed(files="model"), ArgumentError, "files must be a list of uuids"),
+    # more than anybody means
+    (layers(lambda la: [la] * 1001), ArgumentError, "layers must have at most 1000 entries, not 1,001"),
+    (layers(lambda la: [0] * 10**6), ArgumentError, "layers must be a list of dictionaries.{,120}$"),
+    (changed(files=[UNKNOWN] * 1001), ArgumentError, "files must have at most 1000 entries, not 1,001"),
+    (changed(requirements=["numpy"] * 10**6), ArgumentError, "requirements must take at most 100,000 characters"),
     # nodes
     (changed(nodes=0), ArgumentError, "nodes must be at least 1, not 0"),
     (changed(nodes=-2), ArgumentError, "nodes must be at least 1, not -2"),

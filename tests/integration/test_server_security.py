@@ -88,6 +88,8 @@ NO_REQUESTS: dict[str, bytes] = {
     "no host": head("GET", ACCOUNT, host=None),
     "an empty host": head("GET", ACCOUNT, host=""),
     "two hosts": head("GET", ACCOUNT, "Host: localhost"),
+    "another port": head("GET", ACCOUNT, host="127.0.0.1:1"),
+    "500 headers": head("GET", ACCOUNT, *(f"X-{i}: x" for i in range(500))),
     "another host": head("GET", ACCOUNT, host="evil.example"),
     "an own host in another": head("GET", ACCOUNT, host="127.0.0.1.evil.example"),
     "a host with a user": head("GET", ACCOUNT, host="evil.example@127.0.0.1"),

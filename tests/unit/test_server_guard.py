@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from ellipsis_local.errors import ArgumentError
+from ellipsis_local.server import host_origin_guard
 from ellipsis_local.server.host_origin_guard import LOOPBACK_NAMES, Guard
 from ellipsis_local.server.uvicorn_server import Options
 from ellipsis_local.server.wire import Answer
@@ -38,24 +39,42 @@ def ask(
     async def receive() -> dict[str, Any]:
         return {"type": "http.request", "body": b"", "more_body": False}
 
-    asyncio.run(Guard(_app, names, scheme)(scope, receive, send))
+    asyncio.run(Guard(_app, names, 8642, scheme)(scope, receive, send))
     return sent[0]["status"], sent[1]["body"]
 
 
 @pytest.mark.parametrize(
-    "host", ["127.0.0.1", "127.0.0.1:8642", "localhost:1", "LOCALHOST", "[::1]:8642", "localhost."]
+    "host",
+    ["127.0.0.1", "127.0.0.1:8642", "localhost:08642", "LOCALHOST", "[::1]:8642", "localhost.", "drive.local:443"],
 )
 def test_own_hosts_are_let_in(host: str) -> None:
-    assert ask({"host": host})[0] == 200
+    assert ask({"host": host}, (*NAMES, "Drive.local:443"))[0] == 200
 
 
 @pytest.mark.parametrize(
-    "host", ["evil.example", "127.0.0.1.evil.example", "localhost@evil.example", "", "[::1", "evil.example:127.0.0.1"]
+    "host",
+    [
+        "localhost:1",
+        "[::1]:8643",
+        "localhost:99999",
+        "evil.example",
+        "127.0.0.1.evil.example",
+        "localhost@evil.example",
+        "",
+        "[::1",
+        "evil.example:127.0.0.1",
+    ],
 )
 def test_other_hosts_are_not(host: str) -> None:
     status, body = ask({"host": host})
     assert status == 421
     assert b"--name" in body
+
+
+def test_headers_are_limited_in_number() -> None:
+    many = {f"x-{number}": "x" for number in range(host_origin_guard.MOST_HEADERS - 1)}
+    assert ask({"host": "localhost", **many})[0] == 200
+    assert ask({"host": "localhost", **many, "one-more": "x"})[0] == 431
 
 
 def test_a_request_without_host_or_with_two_is_refused() -> None:

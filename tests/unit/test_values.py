@@ -432,6 +432,29 @@ def test_what_cannot_be_carried_is_named(name: str) -> None:
     assert "return" in str(caught.value) or "use " in str(caught.value) or "astype" in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    "value",
+    [
+        [object()] * 1000, (object(),) * 1000, dict.fromkeys(range(1000), object()), deque([object()] * 1000),
+        [[object()] * 600, [object()] * 600], {"a": np.zeros(2000), "b": object()},
+        [list(range(100)), *([list(range(100))] * 20), object()],
+    ],
+    ids=["list", "tuple", "dict", "deque", "nested", "array", "in sum"],
+)  # fmt: skip
+def test_more_than_is_taken_is_refused_before_it_is_written(value: Any) -> None:
+    """What could not be written anyway is not come to."""
+    with pytest.raises(NotCarriableError, match=r"takes at least [\d,]+ bytes, and a small result may take 1,000"):
+        encode(value, 1000)
+
+
+def test_what_is_taken_is_counted_to_the_byte() -> None:
+    value = {"numbers": list(range(100)), "array": np.arange(10), "text": "ü" * 50}
+    size = len(encode(value))
+    assert encode(value, size) == encode(value)
+    with pytest.raises(NotCarriableError, match=f"the result takes {size:,} bytes"):
+        encode(value, size - 1)
+
+
 def test_what_a_broken_object_raises_is_a_refusal() -> None:
     released = memoryview(b"abc")
     released.release()

@@ -104,12 +104,7 @@ def _run(
         raise NotCarriableError(
             f"the function returned a memory file ({type(value).__name__}); create the compute with largeResult=True"
         )
-    data = encode(value)
-    if len(data) > SMALL_RESULT_BYTES:
-        raise NotCarriableError(
-            f"the result takes {len(data):,} bytes, and a small result may take {SMALL_RESULT_BYTES:,}; create the "
-            "compute with largeResult=True and return a memory file (BytesIO), or return less"
-        )
+    data = encode(value, SMALL_RESULT_BYTES)
     return NodeOutcome(node, "completed", None, size=len(data), payload=data)
 
 

@@ -44,15 +44,25 @@ class NotReadableError(ValueError):
     """An encoded value, or something inside it, that the libraries of this process cannot make."""
 
 
-def encode(value: Any) -> bytes:
-    """The value as bytes; NotCarriableError names the place inside it that cannot be carried."""
-    writer = Writer()
+def encode(value: Any, most: float = math.inf) -> bytes:
+    """The value as bytes, at most so many; NotCarriableError names the place inside it that cannot be carried."""
+    writer = Writer(most)
     try:
         tree = writer.write(value, "result")
         text = json.dumps(tree, ensure_ascii=False, separators=(",", ":")).encode()
     except RecursionError:
         raise writer.too_deep("result") from None
+    size = len(MAGIC) + LENGTH.size + len(text) + writer.offset
+    if size > most:
+        raise _too_large(f"{size:,}", most)
     return b"".join([MAGIC, LENGTH.pack(len(text)), text, *writer.blobs])
+
+
+def _too_large(size: str, most: float) -> NotCarriableError:
+    return NotCarriableError(
+        f"the result takes {size} bytes, and a small result may take {most:,}; create the compute with "
+        "largeResult=True and return a memory file (BytesIO), or return less"
+    )
 
 
 def decode(data: bytes) -> Any:
@@ -154,14 +164,24 @@ class Writer:
     A place is "result", or a tuple of the place around it, a form and a key; only a refusal makes it a text.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, most: float = math.inf) -> None:
+        self.most = most
         self.blobs: list[Any] = []
         self.offset = 0
+        self.least = 0
+        """Bytes of JSON that there will be, whatever the values are."""
         self.depth = 0
+
+    def weigh(self, entries: int) -> None:
+        """Refuse entries before they are written, where their commas and one character each are too much already."""
+        self.least += 2 * entries
+        if self.least + self.offset > self.most:
+            raise _too_large(f"at least {self.least + self.offset:,}", self.most)
 
     def blob(self, data: Any) -> list[int]:
         self.blobs.append(data)
         self.offset += len(data)
+        self.weigh(0)
         return [self.offset - len(data), len(data)]
 
     def refusal(self, place: Any, text: str) -> NotCarriableError:
@@ -192,6 +212,7 @@ class Writer:
             if self.depth > MOST_NESTED:
                 raise self.too_deep(place)
             if kind is list:
+                self.weigh(len(value))
                 written: Any = []
                 for i, item in enumerate(value):
                     written.append(self.write(item, (place, "{}[{}]", i)))
@@ -245,6 +266,7 @@ class Writer:
         if base is None:
             return None
         tree: dict[str, Any] = {"t": KINDS[base]}
+        self.weigh(base.__len__(value))
         if issubclass(base, dict):
             if base is defaultdict:
                 factory = value.default_factory

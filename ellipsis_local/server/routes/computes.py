@@ -10,9 +10,9 @@ from pydantic import Field
 
 from ellipsis_local import faults
 from ellipsis_local.clocks import monotonic
-from ellipsis_local.computes.parse_arguments import compute_request, write_target
+from ellipsis_local.computes.parse_arguments import MOST_ENTRIES, compute_request, write_target
 from ellipsis_local.computes.results import result_path
-from ellipsis_local.environments import DEFAULT_INTERPRETER
+from ellipsis_local.environments import DEFAULT_INTERPRETER, MOST_CHARACTERS
 from ellipsis_local.nodes import Sent
 from ellipsis_local.server.auth import Asker, Caller
 from ellipsis_local.server.file_responses import Download
@@ -49,11 +49,11 @@ class Layer(Body):
 class NewCompute(Body):
     """The arguments of createCompute; `requirements` is one text, a requirement per line (seen in the client)."""
 
-    layers: Annotated[list[Layer], Field(max_length=1000)]
-    files: Annotated[list[IdText], Field(max_length=1000)] | None = None
+    layers: Annotated[list[Layer], Field(max_length=MOST_ENTRIES)]
+    files: Annotated[list[IdText], Field(max_length=MOST_ENTRIES)] | None = None
     nodes: int | None = None
     interpreter: Text = str(DEFAULT_INTERPRETER)
-    requirements: Annotated[str, Field(max_length=100_000)] = ""
+    requirements: Annotated[str, Field(max_length=MOST_CHARACTERS)] = ""
     largeResult: bool = False  # noqa: N815
     enableGpu: bool = False  # noqa: N815
 
