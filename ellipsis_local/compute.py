@@ -17,7 +17,7 @@ from ellipsis_local.computes.compute_json import describe
 from ellipsis_local.computes.parse_arguments import compute_request, write_target
 from ellipsis_local.computes.results import copy_result, result_path
 from ellipsis_local.computes.validate_outputs import add_results
-from ellipsis_local.emulator import current_emulator
+from ellipsis_local.emulator import current_emulator, working
 from ellipsis_local.environments import DEFAULT_INTERPRETER
 from ellipsis_local.errors import ArgumentError
 from ellipsis_local.sharing import EDIT
@@ -163,6 +163,7 @@ def _waits(client: Any, documented: Any) -> bool:
 
 
 @short_traceback
+@working("terminating")
 def terminateCompute(
     computeId: str, token: str, awaitTillTerminated: bool = True, *, awaitTillCompleted: bool | None = None
 ) -> None:
@@ -178,6 +179,7 @@ def terminateCompute(
 
 
 @short_traceback
+@working("terminating")
 def terminateAll(token: str, awaitTillTerminated: bool = True, *, awaitTillCompleted: bool | None = None) -> None:
     """Terminate all of the user's computes that are not over.
 
@@ -252,6 +254,7 @@ def listComputes(token: str, pageStart: str | None = None, listAll: bool = True)
 
 
 @short_traceback
+@working("adding files")
 def addLayer(response: Iterable[str], pathId: str, timestampId: str, token: str) -> None:
     """Add the files of an execution with `largeResult` to a layer, and activate its timestamp.
 
@@ -289,8 +292,9 @@ def addLayer(response: Iterable[str], pathId: str, timestampId: str, token: str)
         raise invalid("response", urls, "holds no results; give the list that execute returned")
     files = [result_path(emulator.home, emulator.computes.records, url, user.id) for url in urls]
     timestamp = emulator.drive(user).timestamp(path_id, timestamp_id, needed=EDIT)
+    strict = bool(emulator.settings.strict)
     add_results(
-        emulator.store, emulator.computes.records, files, path_id, timestamp, strict=bool(emulator.settings.strict)
+        emulator.store, emulator.computes.records, files, path_id, timestamp, strict=strict, report=emulator.report
     )
 
 
@@ -299,6 +303,7 @@ addToLayer = addLayer  # noqa: N816 - the client's spelling
 
 
 @short_traceback
+@working("downloading")
 def downloadFile(
     url: str, token: str, filePath: str | PathLike[str] | None = None, memfile: BinaryIO | None = None
 ) -> BinaryIO | None:

@@ -24,8 +24,8 @@ from ellipsis_local.errors import AccessError, EllipsisLocalError, MockError, No
 from ellipsis_local.home import Home
 from ellipsis_local.identity import Identity
 from ellipsis_local.nodes import Engine, FaultyEngine, InlineEngine, LocalEngine
-from ellipsis_local.notebooks import StatusLine
 from ellipsis_local.partitions import Partitions
+from ellipsis_local.progress import BAR, OnProgress, Progress
 from ellipsis_local.restore import finish_import
 from ellipsis_local.scopes import BASE, Scope, current_scope
 from ellipsis_local.settings import Settings, absolute_folders, read_settings
@@ -61,7 +61,6 @@ class Emulator:
     def __init__(self, settings: Settings | None = None, *, engine: Engine | None = None, mocked: bool = False) -> None:
         self._engine = engine
         self._mocked = mocked
-        self._status_line = StatusLine()
         self._open(settings or read_settings())
 
     def _open(self, settings: Settings) -> None:
@@ -139,7 +138,7 @@ class Emulator:
         self._check_computes(user)
         # What is missing is told as a whole, unless it can be fetched.
         self.drive(user).readable([*layers, *request.files], missing_ok=True)
-        with self.working("starting a compute") if wait else contextlib.nullcontext():
+        with BAR.working("starting a compute", self._shows_bar) if wait else contextlib.nullcontext():
             return self.computes.create(request, user.id, wait=wait)
 
     def execute_compute(
@@ -149,7 +148,7 @@ class Emulator:
         self._check_computes(user, compute_id)
         if target is not None:
             self.drive(user).editable(target.path_id)
-        with self.working("executing") if wait else contextlib.nullcontext():
+        with BAR.working("executing", self._shows_bar) if wait else contextlib.nullcontext():
             return self.computes.execute(compute_id, function, user.id, wait=wait, target=target)
 
     def terminate_compute(self, compute_id: str, user: User, *, wait: bool) -> None:
@@ -179,38 +178,34 @@ class Emulator:
         if compute_id is not None:
             self.check_reach(compute_id, user)
 
-    def _fetch(
-        self, path_id: str, timestamp_id: str | None, tell: Callable[[str, bool], None], check: Callable[[], None]
-    ) -> None:
+    def _fetch(self, path_id: str, timestamp_id: str | None, tell: OnProgress, check: Callable[[], None]) -> None:
         """Pull what a compute asks for from the service that the setting `upstream` names."""
         url, token = self.settings.upstream, self.settings.upstream_token
         wanted = None if timestamp_id is None else [timestamp_id]
         assert url is not None  # noqa: S101
 
-        def say(step: Any) -> None:
-            tell(str(step), step.passing)
-
         try:
-            self.upstream.pull(path_id, wanted, url=url, token=token, progress=say, check=check)
+            self.upstream.pull(path_id, wanted, url=url, token=token, progress=tell, check=check)
         except RefusedError as error:
             if error.status != 404:
                 raise
             text = f"{path_id} is not in this home, and {error}"
             raise NotFoundError(text, argument="pathId", value=path_id) from error
 
-    def report(self, text: str) -> None:
-        """Tell whoever follows, as the setting `progress` says."""
+    def report(self, step: Progress) -> None:
+        """Tell whoever follows, as the setting `progress` says: of numbers, which come often, the bar alone."""
         progress = self.settings.progress
-        if callable(progress):
-            progress(text)
-        elif progress or (progress is None and sys.stderr is not None and sys.stderr.isatty()):
-            print(f"ellipsis_local: {text}", file=sys.stderr, flush=True)  # noqa: T201 - asked for
-        elif progress is None:
-            self._status_line.show(text)
+        if progress is None:
+            BAR.tell(step)
+        elif step.passing:
+            return
+        elif callable(progress):
+            progress(str(step))
+        elif progress:
+            print(f"ellipsis_local: {step}", file=sys.stderr, flush=True)  # noqa: T201 - asked for
 
-    def working(self, text: str) -> contextlib.AbstractContextManager[None]:
-        """While somebody waits for it, show in a notebook what is told to `report`."""
-        return self._status_line.working(text) if self.settings.progress is None else contextlib.nullcontext()
+    def _shows_bar(self) -> bool:
+        return self.settings.progress is None
 
     @property
     def inherited(self) -> bool:
@@ -285,6 +280,16 @@ def current_settings() -> Settings:
     scope = current_scope()
     with scope.lock:
         return scope.settings()
+
+
+def working(text: str) -> contextlib._GeneratorContextManager[None]:
+    """While somebody waits for it, show how far it is, where the setting `progress` leaves that to us."""
+
+    def wanted() -> bool:
+        opened = opened_emulator()
+        return (current_settings() if opened is None else opened.settings).progress is None
+
+    return BAR.working(text, wanted)
 
 
 def configure(**settings: Any) -> Settings:

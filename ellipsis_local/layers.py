@@ -12,7 +12,7 @@ from typing import Any
 
 from ellipsis_local import arguments
 from ellipsis_local.answers import path_answer, pull_answer
-from ellipsis_local.emulator import current_emulator
+from ellipsis_local.emulator import current_emulator, working
 from ellipsis_local.ids import as_uuid
 from ellipsis_local.settings import same_service
 from ellipsis_local.stand_ins import (
@@ -33,6 +33,7 @@ __all__ = ["add", "export", "get", "invent", "list", "load", "lock", "pull", "re
 
 
 @short_traceback
+@working("adding a layer")
 def add(
     source: Any,
     pathId: str | None = None,
@@ -93,7 +94,8 @@ def add(
     """
     if type not in (None, "raster", "vector"):
         raise arguments.invalid("type", type, f"must be 'raster' or 'vector', not {type!r}")
-    path_id, timestamp_id = current_emulator().store.add(
+    emulator = current_emulator()
+    path_id, timestamp_id = emulator.store.add(
         source,
         path_id=arguments.optional_uuid("pathId", pathId),
         timestamp_id=arguments.optional_uuid("timestampId", timestampId),
@@ -105,11 +107,13 @@ def add(
         nodata=arguments.number("noDataValue", noDataValue),
         layer=arguments.optional_string("layer", layer),
         replace=arguments.boolean("replace", replace),
+        progress=emulator.report,
     )
     return {"pathId": path_id, "timestampId": timestamp_id}
 
 
 @short_traceback
+@working("adding layers")
 def load(folder: str | PathLike[str]) -> dict[str, Any]:
     """Add a folder of layers.
 
@@ -124,10 +128,12 @@ def load(folder: str | PathLike[str]) -> dict[str, Any]:
     """
     text = arguments.path_text("folder", folder)
     assert text is not None  # noqa: S101
-    return current_emulator().store.load(text)
+    emulator = current_emulator()
+    return emulator.store.load(text, progress=emulator.report)
 
 
 @short_traceback
+@working("pulling")
 def pull(
     pathId: str,
     timestampIds: str | Iterable[str] | None = None,
@@ -201,22 +207,22 @@ def pull(
         raise arguments.invalid("fromUrl", None, "(--from) is needed, as long as the setting upstream names no service")
     if token is None and (fromUrl is None or settings.upstream is None or same_service(url, settings.upstream)):
         token = settings.upstream_token
-    with emulator.working("pulling"):
-        done = emulator.upstream.pull(
-            arguments.uuid_text("pathId", pathId),
-            None if timestampIds is None else arguments.uuid_list("timestampIds", timestampIds),
-            url=url,
-            token=token,
-            extent=extent,
-            epsg=arguments.integer("epsg", epsg),
-            replace=arguments.boolean("replace", replace),
-            insecure=arguments.boolean("insecure", insecure),
-            progress=progress or (lambda step: None if step.passing else emulator.report(str(step))),
-        )
+    done = emulator.upstream.pull(
+        arguments.uuid_text("pathId", pathId),
+        None if timestampIds is None else arguments.uuid_list("timestampIds", timestampIds),
+        url=url,
+        token=token,
+        extent=extent,
+        epsg=arguments.integer("epsg", epsg),
+        replace=arguments.boolean("replace", replace),
+        insecure=arguments.boolean("insecure", insecure),
+        progress=progress or emulator.report,
+    )
     return pull_answer(done)
 
 
 @short_traceback
+@working("inventing stand-ins")
 def invent(
     pathId: str | None = None,
     timestampId: str | None = None,
@@ -414,6 +420,7 @@ def remove(pathId: str, timestampId: str | None = None) -> None:
 
 
 @short_traceback
+@working("exporting")
 def export(pathId: str, timestampId: str, filePath: str | PathLike[str]) -> None:
     """Write a timestamp to one file: several rasters as their mosaic, several vectors one after the other.
 

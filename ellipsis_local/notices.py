@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from contextvars import ContextVar
 from pathlib import Path
 
+from ellipsis_local.progress import BAR
+
 OURS = (str(Path(__file__).parent), contextlib.__file__)
 
 Notice = tuple[str, type[Warning]]
@@ -26,7 +28,8 @@ def warn(text: str, category: type[Warning]) -> None:
     level, frame = 1, sys._getframe()
     while frame.f_back is not None and frame.f_code.co_filename.startswith(OURS):
         frame, level = frame.f_back, level + 1
-    warnings.warn(text, category, stacklevel=level)
+    with BAR.hidden():
+        warnings.warn(text, category, stacklevel=level)
 
 
 @contextlib.contextmanager

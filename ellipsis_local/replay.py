@@ -26,7 +26,7 @@ from ellipsis_local import arguments
 from ellipsis_local.computes.inputs import found_inputs, node_environment, node_files, node_parts
 from ellipsis_local.computes.records import Record
 from ellipsis_local.computes.replay_inputs import ExecutionInputs, NodeInputs, read_execution_inputs, read_node_inputs
-from ellipsis_local.emulator import Emulator, current_emulator
+from ellipsis_local.emulator import Emulator, current_emulator, working
 from ellipsis_local.errors import ArgumentError, ComputeStateError, EllipsisLocalError, EngineError, PartitionError
 from ellipsis_local.node_program.ellipsis_node.block_hosts import closed_hosts
 from ellipsis_local.node_program.ellipsis_node.memory import MEMORY_EXIT, how_it_ended
@@ -201,7 +201,8 @@ def _made_again(emulator: Emulator, record: Record, node: int) -> NodeInputs:
     try:
         found = found_inputs(spec, emulator.partitions, emulator.store)
         if found is None and spec.cut is not None:
-            partitioning = emulator.partitions.ensure(spec.cut, emulator.report)
+            with working("cutting layers"):
+                partitioning = emulator.partitions.ensure(spec.cut, emulator.report)
             found = node_parts(spec, partitioning), node_files(spec, emulator.store)
     except EllipsisLocalError as error:
         what = f"what node {node} of compute {record.id} received"
@@ -234,7 +235,8 @@ def run_inside(
     record, given, settings = partition.record, partition.given, emulator.settings
     function = described(emulator, partition, f, sys.version_info[:3] if given.executable else record.spec.python)
     if given.executable is None:
-        python = node_environment(record.spec, emulator.environments, emulator.home, emulator.report).python
+        with working("looking for the environment"):
+            python = node_environment(record.spec, emulator.environments, emulator.home, emulator.report).python
     else:
         python = Path(given.executable if Path(given.executable).exists() else sys.executable)
     timeout = None if pdb else given.timeout

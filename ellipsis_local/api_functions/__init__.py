@@ -14,6 +14,7 @@ from typing import Any
 
 from ellipsis_local import arguments
 from ellipsis_local.api_functions.table import Name, Row, rows
+from ellipsis_local.emulator import working
 from ellipsis_local.errors import NotEmulatedError
 from ellipsis_local.tracebacks import short_traceback
 
@@ -77,7 +78,7 @@ def _put(name: str, function: Callable[..., Any]) -> None:
     parent, _, own = name.rpartition(".")
     exported = not parent.endswith(f".{ROOT}")
     module = _module(parent.removesuffix(f".{ROOT}"))
-    function = short_traceback(function)
+    function = short_traceback(working(name)(function))
     function.__module__ = module.__name__
     _name(module, own, function, exported=exported)
     attached[name] = function

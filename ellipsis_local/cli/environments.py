@@ -24,6 +24,7 @@ from ellipsis_local.cli.printing import (
 from ellipsis_local.cli.resolve_ids import parse_duration
 from ellipsis_local.cli.session import session_of
 from ellipsis_local.errors import NotFoundError
+from ellipsis_local.progress import BAR, Progress
 
 if TYPE_CHECKING:
     from ellipsis_local.environments import EnvironmentInfo, Interpreter
@@ -84,10 +85,12 @@ def prefetch(
     """Make an environment now, so that createCompute finds it ready, also without a network."""
     from ellipsis_local.environments import DEFAULT_INTERPRETER, choose_interpreter
 
-    def tell(text: str) -> None:
-        errors().print(text, style="dim", markup=False)
+    def tell(step: Progress) -> None:
+        with BAR.hidden():
+            errors().print(str(step), style="dim", markup=False)
+        BAR.tell(step)
 
-    with session_of(ctx).emulator() as emulator:
+    with session_of(ctx).emulator() as emulator, BAR.working("making an environment", lambda: True):
         chosen = choose_interpreter(interpreter or DEFAULT_INTERPRETER, emulator.home)
         environment = emulator.environments.prefetch(chosen, requirements or (), tell)
     answer = {

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
@@ -17,9 +16,7 @@ from ellipsis_local.cli.printing import Json, Yes, console, moment, print_answer
 from ellipsis_local.cli.resolve_ids import find_layer
 from ellipsis_local.cli.session import session_of
 from ellipsis_local.errors import ArgumentError
-
-if TYPE_CHECKING:
-    from ellipsis_local.upstream import Progress
+from ellipsis_local.progress import BAR, Progress
 
 app = typer.Typer(
     help="The layers of the home: add files under the ids that scripts have written in them, list, export, remove.",
@@ -165,7 +162,7 @@ def pull(
     """
     from ellipsis_local import layers
 
-    with session_of(ctx).emulator(), bars() as tell:
+    with session_of(ctx).emulator():
         answer = layers.pull(
             path_id,
             timestamp_ids or None,
@@ -210,32 +207,12 @@ def below(answer: dict[str, Any]) -> Iterator[dict[str, Any]]:
         yield from below(path)
 
 
-@contextlib.contextmanager
-def bars() -> Iterator[Callable[[Progress], None]]:
-    """What shows progress on stderr: steps as lines, and on a terminal numbers as a bar."""
-    out = printing.errors()
-    if not out.is_terminal:
-        yield lambda step: None if step.passing else out.print(str(step), markup=False)
-        return
-    from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
-    from rich.progress import Progress as Bars
-
-    what, told = (TextColumn(text, markup=False) for text in ("{task.description}", "{task.fields[told]}"))
-    with Bars(what, BarColumn(), told, TimeRemainingColumn(), console=out, transient=True) as shown:
-        current: dict[str, Any] = {}
-
-        def tell(step: Progress) -> None:
-            if not step.passing:
-                shown.print(str(step), markup=False)
-                return
-            if current.get("what") != step.what:
-                if "task" in current:
-                    shown.remove_task(current["task"])
-                current.update(what=step.what, task=shown.add_task(step.what, total=step.total, told=""))
-            told = str(step).removeprefix(f"{step.what}: ")
-            shown.update(current["task"], completed=step.done, total=step.total, told=told)
-
-        yield tell
+def tell(step: Progress) -> None:
+    """Show progress on stderr: steps as lines, and on a terminal numbers as a bar."""
+    if not step.passing:
+        with BAR.hidden():
+            printing.errors().print(str(step), markup=False)
+    BAR.tell(step)
 
 
 @app.command()

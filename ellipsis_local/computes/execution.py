@@ -20,6 +20,7 @@ from ellipsis_local.home import Home
 from ellipsis_local.node_program.ellipsis_node.records import Command, NodeFunction
 from ellipsis_local.nodes import NodeOutcome, Pool, node_error, node_value
 from ellipsis_local.notebooks import name_cells
+from ellipsis_local.progress import OnProgress, Progress
 from ellipsis_local.store import LayerStore
 
 PROGRESS_SECONDS = 0.2
@@ -67,7 +68,7 @@ class Execution:
     number: int
     large: bool
     target: WriteTarget | None
-    report: Callable[[str], None]
+    report: OnProgress
     keeper: Keeper
     strict: bool
     store_change: Callable[[Callable[[], bool]], bool]
@@ -120,7 +121,8 @@ class Execution:
         self.keeper.keep(outcome)
         if monotonic() - self.last > PROGRESS_SECONDS:
             self.last = monotonic()
-            self.report(f"{len(self.outcomes)} of {self.records.partitions(self.record)} {self.unit}s are done")
+            done, total = len(self.outcomes), self.records.partitions(self.record)
+            self.report(Progress(f"{done} of {total} {self.unit}s are done", done, total))
 
     def progress(self) -> None:
         """Store what is new, so that others can follow; whoever watches the pools calls it from time to time."""
@@ -143,7 +145,7 @@ class Execution:
         nodes = self.records.nodes(self.record.id, results=False)
         outputs = [place(node.node, node.extent, path) for node, path in zip(nodes, paths, strict=True)]
         target = self.target.path_id, self.target.timestamp_id
-        added = add_outputs(self.store, *target, [outputs], form, strict=self.strict)
+        added = add_outputs(self.store, *target, [outputs], form, strict=self.strict, report=self.report)
         for path in paths:
             path.unlink(missing_ok=True)
         return list(added)

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 
 from ellipsis_local.computes.records import Records
 from ellipsis_local.errors import ComputeStateError
+from ellipsis_local.progress import OnProgress, Progress
 
-Fetch = Callable[[str, str | None, Callable[[str, bool], None], Callable[[], None]], None]
-"""Brings a path (None), or one of its timestamps, into the home; its third argument takes a text on how far it is, and
-whether the next one replaces that; its fourth is called often, and what both raise ends it."""
+Fetch = Callable[[str, str | None, OnProgress, Callable[[], None]], None]
+"""Brings a path (None), or one of its timestamps, into the home; its third argument is told how far it is, its fourth
+is called often, and what both raise ends it."""
 
 
 @dataclass
@@ -19,7 +20,7 @@ class Follower:
     """Who wants to know how far a fetch is: the record of the compute, once there is one, and the caller."""
 
     records: Records
-    report: Callable[[str], None]
+    report: OnProgress
     closed: threading.Event
     compute_id: str | None = None
     last: str = ""
@@ -31,14 +32,13 @@ class Follower:
             self.records.say(compute_id, self.last)
         return compute_id
 
-    def tell(self, text: str, passing: bool) -> None:
-        """Say it in the record; steps, and not numbers, also go to whoever follows this process."""
+    def tell(self, step: Progress) -> None:
+        """Say it in the record, and to whoever follows this process."""
         self.check()
-        self.last = text
+        self.last = str(step)
         if self.compute_id is not None:
-            self.records.say(self.compute_id, text)
-        if not passing:
-            self.report(text)
+            self.records.say(self.compute_id, self.last)
+        self.report(step)
 
     def check(self) -> None:
         """ComputeStateError where nobody waits for the layers any more."""

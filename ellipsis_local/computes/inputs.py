@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 
 from ellipsis_local import faults
@@ -13,6 +12,7 @@ from ellipsis_local.ids import as_uuid
 from ellipsis_local.node_program.ellipsis_node.records import NodeFile
 from ellipsis_local.nodes import Parts
 from ellipsis_local.partitions import Partitioning, Partitions
+from ellipsis_local.progress import OnProgress
 from ellipsis_local.store import LayerStore
 
 
@@ -41,11 +41,7 @@ def found_inputs(
 
 
 def node_environment(
-    spec: Specification,
-    environments: Environments,
-    home: Home,
-    report: Callable[[str], None],
-    commands: Commands | None = None,
+    spec: Specification, environments: Environments, home: Home, report: OnProgress, commands: Commands | None = None
 ) -> Environment:
     """The environment that the compute was made with, built where it is not there (any more), until `commands` end."""
     faults.build(home.root, spec.request.requirements)

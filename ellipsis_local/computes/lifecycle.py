@@ -41,6 +41,7 @@ from ellipsis_local.nodes import Engine, Pool, Program, Sent, describe_function,
 from ellipsis_local.notices import Notice, held_back, warn
 from ellipsis_local.partitions import Partitioning, Partitions
 from ellipsis_local.preflight import Surroundings, check_pixels, is_unsigned, read_source
+from ellipsis_local.progress import OnProgress, Progress
 from ellipsis_local.settings import Settings
 from ellipsis_local.store import LayerStore
 
@@ -94,7 +95,7 @@ class Computes:
     _environments: Environments
     _partitions: Partitions
     _engine: Engine
-    _report: Callable[[str], None]
+    _report: OnProgress
     _fetch: Fetch | None = None
 
     def __post_init__(self) -> None:
@@ -153,8 +154,9 @@ class Computes:
     def _start(self, compute_id: str, specification: Specification) -> None:
         if not self.records.change(compute_id, {"queued"}, "starting", "preparing the environment and the partitions"):
             raise self._ended(compute_id)
+        tell = self._progress(compute_id)
         try:
-            environment, cut = self._prepare(specification, self._progress(compute_id))
+            environment, cut = self._prepare(specification, tell)
 
             def parts() -> Partitioning | None:
                 partitioning = cut()
@@ -162,6 +164,7 @@ class Computes:
                     self.records.set_extents(compute_id, [extent.to_dict() for extent in partitioning.extents])
                     for text in partitioning.warnings:
                         warn(text, LayerWarning)
+                tell(Progress(f"starting {specification.nodes} node{'' if specification.nodes == 1 else 's'}"))
                 return partitioning
 
             record = self.records.get(compute_id)
@@ -192,7 +195,7 @@ class Computes:
         return ComputeStateError(text, compute_id=compute_id, status=self.records.get(compute_id).status)
 
     def _prepare(
-        self, specification: Specification, report: Callable[[str], None]
+        self, specification: Specification, report: OnProgress
     ) -> tuple[Environment, Callable[[], Partitioning | None]]:
         """The environment, and how to come by the partitions."""
         cut = specification.cut
@@ -207,6 +210,8 @@ class Computes:
         building = _submit("ellipsis_local-environment", lambda: node_environment(*arguments, commands))
         try:
             partitioning = self._partitions.ensure(cut, report)
+            if not building.done():
+                report(Progress("waiting for the environment"))
             return building.result(), lambda: partitioning
         except BaseException as error:
             if not isinstance(error, Exception):
@@ -326,10 +331,10 @@ class Computes:
         self.records.delete(compute_id)
         shutil.rmtree(self._home.compute(compute_id), ignore_errors=True)
 
-    def _progress(self, compute_id: str) -> Callable[[str], None]:
-        def tell(text: str) -> None:
-            self.records.say(compute_id, text)
-            self._report(text)
+    def _progress(self, compute_id: str) -> OnProgress:
+        def tell(step: Progress) -> None:
+            self.records.say(compute_id, str(step))
+            self._report(step)
 
         return tell
 

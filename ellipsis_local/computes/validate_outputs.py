@@ -14,6 +14,7 @@ from ellipsis_local import crs
 from ellipsis_local.computes.records import Record, Records
 from ellipsis_local.errors import LayerError, OutputWarning
 from ellipsis_local.notices import warn
+from ellipsis_local.progress import OnProgress, Progress, Reporter
 from ellipsis_local.raster.grid import apply, corners_extent, inverse
 from ellipsis_local.store import LayerStore, NewFile
 from ellipsis_local.types import Extent, RasterFile, Timestamp, VectorFile
@@ -47,7 +48,14 @@ class Output:
 
 
 def add_results(
-    store: LayerStore, records: Records, files: Sequence[Path], path_id: str, timestamp: Timestamp, *, strict: bool
+    store: LayerStore,
+    records: Records,
+    files: Sequence[Path],
+    path_id: str,
+    timestamp: Timestamp,
+    *,
+    strict: bool,
+    report: OnProgress,
 ) -> None:
     """`add_outputs` for result files of any computes, as `results.result_path` gives them."""
     by_compute: dict[str, list[Path]] = {}
@@ -61,7 +69,7 @@ def add_results(
         # Results of earlier executions are in the order of their nodes, which nothing tells any more.
         former = [Output(number, file) for number, file in enumerate(file for file in found if file.name not in nodes)]
         groups += [[place(node.node, node.extent, file) for node, file in known], former]
-    add_outputs(store, path_id, timestamp.id, groups, FORMS[timestamp.type], strict=strict, order=files)
+    add_outputs(store, path_id, timestamp.id, groups, FORMS[timestamp.type], strict=strict, report=report, order=files)
 
 
 def places(record: Record) -> Callable[[int, Mapping[str, float] | None, Path], Output]:
@@ -92,6 +100,7 @@ def add_outputs(
     form: str,
     *,
     strict: bool,
+    report: OnProgress,
     order: Sequence[Path] | None = None,
 ) -> tuple[str, ...]:
     """Add files, all or none, and tell what is wrong with groups of them that are to make one layer; their ids.
@@ -106,9 +115,14 @@ def add_outputs(
         for group in groups:
             check_outputs(group, found, strict=strict)
 
+    reporter = Reporter(report)
+
+    def count(step: Progress) -> None:
+        reporter.count("adding files", step.done, len(files), "files")
+
     new = [NewFile(file, f"{file.name}.{form}", form) for file in files]
     try:
-        return store.add_files(path_id, timestamp_id, new, check=check, activate=True)
+        return store.add_files(path_id, timestamp_id, new, progress=count, check=check, activate=True)
     except LayerError as error:
         output = next((outputs[file] for file in files if str(file) == error.source), None)
         if output is None:

@@ -12,14 +12,14 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from ellipsis_local.clocks import file_time
 from ellipsis_local.environments.bytecode import Compilations, compile_now
 from ellipsis_local.environments.commands import Commands
-from ellipsis_local.environments.environment_folder import EnvironmentFolders, silent
+from ellipsis_local.environments.environment_folder import EnvironmentFolders
 from ellipsis_local.environments.install_packages import Request, fill
 from ellipsis_local.environments.installer import child_environ, find_uv
 from ellipsis_local.environments.interpreters import Interpreter, choose_interpreter
@@ -36,11 +36,11 @@ from ellipsis_local.environments.requirements import WORKER_REQUIREMENTS, check_
 from ellipsis_local.errors import EnvironmentBuildError, InterpreterError
 from ellipsis_local.home import Home
 from ellipsis_local.preflight import Installed, installed_in
+from ellipsis_local.progress import OnProgress, Progress, silent
 
 # A change in how environments are made must change their keys.
 FORMAT = 1
 
-Report = Callable[[str], None]
 
 # within the class, `list` is a method
 Infos = list[EnvironmentInfo]
@@ -108,7 +108,7 @@ class Environments:
         self,
         interpreter: Interpreter,
         requirements: Iterable[str] = (),
-        report: Report = silent,
+        report: OnProgress = silent,
         commands: Commands | None = None,
     ) -> Environment:
         """The ready environment of this specification, else one whose build goes on until `commands` or this end."""
@@ -130,14 +130,14 @@ class Environments:
         return environment
 
     def prefetch(
-        self, interpreter: Interpreter, requirements: Iterable[str] = (), report: Report = silent
+        self, interpreter: Interpreter, requirements: Iterable[str] = (), report: OnProgress = silent
     ) -> Environment:
         """As `ensure`, asking the index at once, and with all bytecode compiled on return: ready to go offline."""
         asking = copy.copy(self)
         # offline=True stays: the user's setting is stronger than the name of the call
         asking._offline, asking._background = self._offline or False, False
         environment = asking.ensure(interpreter, requirements, report)
-        report("compiling bytecode")
+        report(Progress("compiling bytecode"))
         compile_now(environment, child_environ(self._environ))
         return environment
 
@@ -182,7 +182,7 @@ class Environments:
         finally:
             self._builds.discard(commands)
 
-    def _build(self, key: str, request: Request, report: Report, commands: Commands) -> Environment:
+    def _build(self, key: str, request: Request, report: OnProgress, commands: Commands) -> Environment:
         if not os.path.isfile(request.interpreter.executable):  # noqa: PTH113
             raise InterpreterError(
                 f"{request.interpreter} is gone from this machine; choose one that `find_interpreters` lists"
@@ -205,7 +205,7 @@ class Environments:
         except BaseException:
             self._folders.remove(folder)
             raise
-        report(f"environment {key} is ready: {len(environment.packages)} packages")
+        report(Progress(f"environment {key} is ready: {len(environment.packages)} packages"))
         return environment
 
 

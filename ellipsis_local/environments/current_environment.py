@@ -10,9 +10,8 @@ from pathlib import Path
 
 from packaging.requirements import Requirement
 
-from ellipsis_local.environments.build import Environments, Report
+from ellipsis_local.environments.build import Environments
 from ellipsis_local.environments.commands import Commands
-from ellipsis_local.environments.environment_folder import silent
 from ellipsis_local.environments.interpreters import DEFAULT_INTERPRETER, Interpreter, parse_interpreter
 from ellipsis_local.environments.manifest import Environment
 from ellipsis_local.environments.requirements import check_requirements
@@ -20,6 +19,7 @@ from ellipsis_local.errors import FidelityError, FidelityWarning
 from ellipsis_local.home import Home
 from ellipsis_local.notices import warn
 from ellipsis_local.preflight import Installed, installed_with
+from ellipsis_local.progress import OnProgress, silent
 
 
 class OwnEnvironments(Environments):
@@ -63,7 +63,7 @@ class OwnEnvironments(Environments):
         self,
         interpreter: Interpreter,
         requirements: Iterable[str] = (),
-        report: Report = silent,  # noqa: ARG002
+        report: OnProgress = silent,  # noqa: ARG002
         commands: Commands | None = None,  # noqa: ARG002
     ) -> Environment:
         """This process."""

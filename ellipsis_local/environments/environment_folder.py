@@ -6,19 +6,16 @@ import contextlib
 import fcntl
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 from ellipsis_local.environments.commands import Commands
 from ellipsis_local.environments.manifest import MANIFEST
 from ellipsis_local.home import Home
+from ellipsis_local.progress import OnProgress, Progress, silent
 
 # Beginning of the name of a folder that is being removed; keys begin with "py".
 GONE = ".gone-"
-
-
-def silent(_: str) -> None:
-    pass
 
 
 class EnvironmentFolders:
@@ -40,14 +37,14 @@ class EnvironmentFolders:
             return []
 
     @contextlib.contextmanager
-    def turn(self, key: str, report: Callable[[str], None], commands: Commands) -> Iterator[None]:
+    def turn(self, key: str, report: OnProgress, commands: Commands) -> Iterator[None]:
         """The lock of `key` for commands, with a word to the user where it has to be waited for."""
         with contextlib.ExitStack() as stack:
             while commands.lease is None:
                 try:
                     commands.lease = stack.enter_context(self.locked(key, timeout=0))
                 except TimeoutError:
-                    report("waiting for another process that makes the same environment")
+                    report(Progress("waiting for another process that makes the same environment"))
                     report = silent
                     commands.wait()
             try:

@@ -27,6 +27,7 @@ from ellipsis_local.environments.installer import (
 from ellipsis_local.environments.interpreters import Interpreter
 from ellipsis_local.environments.requirements import WORKER_REQUIREMENTS, local_path, misnamed
 from ellipsis_local.errors import EnvironmentBuildError
+from ellipsis_local.progress import OnProgress, Progress
 
 # What uv says (with -v) when it passes over a release because only the index has it.
 PASSED_OVER = re.compile(r"needs to be downloaded from a registry|network was disabled")
@@ -47,15 +48,10 @@ class Request:
 
 
 def fill(
-    folder: Path,
-    request: Request,
-    data: Path,
-    environ: Mapping[str, str],
-    report: Callable[[str], None],
-    commands: Commands,
+    folder: Path, request: Request, data: Path, environ: Mapping[str, str], report: OnProgress, commands: Commands
 ) -> None:
     """Make the virtualenv `folder` and install into it the user's requirements and the worker's, resolved together."""
-    report(f"making an environment with {request.interpreter}")
+    report(Progress(f"making an environment with {request.interpreter}"))
     offline, uv = is_offline(request.offline, environ), find_uv(environ)
     local = [found[0] for found in map(local_path, request.requirements) if found]
     # a package in a folder may have changed without a change of its version
@@ -96,7 +92,7 @@ def fill(
 
 
 def _with_index(
-    attempt: Callable[[tuple[str, ...]], Outcome], uv: str | None, offline: bool | None, report: Callable[[str], None]
+    attempt: Callable[[tuple[str, ...]], Outcome], uv: str | None, offline: bool | None, report: OnProgress
 ) -> Outcome:
     """The first attempt that counts, or the failure to tell the user about."""
     cached = None
@@ -104,9 +100,9 @@ def _with_index(
         cached = attempt(FROM_CACHE)
         if cached.exit_code == 0 and not PASSED_OVER.search(cached.output):
             return cached
-    report("asking the package index")
+    report(Progress("asking the package index"))
     online = attempt(ONLINE)
     if online.exit_code != 0 and cached is not None and cached.exit_code == 0 and explain(online)[0] == "network":
-        report("the package index cannot be reached; taking older packages from the cache")
+        report(Progress("the package index cannot be reached; taking older packages from the cache"))
         return attempt(FROM_CACHE)
     return online

@@ -15,7 +15,7 @@ import sys
 import tempfile
 import threading
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import IO, Literal
 
@@ -121,8 +121,11 @@ class Helpers:
         for helper in self._helpers:
             helper.close()
 
-    def run(self, tasks: Sequence[Task]) -> list[Task]:
-        """Perform the tasks, in parallel, those of one `stay` in one process; answers in the same order."""
+    def run(self, tasks: Sequence[Task], count: Callable[[int], None] = lambda _: None) -> list[Task]:
+        """Perform the tasks, in parallel, those of one `stay` in one process; answers in the same order.
+
+        `count` is told how many are done.
+        """
         answers: list[Task] = [{} for _ in tasks]
         waiting = deque(enumerate(tasks))
         left = len(tasks)
@@ -138,6 +141,7 @@ class Helpers:
                         continue
                     answers[helper.task] = unwrap(answer, tasks[helper.task])
                     left -= 1
+                    count(len(tasks) - left)
                     self._give(number, helper, waiting)
         return answers
 
@@ -170,13 +174,17 @@ class Here:
                 if module is not None:
                     module.forget()
 
-    def run(self, tasks: Sequence[Task]) -> list[Task]:
+    def run(self, tasks: Sequence[Task], count: Callable[[int], None] = lambda _: None) -> list[Task]:
         """See `Helpers.run`; tasks and answers are what JSON makes of them here, too."""
         import numpy as np
 
+        answers: list[Task] = []
         # What the caller makes of NaN is not asked.
         with _turn, np.errstate(all="ignore"):
-            return [json.loads(json.dumps(unwrap(perform(json.loads(json.dumps(task))), task))) for task in tasks]
+            for task in tasks:
+                answers.append(json.loads(json.dumps(unwrap(perform(json.loads(json.dumps(task))), task))))
+                count(len(answers))
+        return answers
 
 
 def unwrap(message: Task, task: Task) -> Task:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field, replace
 from functools import reduce
@@ -32,6 +32,7 @@ from ellipsis_local.partitions.request import (
 )
 from ellipsis_local.partitions.shards import DEEPEST, Shards
 from ellipsis_local.partitions.tree import Tree, cells, pad
+from ellipsis_local.progress import OnProgress, Progress, Reporter
 from ellipsis_local.types import Extent
 
 Json = dict[str, Any]
@@ -43,7 +44,7 @@ class Making:
 
     request: CutRequest
     cores: int
-    report: Callable[[str], None]
+    report: OnProgress
     helpers: Helpers | Here
     cells: Cells = None
     keys: list[str] = field(default_factory=list)
@@ -53,9 +54,7 @@ class Making:
     """By key: the folders of those that are missing."""
 
 
-def make(
-    home: Home, cache: CutCache, request: CutRequest, cores: int, report: Callable[[str], None], *, here: Place
-) -> Json:
+def make(home: Home, cache: CutCache, request: CutRequest, cores: int, report: OnProgress, *, here: Place) -> Json:
     """Cut what is not cut yet, in this process what is little and `here` allows; the index of the request (`cache`)."""
     helpers: Helpers | Here
     helpers = Here() if is_for_here(request, here) else Helpers(tasks.count_helpers(request, cores), home.bytecode)
@@ -115,7 +114,7 @@ def _tree_of_features(home: Home, making: Making) -> Tree:
             for number, task in enumerate(_vector_tasks(making, "load"))
         ]
         for task in loads:
-            making.report(f"reading layer {task['id']}")
+            making.report(Progress(f"reading layer {task['id']}"))
         extents = [answer["extent"] for answer in making.helpers.run(loads)]
         root = pad(_union(iter([*extents, *(plan.grid.extent for plan in request.rasters)])))
         if request.cut not in ("balanced", "medians"):
@@ -150,12 +149,12 @@ def _cut_missing(making: Making) -> None:
     request, layers = making.request, dict(zip(making.keys, making.request.layers, strict=True))
     vectors = [key for key in making.drafts if isinstance(layers[key], VectorPlan)]
     numbers = {content(plan): number for number, plan in enumerate(request.vectors)}
+    found = making.cells
+    parts = f"{len(found.places)} shards" if isinstance(found, Shards) else f"{request.nodes} partitions"
     todo: list[tasks.Task] = []
     for key in sorted(making.drafts, key=lambda key: key not in vectors):  # features first: their tasks are the longest
         plan, folder = layers[key], making.drafts[key]
-        found = making.cells
-        told = f"{len(found.places)} shards" if isinstance(found, Shards) else f"{request.nodes} partitions"
-        making.report(f"cutting layer {plan.id} into {told}")
+        making.report(Progress(f"cutting layer {plan.id} into {parts}"))
         if isinstance(plan, RasterPlan):
             todo += _prepare_raster(making, plan, key, folder)
         else:
@@ -164,10 +163,16 @@ def _cut_missing(making: Making) -> None:
                 | {"do": "features", "cut": key, "folder": str(folder), "cells": cells_to_json(making.cells)}
                 | {"features": request.features, "overlap": request.overlap}
             )
-    for task, answer in zip(todo, making.helpers.run(todo), strict=True):
+    reporter = Reporter(making.report)
+
+    def count(done: int) -> None:
+        if done < len(todo):
+            reporter.count(f"cutting layers into {parts}", done, len(todo), "steps")
+
+    for task, answer in zip(todo, making.helpers.run(todo, count), strict=True):
         if task["do"] == "features":
-            parts = [VectorPart(f"{i}.parquet", rows).to_json() for i, rows in enumerate(answer["rows"])]
-            making.cuts[task["cut"]] = {key: answer[key] for key in ("bytes", "extent", "warnings")} | {"parts": parts}
+            files = [VectorPart(f"{i}.parquet", rows).to_json() for i, rows in enumerate(answer["rows"])]
+            making.cuts[task["cut"]] = {key: answer[key] for key in ("bytes", "extent", "warnings")} | {"parts": files}
     for key, folder in making.drafts.items():
         (folder / "cut.json").write_text(json.dumps(making.cuts[key]), encoding="utf-8")
 

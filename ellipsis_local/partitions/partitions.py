@@ -13,6 +13,7 @@ from ellipsis_local.partitions.cutting import make
 from ellipsis_local.partitions.planning import plan
 from ellipsis_local.partitions.request import CutRequest, Partitioning
 from ellipsis_local.processes import available_cores
+from ellipsis_local.progress import OnProgress, silent
 from ellipsis_local.types import VectorSource
 
 
@@ -28,7 +29,7 @@ class Partitions:
 
     plan = staticmethod(plan)
 
-    def ensure(self, request: CutRequest, report: Callable[[str], None] = lambda _: None) -> Partitioning:
+    def ensure(self, request: CutRequest, report: OnProgress = silent) -> Partitioning:
         """The partitions, found or made; PartitionError or StoreError, and nothing is left of it, where that fails."""
         if request.layers:
             self._check_present(request)

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from ellipsis_local import arguments
-from ellipsis_local.emulator import SCHEMA, Emulator, current_settings, opened_emulator
+from ellipsis_local.emulator import SCHEMA, Emulator, current_settings, opened_emulator, working
 from ellipsis_local.errors import ArgumentError, StoreError
 from ellipsis_local.home import Home
 from ellipsis_local.identity import Identity
@@ -42,6 +42,7 @@ class HomeArchive:
 
 
 @short_traceback
+@working("writing the archive")
 def export_home(file: str | os.PathLike[str], *, overwrite: bool = False, home: Any = None) -> HomeArchive:
     """Write everything that the home holds to one file: layers, computes with results and logs, users, settings.
 
@@ -83,6 +84,7 @@ def export_home(file: str | os.PathLike[str], *, overwrite: bool = False, home: 
 
 
 @short_traceback
+@working("importing")
 def import_home(file: str | os.PathLike[str], *, replace: bool = False, home: Any = None) -> HomeArchive:
     """Make the home what an archive of `export_home` holds.
 

@@ -26,7 +26,7 @@ from __future__ import annotations
 
 import os
 import tomllib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -37,6 +37,7 @@ from ellipsis_local.arguments import invalid
 from ellipsis_local.errors import ArgumentError, EllipsisLocalError, LayerError, LayerWarning
 from ellipsis_local.gdal_errors import reading
 from ellipsis_local.notices import warn
+from ellipsis_local.progress import OnProgress
 from ellipsis_local.store import formats
 from ellipsis_local.store.staging import FileParcel, NewFile, Overrides, Target
 
@@ -65,12 +66,10 @@ class Context:
     root: Path
     replace: bool
     owner: str | None
-    progress: Callable[[str], None] | None
+    progress: OnProgress
 
 
-def load(
-    store: LayerStore, folder: Any, replace: bool, owner: str | None, progress: Callable[[str], None] | None
-) -> dict[str, Loaded]:
+def load(store: LayerStore, folder: Any, replace: bool, owner: str | None, progress: OnProgress) -> dict[str, Loaded]:
     """Take a folder in, name → ids; LayerWarning, without a catalog, for files that look like layers and are none."""
     if not isinstance(folder, str | os.PathLike):
         raise invalid("folder", folder, "must be of type string")

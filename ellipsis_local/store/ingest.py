@@ -19,6 +19,7 @@ from ellipsis_local import vector
 from ellipsis_local.errors import ArgumentError, LayerError, StoreError
 from ellipsis_local.gdal_errors import naming, reading, shown_name, writing
 from ellipsis_local.home import Home
+from ellipsis_local.progress import OnProgress, Progress, silent
 from ellipsis_local.raster.files import raster_array
 from ellipsis_local.store import formats
 from ellipsis_local.store.records import FileRow
@@ -37,7 +38,6 @@ from ellipsis_local.store.staging import (
 )
 
 NO_OVERRIDES = Overrides()
-Progress = Callable[[str], None] | None
 
 
 class Intake:
@@ -133,7 +133,7 @@ class Intake:
         self,
         parcels: Sequence[Parcel],
         named: Callable[[], set[str]],
-        progress: Progress = None,
+        progress: OnProgress = silent,
         file_id: str | None = None,
     ) -> Iterator[list[FileRow]]:
         """Lay parcels into layers/FILE_ID, all or none; at the end those folders go that are not among `named`.
@@ -142,9 +142,8 @@ class Intake:
         """
         rows: list[FileRow] = []
         try:
-            for parcel in parcels:
-                if progress is not None:
-                    progress(f"adding {parcel.name}")
+            for number, parcel in enumerate(parcels):
+                progress(Progress(f"adding {parcel.name}", number, len(parcels) if len(parcels) > 1 else None))
                 new_id = file_id or self._new_id()
                 with writing(self.home.layers), self.home.publish(self.home.layers / new_id) as draft:
                     file = (draft / parcel.main,) if isinstance(parcel, FileParcel) else ()

@@ -19,11 +19,12 @@ from ellipsis_local.crs import epsg_text
 from ellipsis_local.database import Database
 from ellipsis_local.errors import ArgumentError, LayerError, LimitError, NotFoundError
 from ellipsis_local.home import Home, idle_seconds
+from ellipsis_local.progress import OnProgress, silent
 from ellipsis_local.store import formats
 from ellipsis_local.store.catalog_toml import load
 from ellipsis_local.store.catalogue import Catalogue
 from ellipsis_local.store.export import copy_file, export, footprint
-from ellipsis_local.store.ingest import Intake, Progress
+from ellipsis_local.store.ingest import Intake
 from ellipsis_local.store.records import PENDING_CONTENT, FileRow
 from ellipsis_local.store.staging import FileParcel, NewFile, Overrides, Parcel, Target
 from ellipsis_local.types import STAND_IN, PathRecord, PathType, RasterFile, StoredFile, Timestamp, VectorFile
@@ -60,7 +61,7 @@ class LayerStore:
         layer: str | None = None,
         replace: bool = False,
         owner: str | None = None,
-        progress: Progress = None,
+        progress: OnProgress = silent,
     ) -> tuple[str, str]:
         """Add a raster or vector with one active timestamp; (path id, timestamp id), as `layers.add`."""
         path_id = ids.optional_uuid("pathId", path_id)
@@ -85,7 +86,7 @@ class LayerStore:
         return target.path_id, target.timestamp_id
 
     def put(
-        self, target: Target, parcels: Sequence[Parcel], *, replace: bool = False, progress: Progress = None
+        self, target: Target, parcels: Sequence[Parcel], *, replace: bool = False, progress: OnProgress = silent
     ) -> bool:
         """Make `parcels` the files of a timestamp; False where they are it already."""
         if self._existing(target, (parcel.content() for parcel in parcels), replace)[1]:
@@ -173,7 +174,7 @@ class LayerStore:
         nodata: float | None = None,
         mosaic_priority: str | None = None,
         layer: str | None = None,
-        progress: Progress = None,
+        progress: OnProgress = silent,
     ) -> str:
         file = NewFile(source, name, format, epsg, nodata, layer)
         return self.add_files(path_id, timestamp_id, [file], mosaic_priority=mosaic_priority, progress=progress)[0]
@@ -186,7 +187,7 @@ class LayerStore:
         *,
         format: str | None = None,
         mosaic_priority: str | None = None,
-        progress: Progress = None,
+        progress: OnProgress = silent,
         check: Check = None,
         activate: bool = False,
         pending: str | None = None,
@@ -266,7 +267,7 @@ class LayerStore:
         public_access: Mapping[str, Any] | None = None,
         owner: str | None = None,
         replace: bool = False,
-        progress: Progress = None,
+        progress: OnProgress = silent,
     ) -> str:
         """Add a path of type file; other content under its id is a LayerError, or replaced with `replace`."""
         path_id = ids.optional_uuid("pathId", path_id) or self.catalogue.database.new_id()
@@ -400,7 +401,7 @@ class LayerStore:
         return export(self.catalogue.get_timestamp(path_id, timestamp_id), target)
 
     def load(
-        self, folder: Any, *, replace: bool = False, owner: str | None = None, progress: Progress = None
+        self, folder: Any, *, replace: bool = False, owner: str | None = None, progress: OnProgress = silent
     ) -> dict[str, Any]:
         return dict(load(self, folder, replace, owner, progress))
 

@@ -14,13 +14,13 @@ from typing import cast
 from ellipsis_local.errors import LayerError, LayerWarning, UpstreamError
 from ellipsis_local.gdal_errors import writing
 from ellipsis_local.notices import warn
+from ellipsis_local.progress import Reporter
 from ellipsis_local.store import Kind, LayerStore, NewFile, Taken, Target
 from ellipsis_local.types import STAND_IN, Extent, Timestamp
 from ellipsis_local.upstream.download_files import Fetched, fetch_files
 from ellipsis_local.upstream.http_client import Client, RefusedError
 from ellipsis_local.upstream.models import ServiceFile, ServicePath, ServiceTimestamp, files_of, fingerprint, real_name
 from ellipsis_local.upstream.partial_downloads import PartialDownloads
-from ellipsis_local.upstream.progress import Reporter
 from ellipsis_local.upstream.provenance import Provenance, Provenances
 
 NameBands = Callable[[str, Mapping[str, str]], None]
@@ -208,7 +208,7 @@ class LayerPull:
             taken(fetched, folder / "put") as files,
             self.store.intake.parcels(files, target.kind) as parcels,
         ):
-            return self.store.put(target, parcels, replace=replace, progress=self.progress.say)
+            return self.store.put(target, parcels, replace=replace, progress=self.progress.step)
 
 
 @contextlib.contextmanager

@@ -15,8 +15,8 @@ from typing import Any
 
 from ellipsis_local.errors import LayerWarning, StoreError, UpstreamError
 from ellipsis_local.notices import warn
+from ellipsis_local.progress import Reporter
 from ellipsis_local.upstream.http_client import Answer, Client, RetryableError
-from ellipsis_local.upstream.progress import Reporter
 
 MARGIN = 64 * 1024**2
 """Bytes that a download leaves free on the disk."""

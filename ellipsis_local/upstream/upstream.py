@@ -14,6 +14,7 @@ from ellipsis_local.database import Database
 from ellipsis_local.errors import ArgumentError, LayerError, LimitError, UpstreamError
 from ellipsis_local.home import Home
 from ellipsis_local.ids import as_uuid
+from ellipsis_local.progress import OnProgress, Reporter
 from ellipsis_local.settings import service_token, service_url
 from ellipsis_local.store import LayerStore
 from ellipsis_local.types import STAND_IN, Extent, Timestamp
@@ -21,7 +22,6 @@ from ellipsis_local.upstream.extents import parse_extent
 from ellipsis_local.upstream.http_client import Client, RefusedError
 from ellipsis_local.upstream.models import ServicePath, listed, parse_uuid, read_path
 from ellipsis_local.upstream.partial_downloads import PartialDownloads, safe_suffix
-from ellipsis_local.upstream.progress import OnProgress, Reporter
 from ellipsis_local.upstream.provenance import Provenance, Provenances
 from ellipsis_local.upstream.pull_layer import LayerPull, NameBands
 from ellipsis_local.upstream.resumable_download import download

@@ -345,7 +345,7 @@ def test_killed_build(light, home, own, tmp_path, before, after):
     assert environments.sweep() == ()
     lines = []
     environment = environments.ensure(own, ["click"], lines.append)
-    assert any("waiting" in line for line in lines)
+    assert any("waiting" in str(line) for line in lines)
     assert run(environment, "import click; print(1)") == "1"
     assert {entry.name for entry in home.environments.iterdir()} == {key}
 

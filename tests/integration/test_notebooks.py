@@ -37,6 +37,8 @@ CELLS = """
 import os, sys
 import ellipsis_local as el, numpy as np
 from affine import Affine
+from ellipsis_local import progress
+progress.PATIENCE_SECONDS = 0
 el.configure(home=os.environ["HOME_FOLDER"], inline=True)
 token = el.account.logIn("demo_user", "demo_user")
 raster = {"raster": np.ones((1, 9, 9), "uint8"), "transform": Affine(1, 0, 0, 0, -1, 9), "crs": "EPSG:3857"}
@@ -44,6 +46,10 @@ python = f"python3.{sys.version_info[1]}"
 compute = el.compute.createCompute([el.layers.add(raster)], token, nodes=3, interpreter=python)["id"]
 # %%
 def f(params):
+    import time
+    from IPython import get_ipython
+    while len(get_ipython().display_pub.outputs) < 2:
+        time.sleep(0.01)
     print("hello")
     return 1 / 0
 # %%
@@ -57,24 +63,25 @@ def test_what_a_notebook_shows(tmp_path):
     pytest.importorskip("IPython")
     cells = [cell.strip() for cell in CELLS.split("# %%")]
     environ = os.environ | {"HOME_FOLDER": str(tmp_path / "home"), "IPYTHONDIR": str(tmp_path)}
-    environ = {name: value for name, value in environ.items() if not name.startswith("ELLIPSIS_LOCAL_")}
+    environ = {name: value for name, value in environ.items() if not name.startswith(("ELLIPSIS_LOCAL_", "PYTEST_"))}
     command = [sys.executable, "-c", IN_A_KERNEL]
     done = subprocess.run(command, env=environ, input=json.dumps(cells), capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    (created, defined, executed, _), shown, logs = json.loads(done.stderr.splitlines()[-1])
+    (_, defined, executed, _), shown, logs = json.loads(done.stderr.splitlines()[-1])
 
     assert (defined["error"], defined["lines"]) == ("None", [])
     # The cell and the line, one frame of ours, and equal failures as one.
     assert (
-        "failed: Traceback (most recent call last):\n  Cell In[2], line 3, in f\n    return 1 / 0" in executed["error"]
+        "failed: Traceback (most recent call last):\n  Cell In[2], line 7, in f\n    return 1 / 0" in executed["error"]
     )
     ours = [Path(file).name for file in executed["frames"] if Path(file).parent.name == "ellipsis_local"]
     assert ours == ["tracebacks.py"]
     assert executed["notes"][1:] == ["nodes 0 to 2 failed the same way"]
-    # A line that is there while somebody waits.
-    for cell, text in ((created, "starting a compute"), (executed, "executing")):
-        assert cell["lines"][0] == {"text/plain": f"ellipsis_local: {text}"}
-        assert cell["lines"][-1] == {"text/plain": "", "text/html": ""}
+    # A bar that is there while somebody waits, and that takes no room afterwards.
+    first, shown_bar, *_, last = executed["lines"]
+    assert shown_bar["text/plain"].startswith("ellipsis_local: executing · 0:0")
+    assert shown_bar["text/html"].startswith("<progress></progress> <small>executing · 0:0")
+    assert first == {"text/plain": ""} and last == {"text/plain": "", "text/html": ""}
     # Of a report the table is in its text.
     assert "failed (exception)" in shown
     assert logs["text/plain"].endswith("node 1 │ hello")

@@ -22,8 +22,9 @@ MOST_LINES = 60
 """Of a function, without its docstring: a screen."""
 
 LEVELS = (
-    {"errors", "types"},
-    {"settings", "arguments", "notices", "notebooks", "tracebacks", "preflight", "faults", "identity", "clocks"},
+    {"errors", "types", "clocks", "notebooks"},
+    {"progress", "tracebacks"},
+    {"settings", "arguments", "notices", "preflight", "faults", "identity"},
     {
         "home",
         "database",

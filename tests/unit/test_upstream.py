@@ -23,7 +23,6 @@ from ellipsis_local.upstream.http_client import as_query, origin, readable, seco
 from ellipsis_local.upstream.models import bounds_of, counts, date_range, parse_date, timestamps_of
 from ellipsis_local.upstream.mosaics import decode
 from ellipsis_local.upstream.partial_downloads import safe_suffix
-from ellipsis_local.upstream.progress import Progress, Reporter
 from ellipsis_local.upstream.tables import Columns
 
 HALF = 20037508.342789244
@@ -258,24 +257,6 @@ def test_only_harmless_suffixes_reach_the_disk(name: str, suffix: str) -> None:
 def test_texts_of_the_service_are_made_readable() -> None:
     assert readable("a\n\tb\x1b[31m secret c", "secret") == "a b [31m … c"
     assert len(readable("x" * 1000, None)) == 300
-
-
-def test_progress_in_words() -> None:
-    assert str(Progress("downloading a", 1_500_000, 3_000_000_000, "bytes")) == "downloading a: 1.5 MB of 3.0 GB"
-    assert str(Progress("fetching", 3, 1200, "tiles")) == "fetching: 3 of 1,200 tiles"
-    assert str(Progress("fetching", 3, None, "pages")) == "fetching: 3 pages"
-    assert str(Progress("pulled a")) == "pulled a"
-
-
-def test_numbers_are_told_now_and_then() -> None:
-    told: list[Progress] = []
-    progress = Reporter(told.append)
-    for number in range(1001):
-        progress.count("a", number, 1000, "bytes")
-    assert (told[0].done, told[-1].done) == (0, 1000)
-    assert len(told) < 50
-    progress.count("b", 1, None, "bytes")
-    assert told[-1].what == "b"
 
 
 def test_areas() -> None:
