@@ -76,6 +76,11 @@ __all__ = [
 class EllipsisLocalError(ValueError):
     """The root of all errors raised here."""
 
+    def _render_traceback_(self) -> list[str]:
+        from ellipsis_local.notebooks import render_traceback
+
+        return render_traceback(self)
+
 
 class ArgumentError(EllipsisLocalError):
     """An argument that cannot be used; the text names it, its value and the way out."""

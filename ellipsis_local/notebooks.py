@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
+from types import TracebackType
 from typing import Any
 
 FRAME = re.compile(r'File "([^"\n]+)", line')
@@ -26,3 +27,25 @@ def name_cells(text: str) -> str:
         return match[0] if cell is None else "{} {}, line".format(*cell)
 
     return FRAME.sub(named, text)
+
+
+def render_traceback(error: BaseException) -> list[str]:
+    """The lines in which IPython shows an error: up to the user's own line, without the error that it came of."""
+    shown, frames = [], error.__traceback__
+    while frames is not None:
+        shown.append(frames)
+        frames = frames.tb_next
+    kept: TracebackType | None = None
+    for frames in reversed(shown):
+        # It would show the last one all the same.
+        if "__tracebackhide__" not in frames.tb_frame.f_locals:
+            kept = TracebackType(kept, frames.tb_frame, frames.tb_lasti, frames.tb_lineno)
+    cause = error.__cause__
+    try:
+        if cause is not None:
+            error.__cause__ = None
+        lines: list[str] = find_shell().InteractiveTB.structured_traceback(type(error), error, kept)
+        return lines
+    finally:
+        if cause is not None:
+            error.__cause__ = cause

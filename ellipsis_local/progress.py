@@ -184,7 +184,7 @@ def find_output() -> Output | None:
         return below_cell
     stream = sys.stderr
     # TERM=dumb: what cannot go back in a line.
-    if stream is None or stream.closed or not stream.isatty() or os.environ.get("TERM") == "dumb":
+    if stream is None or getattr(stream, "closed", False) or not stream.isatty() or os.environ.get("TERM") == "dumb":
         return None
     return functools.partial(on_terminal, stream)
 

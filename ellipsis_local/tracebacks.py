@@ -32,7 +32,12 @@ def short_traceback(function: Function) -> Function:
         try:
             return function(*args, **kwargs)
         except EllipsisLocalError as error:
-            raise error.with_traceback(None) from error.__cause__
+            found = error
+        # Not in the block: what the caller is handling itself stays its context.
+        try:
+            raise found.with_traceback(None)
+        finally:
+            del found  # it holds this frame
 
     return call  # type: ignore[return-value]
 

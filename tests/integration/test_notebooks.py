@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -13,7 +14,7 @@ import pytest
 from affine import Affine
 
 IN_A_KERNEL = """
-import json, sys, traceback
+import contextlib, io, json, sys, traceback
 from IPython.core.displaypub import CapturingDisplayPublisher
 from IPython.core.interactiveshell import InteractiveShell
 
@@ -24,12 +25,14 @@ shell = ZMQInteractiveShell.instance(display_pub_class=CapturingDisplayPublisher
 told = []
 for cell in json.load(sys.stdin):
     shell.display_pub.outputs.clear()
-    done = shell.run_cell(cell, store_history=True)
+    with contextlib.redirect_stdout(io.StringIO()) as printed:
+        done = shell.run_cell(cell, store_history=True)
     error, frames = done.error_in_exec, []
     if error is not None:
         frames = [frame.f_code.co_filename for frame, _ in traceback.walk_tb(error.__traceback__)]
     lines = [one["data"] for one in shell.display_pub.outputs]
-    told.append({"error": str(error), "notes": getattr(error, "__notes__", []), "frames": frames, "lines": lines})
+    told.append({"error": str(error), "notes": getattr(error, "__notes__", []), "frames": frames, "lines": lines,
+                 "printed": printed.getvalue()})
 json.dump([told, shell.user_ns["shown"], shell.display_formatter.format(shell.user_ns["logs"])[0]], sys.stderr)
 """
 
@@ -55,6 +58,12 @@ def f(params):
 # %%
 el.compute.execute(compute, f, token)
 # %%
+from ellipsis_local.node_program.ellipsis_node.patch_functions import swap
+def client(source): ...
+swap(client, el.layers.add)
+open("broken.tif", "w").close()
+client("broken.tif")
+# %%
 shown, logs = str(el.report(compute)), el.logs(compute, node=1)
 """
 
@@ -65,9 +74,9 @@ def test_what_a_notebook_shows(tmp_path):
     environ = os.environ | {"HOME_FOLDER": str(tmp_path / "home"), "IPYTHONDIR": str(tmp_path)}
     environ = {name: value for name, value in environ.items() if not name.startswith(("ELLIPSIS_LOCAL_", "PYTEST_"))}
     command = [sys.executable, "-c", IN_A_KERNEL]
-    done = subprocess.run(command, env=environ, input=json.dumps(cells), capture_output=True, text=True)
+    done = subprocess.run(command, env=environ, cwd=tmp_path, input=json.dumps(cells), capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    (_, defined, executed, _), shown, logs = json.loads(done.stderr.splitlines()[-1])
+    (_, defined, executed, client, _), shown, logs = json.loads(done.stderr.splitlines()[-1])
 
     assert (defined["error"], defined["lines"]) == ("None", [])
     # The cell and the line, one frame of ours, and equal failures as one.
@@ -77,6 +86,11 @@ def test_what_a_notebook_shows(tmp_path):
     ours = [Path(file).name for file in executed["frames"] if Path(file).parent.name == "ellipsis_local"]
     assert ours == ["tracebacks.py"]
     assert executed["notes"][1:] == ["nodes 0 to 2 failed the same way"]
+    # What is shown ends at the cell's own line, also of a function of the client that a mock replaced.
+    for cell, line in ((executed, "----> 1 el.compute.execute"), (client, '----> 5 client("broken.tif")')):
+        *_, place, error = re.split(r"\n\n(?=Cell|\w+Error)", cell["printed"])
+        assert line in place and "ellipsis_local/" not in cell["printed"], cell["printed"]
+        assert error.startswith(("NodeError: node 0", "LayerError: ")), cell["printed"]
     # A bar that is there while somebody waits, and that takes no room afterwards.
     first, shown_bar, *_, last = executed["lines"]
     assert shown_bar["text/plain"].startswith("ellipsis_local: executing · 0:0")

@@ -22,7 +22,8 @@ MOST_LINES = 60
 """Of a function, without its docstring: a screen."""
 
 LEVELS = (
-    {"errors", "types", "clocks", "notebooks"},
+    {"clocks", "notebooks"},
+    {"errors", "types"},
     {"progress", "tracebacks"},
     {"settings", "arguments", "notices", "preflight", "faults", "identity"},
     {

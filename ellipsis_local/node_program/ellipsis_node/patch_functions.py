@@ -9,6 +9,7 @@ Undo = Callable[[], None]
 
 
 def _stub(*args: Any, **kwargs: Any) -> Any:
+    __tracebackhide__ = True
     hook: Any = "the hook"
     return hook(*args, **kwargs)
 
