@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from ellipsis_local.emulator import Emulator, configure
     from ellipsis_local.errors import EllipsisLocalError, EnvironmentWarning, FidelityWarning, LayerWarning, NodeError
     from ellipsis_local.mocking import mock
-    from ellipsis_local.reports import logs, report
+    from ellipsis_local.reports import logs, report, show
     from ellipsis_local.server import serve
     from ellipsis_local.settings import Settings
 
@@ -40,6 +40,7 @@ __all__ = [
     "path",
     "report",
     "serve",
+    "show",
     "state",
     "testing",
     "user",
@@ -49,8 +50,7 @@ __all__ = [
 MODULES = ("account", "compute", "errors", "layers", "path", "state", "testing", "user", "util")
 HOMES = {
     "Emulator": "emulator", "configure": "emulator", "Settings": "settings", "mock": "mocking", "report": "reports",
-    "logs": "reports",
-    "serve": "server",
+    "logs": "reports", "show": "reports", "serve": "server",
 }  # fmt: skip
 
 

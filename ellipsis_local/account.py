@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 from ellipsis_local import arguments
 from ellipsis_local.api_functions import attach
 from ellipsis_local.emulator import current_emulator
-from ellipsis_local.tracebacks import short_traceback
 
 __all__ = ["getInfo", "logIn"]
 
@@ -16,7 +15,6 @@ if TYPE_CHECKING:
     def __getattr__(name: str) -> Any: ...
 
 
-@short_traceback
 def logIn(username: str, password: str, validFor: int | None = None) -> str:
     """Log in and get a token.
 
@@ -46,7 +44,6 @@ def logIn(username: str, password: str, validFor: int | None = None) -> str:
     return current_emulator().accounts.log_in(name, secret, arguments.integer("validFor", validFor))
 
 
-@short_traceback
 def getInfo(token: str) -> dict[str, Any]:
     """What is known of the token's account: `id`, `username` and `plan` with `maxComputeNodes` (seen in the client)."""
     emulator = current_emulator()

@@ -17,11 +17,10 @@ from ellipsis_local.computes.compute_json import describe
 from ellipsis_local.computes.parse_arguments import compute_request, write_target
 from ellipsis_local.computes.results import copy_result, result_path
 from ellipsis_local.computes.validate_outputs import add_results
-from ellipsis_local.emulator import current_emulator, working
+from ellipsis_local.emulator import current_emulator
 from ellipsis_local.environments import DEFAULT_INTERPRETER
 from ellipsis_local.errors import ArgumentError
 from ellipsis_local.sharing import EDIT
-from ellipsis_local.tracebacks import short_traceback
 
 __all__ = [
     "addLayer",
@@ -36,7 +35,6 @@ __all__ = [
 ]
 
 
-@short_traceback
 def createCompute(
     layers: Iterable[Mapping[str, str]],
     token: str,
@@ -94,7 +92,6 @@ def createCompute(
     return {"id": emulator.create_compute(request, emulator.user(owner_token), wait=wait)}
 
 
-@short_traceback
 def execute(
     computeId: str,
     f: Callable[[dict[str, Any]], Any],
@@ -162,8 +159,6 @@ def _waits(client: Any, documented: Any) -> bool:
     return arguments.boolean("awaitTillTerminated", client)
 
 
-@short_traceback
-@working("terminating")
 def terminateCompute(
     computeId: str, token: str, awaitTillTerminated: bool = True, *, awaitTillCompleted: bool | None = None
 ) -> None:
@@ -178,8 +173,6 @@ def terminateCompute(
     emulator.terminate_compute(compute_id, emulator.user(owner_token), wait=wait)
 
 
-@short_traceback
-@working("terminating")
 def terminateAll(token: str, awaitTillTerminated: bool = True, *, awaitTillCompleted: bool | None = None) -> None:
     """Terminate all of the user's computes that are not over.
 
@@ -199,7 +192,6 @@ def terminateAll(token: str, awaitTillTerminated: bool = True, *, awaitTillCompl
             return
 
 
-@short_traceback
 def getComputeInfo(computeId: str, token: str) -> dict[str, Any]:
     """Status and metadata of one compute.
 
@@ -221,7 +213,6 @@ def getComputeInfo(computeId: str, token: str) -> dict[str, Any]:
     return describe(record, emulator.computes.records.nodes(compute_id), emulator.settings.strict)
 
 
-@short_traceback
 def listComputes(token: str, pageStart: str | None = None, listAll: bool = True) -> dict[str, Any]:
     """The user's computes, newest first, as `getComputeInfo` shows them.
 
@@ -253,8 +244,6 @@ def listComputes(token: str, pageStart: str | None = None, listAll: bool = True)
             return {"result": result, "nextPageStart": start}
 
 
-@short_traceback
-@working("adding files")
 def addLayer(response: Iterable[str], pathId: str, timestampId: str, token: str) -> None:
     """Add the files of an execution with `largeResult` to a layer, and activate its timestamp.
 
@@ -302,8 +291,6 @@ addToLayer = addLayer  # noqa: N816 - the client's spelling
 """The client's name for `addLayer`."""
 
 
-@short_traceback
-@working("downloading")
 def downloadFile(
     url: str, token: str, filePath: str | PathLike[str] | None = None, memfile: BinaryIO | None = None
 ) -> BinaryIO | None:

@@ -31,6 +31,7 @@ from ellipsis_local.scopes import BASE, Scope, current_scope
 from ellipsis_local.settings import Settings, absolute_folders, read_settings
 from ellipsis_local.sharing import Sharing
 from ellipsis_local.store import LayerStore
+from ellipsis_local.tracebacks import short_traceback
 from ellipsis_local.upstream import RefusedError, Upstream
 
 if TYPE_CHECKING:
@@ -292,6 +293,7 @@ def working(text: str) -> contextlib._GeneratorContextManager[None]:
     return BAR.working(text, wanted)
 
 
+@short_traceback
 def configure(**settings: Any) -> Settings:
     """Set how this process plays the service; settings given before stay unless given again.
 

@@ -14,6 +14,7 @@ from ellipsis_local import arguments
 from ellipsis_local.answers import path_answer, pull_answer
 from ellipsis_local.emulator import current_emulator, working
 from ellipsis_local.ids import as_uuid
+from ellipsis_local.layer_tables import Layer, Layers, layers_frame
 from ellipsis_local.settings import same_service
 from ellipsis_local.stand_ins import (
     LOCK_FILE,
@@ -397,18 +398,31 @@ def lock(file: str | PathLike[str] = LOCK_FILE, ids: Iterable[str] | None = None
 
 
 @short_traceback
-def list() -> Any:
-    """All layers of the home: a list of dicts as `get` gives them, without what is removed meanwhile."""
+def list(*, as_frame: bool = False) -> Any:
+    """All layers of the home: a list of dicts as `get` gives them, without what is removed meanwhile.
+
+    A notebook shows it as a table.
+
+    Parameters
+    ----------
+    as_frame : bool
+        A GeoDataFrame instead (our choice), with a row for each timestamp: `pathId`, `timestampId`, `name`, `type`,
+        `status`, `from` and `to` (in UTC), `files`, `bytes`, `standIn`, and as `geometry` in EPSG:4326 what the files
+        cover, None where nothing. ``frame[['pathId', 'timestampId']].to_dict('records')`` is what createCompute takes.
+    """
+    as_frame = arguments.boolean("as_frame", as_frame)
     emulator = current_emulator()
     store = emulator.store
-    return store.catalogue.still_here(store.list(), lambda record: path_answer(emulator, record))
+    if as_frame:
+        return layers_frame(store)
+    return Layers(store.catalogue.still_here(store.list(), lambda record: Layer(path_answer(emulator, record))))
 
 
 @short_traceback
 def get(pathId: str) -> dict[str, Any]:
-    """One layer: what `path.get` shows of it."""
+    """One layer: what `path.get` shows of it, which a notebook shows as a table."""
     emulator = current_emulator()
-    return path_answer(emulator, emulator.store.path(arguments.uuid_text("pathId", pathId)))
+    return Layer(path_answer(emulator, emulator.store.path(arguments.uuid_text("pathId", pathId))))
 
 
 @short_traceback

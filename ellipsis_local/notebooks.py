@@ -1,9 +1,11 @@
-"""Notebooks: which cell a line stands in."""
+"""Notebooks: which cell a line stands in, and what cells show."""
 
 from __future__ import annotations
 
 import re
 import sys
+from collections.abc import Callable
+from importlib import import_module
 from types import TracebackType
 from typing import Any
 
@@ -13,6 +15,21 @@ FRAME = re.compile(r'File "([^"\n]+)", line')
 def find_shell() -> Any:
     """IPython's shell of this process; None where there is none."""
     return getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
+
+
+def in_notebook() -> bool:
+    """Whether there are cells that can show something, and not a terminal."""
+    return getattr(find_shell(), "kernel", None) is not None
+
+
+def display(data: dict[str, str]) -> Callable[[dict[str, str]], None]:
+    """Show data, by media types, in the cell of this context; what is returned replaces them."""
+    shown: Any = import_module("IPython.display").display(data, raw=True, display_id=True)
+
+    def update(data: dict[str, str]) -> None:
+        shown.update(data, raw=True)
+
+    return update
 
 
 def name_cells(text: str) -> str:

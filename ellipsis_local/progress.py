@@ -11,11 +11,10 @@ import threading
 from collections.abc import Callable, Iterator
 from contextvars import copy_context
 from dataclasses import dataclass
-from importlib import import_module
-from typing import Any, TextIO
+from typing import TextIO
 
 from ellipsis_local.clocks import monotonic
-from ellipsis_local.notebooks import find_shell
+from ellipsis_local.notebooks import display, in_notebook
 
 SECONDS = 0.2
 """Between two reports of the same thing; the first and the last are always told."""
@@ -180,7 +179,7 @@ def find_output() -> Output | None:
     """Where a bar can be shown; None in tests, in files and in pipes."""
     if "PYTEST_CURRENT_TEST" in os.environ:
         return None
-    if getattr(find_shell(), "kernel", None) is not None:
+    if in_notebook():
         return below_cell
     stream = sys.stderr
     # TERM=dumb: what cannot go back in a line.
@@ -230,19 +229,19 @@ def on_terminal(stream: TextIO) -> Iterator[tuple[Draw, Callable[[], None], floa
 @contextlib.contextmanager
 def below_cell() -> Iterator[tuple[Draw, None, float]]:
     """The last output of the cell, which is empty afterwards."""
-    shown: Any = import_module("IPython.display").display({"text/plain": ""}, raw=True, display_id=True)
+    update = display({"text/plain": ""})
 
     def draw(step: Progress, time: str) -> None:
         share = "" if step.total is None else f' value="{step.done}" max="{step.total}"'
         text = " · ".join(filter(None, (step.what, step.numbers, time)))
         bar = f"<progress{share}></progress> <small>{html.escape(text)}</small>"
-        shown.update({"text/plain": f"ellipsis_local: {text}", "text/html": bar}, raw=True)
+        update({"text/plain": f"ellipsis_local: {text}", "text/html": bar})
 
     try:
         yield draw, None, 0.5
     finally:
         # The empty HTML takes no room in the page, as an empty text would.
-        shown.update({"text/plain": "", "text/html": ""}, raw=True)
+        update({"text/plain": "", "text/html": ""})
 
 
 BAR = Bar()

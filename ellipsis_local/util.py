@@ -9,7 +9,6 @@ from ellipsis_local import arguments
 from ellipsis_local.api_functions import attach
 from ellipsis_local.arguments import invalid
 from ellipsis_local.errors import ArgumentError
-from ellipsis_local.tracebacks import short_traceback
 
 __all__ = ["saveRaster", "saveVector"]
 
@@ -18,7 +17,6 @@ if TYPE_CHECKING:
     def __getattr__(name: str) -> Any: ...
 
 
-@short_traceback
 def saveRaster(
     r: Any,
     epsg: int,
@@ -60,7 +58,6 @@ def saveRaster(
     return None if isinstance(targetFile, str | PathLike) else targetFile
 
 
-@short_traceback
 def saveVector(targetFile: str | PathLike[str] | BinaryIO, features: Any) -> Any:
     """Write a GeoDataFrame as a GeoPackage (seen in the client); a memory file is returned."""
     import geopandas

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable
 from datetime import datetime
 from importlib import import_module
-from types import ModuleType
+from types import FunctionType, ModuleType
 from typing import Any
 
 from ellipsis_local import arguments
@@ -61,7 +61,17 @@ def address(template: str, given: dict[str, Any]) -> str:
 
 
 def attach(top: str) -> None:
-    """Give a public module, and those below it, the functions that it does not have, and the modules that hold them."""
+    """Give a public module, and those below it, the functions that it does not have, and the modules that hold them.
+
+    Those that it has get the same short tracebacks, and the bar of what takes long.
+    """
+    public: dict[Callable[..., Any], Callable[..., Any]] = {}
+    for module in _modules(top):
+        for name in getattr(module, "__all__", ()):
+            value = vars(module)[name]
+            if isinstance(value, FunctionType):
+                # One that is there under two names stays one.
+                vars(module)[name] = public.setdefault(value, _public(f"{module.__name__}.{name}", value))
     for row in rows():
         if row.name.partition(".")[0] == top:
             _put(row.name, _function(row))
@@ -69,16 +79,26 @@ def attach(top: str) -> None:
         for name, function in import_module(f"{__name__}.{source}").FUNCTIONS.items():
             _put(name, function)
 
-    for name in [f"{PACKAGE}.{top}", *(one for one in sys.modules if one.startswith(f"{PACKAGE}.{top}."))]:
+    for module in _modules(top):
         # Scripts reach functions that the client does not export through its modules of this name.
-        sys.modules[f"{name}.{ROOT}"] = vars(sys.modules[name])[ROOT] = sys.modules[name]
+        sys.modules[f"{module.__name__}.{ROOT}"] = vars(module)[ROOT] = module
+
+
+def _modules(top: str) -> list[Any]:
+    """A public module and those below it."""
+    name = f"{PACKAGE}.{top}"
+    return [sys.modules[name], *(module for one, module in sys.modules.items() if one.startswith(f"{name}."))]
+
+
+def _public(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+    return short_traceback(working(name.removeprefix(f"{PACKAGE}."))(function))
 
 
 def _put(name: str, function: Callable[..., Any]) -> None:
     parent, _, own = name.rpartition(".")
     exported = not parent.endswith(f".{ROOT}")
     module = _module(parent.removesuffix(f".{ROOT}"))
-    function = short_traceback(working(name)(function))
+    function = _public(name, function)
     function.__module__ = module.__name__
     _name(module, own, function, exported=exported)
     attached[name] = function

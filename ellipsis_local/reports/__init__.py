@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from ellipsis_local import arguments
-from ellipsis_local.emulator import current_emulator
+from ellipsis_local.computes.records import Record
+from ellipsis_local.emulator import Emulator, current_emulator
 from ellipsis_local.errors import ArgumentError
 from ellipsis_local.log_lines import LogLine, LogLines, chosen, read_lines
+from ellipsis_local.notebooks import in_notebook
 from ellipsis_local.reports.findings import Finding
+from ellipsis_local.reports.live import show_live
 from ellipsis_local.reports.summary import Report, report_of
 from ellipsis_local.tracebacks import short_traceback
 
-__all__ = ["Finding", "LogLine", "LogLines", "Report", "logs", "report", "report_of"]
+__all__ = ["Finding", "LogLine", "LogLines", "Report", "logs", "report", "report_of", "show"]
 
 
 @short_traceback
@@ -40,11 +43,33 @@ def report(computeId: str, token: str | None = None) -> Report:  # noqa: N803 - 
     ArgumentError, NotFoundError
         An id that is none, or of no compute here (or not of this user).
     """
-    compute_id = arguments.uuid_text("computeId", computeId)
-    token = arguments.optional_token(token)
-    emulator = current_emulator()
-    owner = None if token is None else emulator.user(token).id
-    return report_of(emulator, emulator.computes.records.get(compute_id, owner))
+    return report_of(*_found(computeId, token))
+
+
+@short_traceback
+def show(computeId: str, *, token: str | None = None) -> None:  # noqa: N803 - as the client's functions name it
+    """Show the report of a compute: in a notebook live, else printed once, as it is now.
+
+    Our own function. In a notebook it returns at once; the cell shows what the nodes do until the execution is over, or
+    the compute is. One that has not executed yet is waited for.
+
+    Parameters
+    ----------
+    computeId : str
+        As `createCompute` returned it.
+    token : str, optional
+        Then the compute has to be that user's; without it any of this home.
+
+    Raises
+    ------
+    ArgumentError, NotFoundError
+        An id that is none, or a compute that is not here (or not of this user).
+    """
+    emulator, record = _found(computeId, token)
+    if in_notebook():
+        show_live(lambda: report_of(emulator, emulator.computes.records.get(record.id)))
+    else:
+        print(report_of(emulator, record))  # noqa: T201 - asked for
 
 
 @short_traceback
@@ -80,13 +105,10 @@ def logs(
     ArgumentError, NotFoundError
         An id or a node that is none, or a compute that is not here (or not of this user).
     """
-    compute_id = arguments.uuid_text("computeId", computeId)
     follow = arguments.boolean("follow", follow)
-    token = arguments.optional_token(token)
     node = arguments.integer("node", node)
-    emulator = current_emulator()
+    emulator, record = _found(computeId, token)
     records = emulator.computes.records
-    record = records.get(compute_id, None if token is None else emulator.user(token).id)
     count, unit, last = records.partitions(record), record.spec.unit, record.executions
     if node is not None and not 0 <= node < count:
         text = f"compute {record.id} has the {unit}s 0 to {count - 1}, and no {unit} {node}"
@@ -99,3 +121,11 @@ def logs(
     lines = chosen(read_lines(emulator.home.compute(record.id) / "log.jsonl", over), last, node)
     found = (LogLine.of(line, unit) for line in lines)
     return found if follow else LogLines(found)
+
+
+def _found(compute_id: str, token: str | None) -> tuple[Emulator, Record]:
+    """The compute and where it is; of this user alone, with a token."""
+    compute_id = arguments.uuid_text("computeId", compute_id)
+    token = arguments.optional_token(token)
+    emulator = current_emulator()
+    return emulator, emulator.computes.records.get(compute_id, None if token is None else emulator.user(token).id)

@@ -6,8 +6,10 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from ellipsis_local import html_parts
+from ellipsis_local.html_parts import escaped
 from ellipsis_local.reports.facts import NodeFacts
-from ellipsis_local.reports.texts import cells, columns, crs_name, escaped
+from ellipsis_local.reports.texts import cells, columns, crs_name
 
 if TYPE_CHECKING:
     from ellipsis_local.reports.summary import Report
@@ -16,24 +18,14 @@ MOST_TEXT = 4000
 POLICY = "default-src 'none'; style-src 'unsafe-inline'"
 """A browser would load nothing, even if something got in."""
 STYLE = """
-.ellipsis-report { --text: #1a1a1a; --back: #ffffff; --line: #c8c8c8; --soft: #5a5a5a; --head: #f2f2f2;
-  color: var(--text); background: var(--back); font: 15px/1.5 system-ui, sans-serif; padding: 1.5rem;
-  max-width: 60rem; margin: 0 auto; }
-@media (prefers-color-scheme: dark) { .ellipsis-report { --text: #e8e8e8; --back: #161616; --line: #4a4a4a;
-  --soft: #b0b0b0; --head: #242424; } }
-.ellipsis-report h1 { font-size: 1.3rem; margin: 0; }
-.ellipsis-report h2 { font-size: 1.05rem; margin: 1.5rem 0 .5rem; }
-.ellipsis-report .soft { color: var(--soft); }
-.ellipsis-report .wide { overflow-x: auto; }
-.ellipsis-report table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
-.ellipsis-report th, .ellipsis-report td { border-bottom: 1px solid var(--line); padding: .25rem .6rem;
-  text-align: left; white-space: nowrap; vertical-align: top; }
-.ellipsis-report th { background: var(--head); } .ellipsis-report .number { text-align: right; }
-.ellipsis-report pre { white-space: pre-wrap; overflow-wrap: anywhere; background: var(--head); padding: .6rem; }
-.ellipsis-report figure { margin: 1rem 0; } .ellipsis-report svg { max-width: 46rem; width: 100%; height: auto; }
-.ellipsis-report svg text { font: 12px system-ui, sans-serif; } .ellipsis-report svg .plain { fill: var(--text); }
-.ellipsis-report svg .cell { stroke: var(--back); stroke-width: 1.5; }
-.ellipsis-report svg .bar { stroke: var(--text); fill: none; stroke-width: 1.5; }
+.ellipsis-local.report { font-size: 15px; padding: 1.5rem; max-width: 60rem; margin: 0 auto; }
+.report h1 { font-size: 1.3rem; margin: 0; } .report h2 { font-size: 1.05rem; margin: 1.5rem 0 .5rem; }
+.report pre { white-space: pre-wrap; overflow-wrap: anywhere; background: var(--head); color: var(--text);
+  padding: .6rem; }
+.report figure { margin: 1rem 0; } .report svg { max-width: 46rem; width: 100%; height: auto; }
+.report svg text { font: 12px system-ui, sans-serif; } .report svg .plain { fill: var(--text); }
+.report svg .cell { stroke: var(--back); stroke-width: 1.5; }
+.report svg .bar { stroke: var(--text); fill: none; stroke-width: 1.5; }
 """
 SIZE = (720.0, 460.0)
 """Largest width and height of the map, in CSS pixels."""
@@ -74,7 +66,7 @@ def fragment(report: Report) -> str:
     run = f"execution {facts.execution}" if facts.execution else "not executed yet"
     told = [facts.status, run, f"nodes={facts.asked}", f"largeResult={facts.large}", crs_name(facts.crs)]
     parts = [
-        f'<div class="ellipsis-report"><style>{STYLE}</style>',
+        f'<div class="ellipsis-local report"><style>{html_parts.STYLE}{STYLE}</style>',
         f"<h1>Compute {escaped(facts.id)}</h1>",
         f'<p class="soft">{escaped(", ".join(told))}</p>',
     ]
@@ -101,15 +93,8 @@ def _map(report: Report) -> str:
 
 
 def _table(report: Report) -> str:
-    shown = columns(report.facts.unit)
-    classes = [' class="number"' if right else "" for _, right in shown]
-    head = "".join(f'<th scope="col"{kind}>{name}</th>' for kind, (name, _) in zip(classes, shown, strict=True))
-    rows = ""
-    for node in report.facts.nodes:
-        row = "".join(f"<td{kind}>{escaped(cell)}</td>" for kind, cell in zip(classes, cells(node), strict=True))
-        rows += f"<tr>{row}</tr>"
-    title = f"{report.facts.unit.capitalize()}s"
-    return f'<h2>{title}</h2><div class="wide"><table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>'
+    unit = report.facts.unit
+    return f"<h2>{unit.capitalize()}s</h2>{html_parts.table(columns(unit), map(cells, report.facts.nodes))}"
 
 
 def _failures(report: Report) -> str:

@@ -1,23 +1,14 @@
-"""Numbers and foreign text as a person reads them, in a terminal and on a page."""
+"""Numbers as a person reads them, in a terminal and on a page."""
 
 from __future__ import annotations
 
-import html
 import math
-import re
 from typing import TYPE_CHECKING
 
 from rich.filesize import decimal
 
 if TYPE_CHECKING:
     from ellipsis_local.reports.facts import NodeFacts
-
-IMPOSSIBLE = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-
-
-def escaped(text: object) -> str:
-    """Text that can stand in HTML, as content and in quotes; characters that no document may hold become �."""
-    return html.escape(IMPOSSIBLE.sub("\ufffd", str(text)), quote=True)
 
 
 def crs_name(crs: str | None) -> str:

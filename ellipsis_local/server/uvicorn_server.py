@@ -24,6 +24,7 @@ from ellipsis_local.server.app import BASE_PATH, MAX_UPLOAD, create_app
 from ellipsis_local.server.connections import MOST_HEAD, Connection, FaultInjection
 from ellipsis_local.server.host_origin_guard import LOOPBACK_NAMES, Guard
 from ellipsis_local.settings import is_loopback
+from ellipsis_local.tracebacks import short_traceback
 
 if TYPE_CHECKING:
     from ellipsis_local.settings import Settings
@@ -182,6 +183,7 @@ class Server:
         self.stop()
 
 
+@short_traceback
 def serve(
     *,
     host: str = "127.0.0.1",

@@ -12,6 +12,7 @@ from ellipsis_local import arguments
 from ellipsis_local.arguments import invalid
 from ellipsis_local.computes.parse_arguments import compute_request
 from ellipsis_local.computes.specification import Planning
+from ellipsis_local.emulator import working
 from ellipsis_local.environments import DEFAULT_INTERPRETER
 from ellipsis_local.errors import ArgumentError, NodeError
 from ellipsis_local.notices import held_back
@@ -21,6 +22,7 @@ from ellipsis_local.testing.job import Job, Run, on_emulator
 from ellipsis_local.testing.rasters import check_tolerance
 from ellipsis_local.testing.values import Mismatch, joined
 from ellipsis_local.testing.values import compare as compare_values
+from ellipsis_local.tracebacks import short_traceback
 
 CUTS: tuple[Cut, ...] = get_args(Cut)
 EXACT_CUTS: tuple[Cut, ...] = tuple(cut for cut in CUTS if cut != "shards")
@@ -48,6 +50,8 @@ class Invariance:
     """Those with more nodes than the rasters have pixels."""
 
 
+@short_traceback
+@working("checking whether the result depends on the cut")
 def check_partition_invariance(
     f: Callable[[dict[str, Any]], Any],
     reduce: Callable[[list[Any]], Any] | None,

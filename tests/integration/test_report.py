@@ -42,7 +42,7 @@ def compute(el, token):
     return el.compute.createCompute(layers=[layer], token=token, nodes=3)["id"]
 
 
-def test_the_life_of_a_report(el, home, token, compute, tmp_path):
+def test_the_life_of_a_report(el, home, token, compute, tmp_path, capsys):
     def show(*arguments):
         answer = CliRunner().invoke(app, ["--home", str(home), "computes", "show", compute, *arguments])
         assert answer.exit_code == 0, answer.output
@@ -92,6 +92,9 @@ def test_the_life_of_a_report(el, home, token, compute, tmp_path):
     assert "&lt;b&gt;no &amp; no&lt;/b&gt;" in report.html()
     assert "<b>" not in report.html()
     assert "failed (exception)" in str(report)
+    # Without a notebook it is printed.
+    el.show(compute, token=token)
+    assert capsys.readouterr().out == f"{report}\n"
 
 
 def test_whose_it_is(el, token, new_id):

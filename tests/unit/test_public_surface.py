@@ -19,6 +19,7 @@ import pytest
 import ellipsis_local
 from ellipsis_local import errors
 from ellipsis_local.api_functions import attached
+from ellipsis_local.tracebacks import short_traceback
 
 MODULES = (
     "account",
@@ -183,6 +184,17 @@ def test_the_functions_that_are_requests_are_found_like_the_others() -> None:
     assert ellipsis_local.path.root.listPath and importlib.import_module("ellipsis_local.compute.root").execute
     with pytest.raises(TypeError, match="path.hashtag.add: missing a required argument: 'token'"):
         add("a", "b")
+
+
+def test_errors_of_all_functions_end_at_them() -> None:
+    modules = [ellipsis_local, ellipsis_local.state, ellipsis_local.testing, *map(module_of, MODULES)]
+    functions = {getattr(module, name) for module in modules for name in module.__all__}
+    public = {one for one in [*functions, *attached.values()] if inspect.isfunction(one)}
+    short = short_traceback(lambda: None).__code__
+    # Errors of these come later, or are AssertionErrors.
+    later = {"mock", "faults", "assert_raster_equal", "assert_frame_equal"}
+    assert {function.__name__ for function in public if function.__code__ is not short} == later
+    assert ellipsis_local.compute.addToLayer is ellipsis_local.compute.addLayer
 
 
 # --- signatures -------------------------------------------------------------------------------------------------------

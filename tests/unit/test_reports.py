@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import math
 import re
+import threading
 from dataclasses import replace
 from html.parser import HTMLParser
 from xml.etree import ElementTree
@@ -13,7 +15,7 @@ import pytest
 
 from ellipsis_local.errors import ArgumentError, StoreError
 from ellipsis_local.node_program.ellipsis_node import memory
-from ellipsis_local.reports import Report
+from ellipsis_local.reports import Report, live
 from ellipsis_local.reports.facts import Facts, NodeFacts, ShardFacts, imbalance
 from ellipsis_local.reports.page import RAMP, _luminance, _ramp
 
@@ -258,7 +260,7 @@ def test_labels_can_be_read():
 
 def test_notebooks_get_the_fragment():
     text = Report(facts(node(0)))._repr_html_()
-    assert text.startswith('<div class="ellipsis-report"')
+    assert text.startswith('<div class="ellipsis-local report"')
     assert "<html" not in text
     ElementTree.fromstring(text)
 
@@ -316,3 +318,31 @@ def test_a_report_is_a_text_in_a_notebook_too(monkeypatch) -> None:
     monkeypatch.setattr("rich.console._is_jupyter", lambda: True)
     assert str(report) == expected
     assert "completed" in expected
+
+
+def test_a_cell_follows_until_the_compute_has_settled(monkeypatch):
+    open_nodes = [node(n, None, state="executing") for n in range(2)]
+    after = facts(node(0), node(1))
+    states = iter([facts(*open_nodes, status="executing"), facts(node(0), open_nodes[1], status="executing"), after])
+    shown = []
+    monkeypatch.setattr(live, "display", lambda data: shown.append(data) or shown.append)
+    monkeypatch.setattr(live, "POLL_SECONDS", 0)
+    live.show_live(lambda: Report(next(states)))
+    for thread in threading.enumerate():
+        if thread.name == "ellipsis_local-show":
+            thread.join()
+    assert [data["text/plain"].count("completed") for data in shown] == [0, 1, 3]
+    assert shown[-1] == {"text/plain": str(Report(after)), "text/html": Report(after)._repr_html_()}
+
+    # One that has settled is shown once, and one that cannot be read any more stays as it was.
+    def once(*reports):
+        yield from map(Report, reports)
+        raise StoreError("closed")
+
+    for first in (after, facts(*open_nodes, status="executing")):
+        shown.clear()
+        live.show_live(functools.partial(next, once(first)))
+        for thread in threading.enumerate():
+            if thread.name == "ellipsis_local-show":
+                thread.join()
+        assert [data["text/plain"] for data in shown] == [str(Report(first))]

@@ -24,7 +24,7 @@ MOST_LINES = 60
 LEVELS = (
     {"clocks", "notebooks"},
     {"errors", "types"},
-    {"progress", "tracebacks"},
+    {"progress", "tracebacks", "html_parts"},
     {"settings", "arguments", "notices", "preflight", "faults", "identity"},
     {
         "home",
@@ -45,6 +45,7 @@ LEVELS = (
     {"drive"},
     {"emulator"},
     {"answers"},
+    {"layer_tables"},
     {"server"},
     {"api_functions"},
     {"account", "compute", "layers", "path", "reports", "state", "user", "util"},
