@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from ellipsis_local.cli import check, computes, demo, doctor, environments, layers, run, serve, state, users
+from ellipsis_local.cli import check, computes, demo, docs, doctor, environments, layers, run, serve, state, users
 from ellipsis_local.cli.session import Front, Session
 
 HELP = """Run scripts written for Ellipsis Drive compute on this machine.
@@ -41,6 +41,7 @@ app.command("serve")(serve.serve)
 app.command("replay")(computes.replay)
 app.command("check")(check.check)
 app.command("doctor")(doctor.doctor)
+app.command("docs")(docs.docs)
 
 
 def _version(asked: bool) -> None:

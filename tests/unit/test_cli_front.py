@@ -15,13 +15,13 @@ from typer.testing import CliRunner
 
 import ellipsis_local
 from ellipsis_local import scopes
-from ellipsis_local.cli import layers
+from ellipsis_local.cli import docs, layers
 from ellipsis_local.cli.app import app
 from ellipsis_local.cli.session import Session
 from ellipsis_local.errors import EllipsisLocalError, LayerWarning
 
 COMMANDS = [
-    [], ["check"], ["demo"], ["doctor"], ["run"], ["layers"], ["computes"], ["env"], ["state"],
+    [], ["check"], ["demo"], ["docs"], ["doctor"], ["run"], ["layers"], ["computes"], ["env"], ["state"],
     *(["layers", name] for name in ("add", "load", "pull", "list", "show", "remove", "export")),
     *(["computes", name] for name in ("list", "show", "logs", "terminate", "prune")),
     *(["env", name] for name in ("list", "prefetch", "prune")),
@@ -55,6 +55,21 @@ def test_every_command_explains_itself(run, command):
     answer = run(*command, "--help")
     assert answer.exit_code == 0
     assert "Usage" in answer.stdout
+
+
+def test_docs_tells_where_the_pages_are_and_how_they_are_made(run, tmp_path, monkeypatch):
+    monkeypatch.setattr(docs, "PAGES", tmp_path)
+    missing = run("docs")
+    assert missing.exit_code == 1
+    assert "tox run -e docs" in missing.output.replace("\n", " ")
+    (tmp_path / "index.html").touch()
+    opened = []
+    monkeypatch.setattr(docs.webbrowser, "open", opened.append)
+    address = (tmp_path / "index.html").as_uri()
+    assert run("docs").output.strip() == address
+    assert json.loads(run("docs", "--json").output)["address"] == address
+    assert run("docs", "--no-browser").output.strip() == address
+    assert opened == [address]
 
 
 def test_version(run):
