@@ -14,7 +14,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ellipsis_local import account, compute, errors, layers, path, state, testing, user, util
+    from ellipsis_local import account, compute, errors, layers, lesson, path, state, testing, user, util
     from ellipsis_local.emulator import Emulator, configure
     from ellipsis_local.errors import EllipsisLocalError, EnvironmentWarning, FidelityWarning, LayerWarning, NodeError
     from ellipsis_local.mocking import mock
@@ -35,6 +35,7 @@ __all__ = [
     "configure",
     "errors",
     "layers",
+    "lesson",
     "logs",
     "mock",
     "path",
@@ -47,7 +48,7 @@ __all__ = [
     "util",
 ]
 
-MODULES = ("account", "compute", "errors", "layers", "path", "state", "testing", "user", "util")
+MODULES = ("account", "compute", "errors", "layers", "lesson", "path", "state", "testing", "user", "util")
 HOMES = {
     "Emulator": "emulator", "configure": "emulator", "Settings": "settings", "mock": "mocking", "report": "reports",
     "logs": "reports", "show": "reports", "serve": "server",

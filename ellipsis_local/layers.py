@@ -115,11 +115,18 @@ def add(
 
 @short_traceback
 @working("adding layers")
-def load(folder: str | PathLike[str]) -> dict[str, Any]:
+def load(folder: str | PathLike[str] | None = None, names: Iterable[str] | None = None) -> dict[str, Any]:
     """Add a folder of layers.
 
     With a ``catalog.toml`` names and ids come from it; without one every layer file below the folder is added under
     ids made from its relative path, the same on every machine.
+
+    Parameters
+    ----------
+    folder : path, optional
+        Where None the invented valley that is shipped with the package.
+    names : list of str, optional
+        Of a ``catalog.toml`` these layers only.
 
     Returns
     -------
@@ -127,10 +134,9 @@ def load(folder: str | PathLike[str]) -> dict[str, Any]:
         Per name ``{'pathId': …, 'timestampId': …}`` (of its last timestamp), and `timestamps`, all of them, for
         layers with several; a plain file has its `pathId` only.
     """
-    text = arguments.path_text("folder", folder)
-    assert text is not None  # noqa: S101
+    chosen = None if names is None else arguments.string_list("names", names)
     emulator = current_emulator()
-    return emulator.store.load(text, progress=emulator.report)
+    return emulator.store.load(arguments.path_text("folder", folder), progress=emulator.report, names=chosen)
 
 
 @short_traceback

@@ -7,7 +7,20 @@ from typing import Annotated
 
 import typer
 
-from ellipsis_local.cli import check, computes, demo, docs, doctor, environments, layers, run, serve, state, users
+from ellipsis_local.cli import (
+    check,
+    computes,
+    demo,
+    docs,
+    doctor,
+    environments,
+    layers,
+    lesson,
+    run,
+    serve,
+    state,
+    users,
+)
 from ellipsis_local.cli.session import Front, Session
 
 HELP = """Run scripts written for Ellipsis Drive compute on this machine.
@@ -37,6 +50,7 @@ app.add_typer(computes.app, name="computes")
 app.add_typer(environments.app, name="env")
 app.add_typer(users.app, name="users")
 app.add_typer(state.app, name="state")
+app.add_typer(lesson.app, name="lesson")
 app.command("serve")(serve.serve)
 app.command("replay")(computes.replay)
 app.command("check")(check.check)

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import ellipsis_local
 from ellipsis_local import compute, layers, path
 from ellipsis_local.cli.demo_functions import ndvi_picture, summary
 from ellipsis_local.environments import DEFAULT_INTERPRETER
-from ellipsis_local.errors import LayerError, LayerWarning
+from ellipsis_local.errors import LayerWarning
+from ellipsis_local.store import fixtures_folder
 
 if TYPE_CHECKING:
     from ellipsis_local.emulator import Emulator
@@ -51,15 +51,6 @@ class Outcome:
     compute_id: str
     rows: list[Row]
     total: dict[str, Any]
-
-
-def fixtures_folder() -> Path:
-    """The shipped layers: `_fixtures` of an installed package, the folder `fixtures` beside it in a checkout."""
-    package = Path(ellipsis_local.__file__).parent
-    for folder in (package / "_fixtures", package.parent / "fixtures"):
-        if (folder / "catalog.toml").is_file():
-            return folder
-    raise LayerError(f"the fixture layers are missing from {package}; install ellipsis-local again")
 
 
 def run_demo(emulator: Emulator, nodes: int, interpreter: str | None, output: Path, step: Step) -> Outcome:

@@ -108,7 +108,9 @@ def date_of(begin: datetime | None, end: datetime | None) -> dict[str, datetime]
 @app.command()
 def load(
     ctx: typer.Context,
-    folder: Annotated[Path, typer.Argument(help="A folder of layers.")],
+    folder: Annotated[
+        Path | None, typer.Argument(help="A folder of layers; where left out, the valley that is shipped.")
+    ] = None,
     replace: Annotated[bool, typer.Option("--replace", help="Replace what is there under the same ids.")] = False,
     as_json: Json = False,
 ) -> None:

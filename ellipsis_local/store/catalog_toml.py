@@ -26,7 +26,7 @@ from __future__ import annotations
 
 import os
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -67,18 +67,39 @@ class Context:
     replace: bool
     owner: str | None
     progress: OnProgress
+    names: Collection[str] | None
+    """Of a catalog the layers that are wanted; all where None."""
 
 
-def load(store: LayerStore, folder: Any, replace: bool, owner: str | None, progress: OnProgress) -> dict[str, Loaded]:
+def fixtures_folder() -> Path:
+    """The shipped layers: `_fixtures` of an installed package, the folder `fixtures` beside it in a checkout."""
+    package = Path(__file__).parents[1]
+    for folder in (package / "_fixtures", package.parent / "fixtures"):
+        if (folder / CATALOG).is_file():
+            return folder
+    raise LayerError(f"the fixture layers are missing from {package}; install ellipsis-local again")
+
+
+def load(
+    store: LayerStore,
+    folder: Any,
+    replace: bool,
+    owner: str | None,
+    progress: OnProgress,
+    names: Collection[str] | None,
+) -> dict[str, Loaded]:
     """Take a folder in, name → ids; LayerWarning, without a catalog, for files that look like layers and are none."""
+    folder = fixtures_folder() if folder is None else folder
     if not isinstance(folder, str | os.PathLike):
         raise invalid("folder", folder, "must be of type string")
     root = Path(os.path.abspath(Path(os.fspath(folder)).expanduser()))  # noqa: PTH100 - symbolic links stay
     if not root.is_dir():
         raise ArgumentError(f"{root} is no folder", argument="folder", value=str(folder))
-    context = Context(store, root, replace, owner, progress)
+    context = Context(store, root, replace, owner, progress, names)
     if (root / CATALOG).is_file():
         return dict(from_catalog(context))
+    if names is not None:
+        raise invalid("names", names, f"needs a {CATALOG}, and {root} has none; leave it out to load all layers there")
     return from_folder(context)
 
 
@@ -101,7 +122,10 @@ def from_catalog(context: Context) -> Iterator[tuple[str, Loaded]]:
     names = [plan["name"] for plan in plans]
     if len(set(names)) != len(names):
         raise wrong(path, f"names occur twice: {', '.join(sorted({name for name in names if names.count(name) > 1}))}")
-    for plan in plans:
+    wanted = set(names if context.names is None else context.names)
+    if unknown := ", ".join(sorted(wanted - set(names))):
+        raise invalid("names", sorted(wanted), f"must be of {', '.join(names)}, not {unknown}")
+    for plan in (plan for plan in plans if plan["name"] in wanted):
         yield plan["name"], (plain_layer if plan["type"] == "file" else dated_layer)(context, plan)
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -401,9 +401,15 @@ class LayerStore:
         return export(self.catalogue.get_timestamp(path_id, timestamp_id), target)
 
     def load(
-        self, folder: Any, *, replace: bool = False, owner: str | None = None, progress: OnProgress = silent
+        self,
+        folder: Any = None,
+        *,
+        replace: bool = False,
+        owner: str | None = None,
+        progress: OnProgress = silent,
+        names: Collection[str] | None = None,
     ) -> dict[str, Any]:
-        return dict(load(self, folder, replace, owner, progress))
+        return dict(load(self, folder, replace, owner, progress, names))
 
     def sweep(self, age: float = ORPHAN_SECONDS) -> int:
         """Remove what killed processes left: folders that no row names and that nobody wrote to for `age` seconds."""

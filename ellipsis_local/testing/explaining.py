@@ -38,6 +38,8 @@ class Disagreement:
     reference: Run
     findings: tuple[Mismatch, ...]
     error: Exception | None = None
+    value: Any = None
+    """Of the job so cut, where nothing failed."""
 
     @property
     def name(self) -> str:
@@ -47,6 +49,17 @@ class Disagreement:
     def unit(self) -> str:
         """What the function runs on."""
         return "node" if self.planning.shards is None else "shard"
+
+
+class CutDependenceError(AssertionError):
+    """The result depends on the cut; its text is that of `explain`."""
+
+    def __init__(self, text: str, wrong: Sequence[Disagreement], tried: Sequence[str], reference: Any) -> None:
+        super().__init__(text)
+        self.wrong = tuple(wrong)
+        self.tried = tuple(tried)
+        self.reference = reference
+        """The value of one node."""
 
 
 def way(nodes: int, planning: Planning) -> str:

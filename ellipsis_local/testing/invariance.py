@@ -17,7 +17,7 @@ from ellipsis_local.environments import DEFAULT_INTERPRETER
 from ellipsis_local.errors import ArgumentError, NodeError
 from ellipsis_local.notices import held_back
 from ellipsis_local.partitions import Cut, Shards
-from ellipsis_local.testing.explaining import Disagreement, explain, way
+from ellipsis_local.testing.explaining import CutDependenceError, Disagreement, explain, way
 from ellipsis_local.testing.job import Job, Run, on_emulator
 from ellipsis_local.testing.rasters import check_tolerance
 from ellipsis_local.testing.values import Mismatch, joined
@@ -154,7 +154,8 @@ def check_partition_invariance(
         if len(exact) < len(ways) and emulator.settings.crs != "native":
             check.look_at_shards(counts, cropped=reduce is None)
         if check.wrong:
-            raise AssertionError(explain(check.wrong, check.tried, check.differs, picture))
+            text = explain(check.wrong, check.tried, check.differs, picture)
+            raise CutDependenceError(text, check.wrong, check.tried, check.value)
     return Invariance(check.value, tuple(check.tried), tuple(check.same), tuple(check.impossible))
 
 
@@ -250,7 +251,7 @@ class _Check:
             except Exception as error:  # noqa: BLE001 - of the caller's own function, which took one node's result
                 return Disagreement(nodes, planning, run, self.reference, (), error)
         findings = tuple(self._findings(value))
-        return Disagreement(nodes, planning, run, self.reference, findings) if findings else None
+        return Disagreement(nodes, planning, run, self.reference, findings, value=value) if findings else None
 
     def _findings(self, value: Any) -> Iterator[Mismatch]:
         if self.compare is None:

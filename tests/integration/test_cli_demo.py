@@ -17,19 +17,15 @@ from typer.testing import CliRunner
 import ellipsis_local
 from ellipsis_local.cli import demo_functions, demo_job
 from ellipsis_local.cli.app import app
-from ellipsis_local.cli.demo_job import fixtures_folder
 from ellipsis_local.emulator import Emulator
 from ellipsis_local.nodes import describe_function
 from ellipsis_local.settings import Settings
+from ellipsis_local.store import fixtures_folder
 
 
 @pytest.mark.parametrize("function", [demo_functions.summary, demo_functions.ndvi_picture])
 def test_the_functions_keep_the_rules_of_the_service(function):
     assert describe_function(function, (3, 12), strict=True).kind == "source"
-
-
-def test_the_fixtures_are_found():
-    assert (fixtures_folder() / "catalog.toml").is_file()
 
 
 def test_the_reduction_takes_partitions_without_pixels():

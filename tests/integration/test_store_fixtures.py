@@ -100,6 +100,11 @@ def test_ids_are_the_same_on_every_machine(store, folder, tmp_path):
     assert loaded["sub/b.tif"]["timestampId"] == "8d85b2b1-97a1-597b-836e-b1701c7f3722"
 
 
+def test_names_are_those_of_a_catalog(store, folder):
+    with pytest.raises(ArgumentError, match="needs a catalog.toml"):
+        store.load(folder, names=["a"])
+
+
 def test_loading_twice_changes_nothing(store, folder):
     loaded = store.load(folder)
     before = {one.name: sorted(one.iterdir()) for one in store.home.layers.iterdir()}
@@ -230,6 +235,10 @@ def test_our_own_fixtures(store):
         warnings.simplefilter("ignore", LayerWarning)
         loaded = store.load(FIXTURES)
         assert store.load(FIXTURES) == loaded
+        assert store.load() == loaded, "they are the ones that are shipped"
+    assert store.load(names=["dem"]) == {"dem": loaded["dem"]}
+    with pytest.raises(ArgumentError, match="must be of scene, dem, .*, not dam"):
+        store.load(names=["dam"])
     assert {"scene", "dem", "buildings"} <= set(loaded)
     for one in loaded.values():
         if "timestampId" in one:

@@ -25,6 +25,7 @@ COMMANDS = [
     *(["layers", name] for name in ("add", "load", "pull", "list", "show", "remove", "export")),
     *(["computes", name] for name in ("list", "show", "logs", "terminate", "prune")),
     *(["env", name] for name in ("list", "prefetch", "prune")),
+    *(["lesson", name] for name in ("pack", "open")),
     *(["state", name] for name in ("export", "import", "reset")),
 ]  # fmt: skip
 

@@ -51,6 +51,7 @@ LEVELS = (
     {"account", "compute", "layers", "path", "reports", "state", "user", "util"},
     {"replay"},
     {"testing", "mocking"},
+    {"lesson"},
     {"", "cli", "pytest_plugin", "__main__"},
 )
 """From the ground up. A room may import those of lower levels; rooms of one level do not import each other. "" is the
