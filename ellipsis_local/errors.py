@@ -21,6 +21,7 @@ The root is a ``ValueError``, because that is what the client of the hosted serv
     ├── EnvironmentBuildError    requirements that cannot be installed: `command`, `exit_code`, `output`
     ├── EngineError              the program inside the environment could not start or stopped talking
     ├── ComputeStateError        a compute in the wrong state: `compute_id`, `status`
+    ├── MissingExtraError        a library that only an extra of this package brings: `extra`
     ├── FidelityError            what the hosted service would not run (`strict`, or not possible here either)
     └── NodeError                one node failed: `compute_id`, `node`, `details`
         ├── NodeDiedError        its process ended before it answered
@@ -54,6 +55,7 @@ __all__ = [
     "LayerError",
     "LayerWarning",
     "LimitError",
+    "MissingExtraError",
     "MockError",
     "NodeDiedError",
     "NodeError",
@@ -125,6 +127,14 @@ class LimitError(EllipsisLocalError):
 
 class NotEmulatedError(EllipsisLocalError):
     """A part of the service that is not emulated; the text names it."""
+
+
+class MissingExtraError(EllipsisLocalError):
+    """A library is missing that an extra of this package brings; `extra` is its name."""
+
+    def __init__(self, message: str, *, extra: str = "") -> None:
+        super().__init__(message)
+        self.extra = extra
 
 
 class MockError(EllipsisLocalError):

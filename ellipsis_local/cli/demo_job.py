@@ -23,7 +23,7 @@ TOKEN = "ellipsis-local demo"  # noqa: S105 - any text is a token, of a user of 
 USED = ("scene", "dem", "landcover", "buildings", "roads", "trees", "parcels")
 NAME = "ndvi of the demo"
 FILES = {
-    "partitions.png": "what the nodes got, and what they made of it",
+    "partitions.svg": "what the nodes got, and what they made of it",
     "ndvi.tif": "the NDVI of all nodes as one GeoTIFF",
     "summary.json": "the numbers per node and their sums",
 }
@@ -71,7 +71,7 @@ def run_demo(emulator: Emulator, nodes: int, interpreter: str | None, output: Pa
     with step("draw the partitions"):
         from ellipsis_local.cli.demo_picture import draw
 
-        draw(fixtures_folder(), output / "ndvi.tif", outcome.rows, output / "partitions.png")
+        draw(fixtures_folder(), output / "ndvi.tif", outcome.rows, output / "partitions.svg")
     nodes_told = [{"node": row.node, "extent": row.extent, **row.value} for row in outcome.rows]
     told = json.dumps({"total": outcome.total, "nodes": nodes_told}, indent=2)
     (output / "summary.json").write_text(f"{told}\n", encoding="utf-8")

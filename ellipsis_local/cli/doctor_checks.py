@@ -32,7 +32,7 @@ LITTLE_DISK = 2 * 1024**3
 NETWORK_SECONDS = 20
 PACKAGES = (
     "numpy", "pandas", "geopandas", "shapely", "rasterio", "pyogrio", "pyproj", "pyarrow", "cloudpickle",
-    "virtualenv", "uv", "matplotlib", "rich", "typer",
+    "virtualenv", "uv", "rich", "typer",
 )  # fmt: skip
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import shapely
 
 from ellipsis_local.computes.specification import Planning
-from ellipsis_local.errors import EllipsisLocalError, NodeError
+from ellipsis_local.errors import EllipsisLocalError, MissingExtraError, NodeError
 from ellipsis_local.partitions import Tree
 from ellipsis_local.testing import seams
 from ellipsis_local.testing.job import Run
@@ -98,7 +98,7 @@ def explain(
     if picture is not False:
         try:
             text += ["", f"picture: {draw(first, reference, whole, found or lines, crossing, picture)}"]
-        except OSError as error:
+        except (OSError, MissingExtraError) as error:
             text += ["", f"no picture: {error}"]
     return "\n".join(text)
 

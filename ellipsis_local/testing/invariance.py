@@ -106,7 +106,8 @@ def check_partition_invariance(
         By ours numbers, arrays, rasters (dicts as functions receive them, GeoTIFFs), frames (in any order; GeoPackages,
         too) and any nesting of them are compared by content.
     picture : path or False, optional
-        The folder, or the .png, for the picture of a difference; a temporary folder where None; False makes none.
+        The folder, or the .png, for the picture of a difference, which needs the extra `[plot]`; a temporary folder
+        where None; False makes none.
     token : str, optional
         Of the user whose layers they are. Layers that were added to the home itself need none.
     files, requirements, interpreter, largeResult

@@ -8,6 +8,8 @@ from contextvars import ContextVar
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ellipsis_local.extras import optional_module
+
 if TYPE_CHECKING:
     from ellipsis_local.testing.explaining import Disagreement
     from ellipsis_local.testing.job import Run
@@ -17,7 +19,7 @@ WRONG = "#c62828"
 GROUND = "#9aa5b1"
 INK = "#1d2430"
 STYLE: dict[Any, Any] = {"font.size": 9, "axes.edgecolor": INK, "text.color": INK, "axes.labelcolor": INK}
-"""matplotlib's, of all our maps."""
+"""matplotlib's."""
 MOST_PIXELS = 1000
 """A raster is thinned out to so many rows and columns for the ground of the picture."""
 MOST_FEATURES = 5000
@@ -38,7 +40,7 @@ def draw(
     crossing: Sequence[Crossing],
     target: Any,
 ) -> Path:
-    import matplotlib as mpl
+    mpl = optional_module("matplotlib", extra="plot", purpose="the picture of a difference")
     from matplotlib.figure import Figure
 
     path = _path(target)
@@ -56,14 +58,14 @@ def draw(
             if finding.raster is not None and finding.raster.pixels is not None:
                 _draw_pixels(axes, finding.raster)
         _draw_cells(axes, found.run, seams)
-        dress(axes, found.run.crs)
+        _dress(axes, found.run.crs)
         axes.set_ylabel("y", fontsize=8)
         axes.set_title(f"differs from one node: {found.name}", loc="left")
         figure.savefig(path)
     return path
 
 
-def dress(axes: Any, crs: str) -> None:
+def _dress(axes: Any, crs: str) -> None:
     """The axes of a map."""
     axes.set_aspect("equal")
     axes.ticklabel_format(useOffset=False, style="plain")

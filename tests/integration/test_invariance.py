@@ -194,8 +194,11 @@ def test_a_window_that_ends_at_the_border(ramp, tmp_path) -> None:
     assert picture.read_bytes()[:4] == b"\x89PNG"
 
 
-def test_a_statistic_of_the_partition_taken_for_one_of_the_layer(ramp) -> None:
-    text = caught(stretched, None, [ramp], nodes=(2,))
+def test_a_statistic_of_the_partition_taken_for_one_of_the_layer(ramp, monkeypatch) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    text = caught(stretched, None, [ramp], nodes=(2,), picture=None)
+    assert text.endswith("no picture: the picture of a difference needs matplotlib, which is not installed: "
+                         "pip install 'ellipsis-local[plot]'")  # fmt: skip
     assert "pixels differ" in text
     assert "a statistic of the partition" in text
 

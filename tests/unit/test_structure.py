@@ -25,7 +25,7 @@ LEVELS = (
     {"clocks", "notebooks"},
     {"errors", "types"},
     {"progress", "tracebacks", "html_parts"},
-    {"settings", "arguments", "notices", "preflight", "faults", "identity"},
+    {"settings", "arguments", "notices", "preflight", "faults", "identity", "svg_map", "extras"},
     {
         "home",
         "database",
