@@ -34,8 +34,7 @@ from ellipsis_local.cli.session import session_of
 from ellipsis_local.log_lines import read_lines
 
 if TYPE_CHECKING:
-    from ellipsis_local.computes.records import Record
-    from ellipsis_local.emulator import Emulator
+    pass
 
 app = typer.Typer(
     help="The computes of the home, of all its users: states, results and logs, terminating and deleting them.",
@@ -67,21 +66,6 @@ Compute = Annotated[
 ]
 
 
-def answer_of(emulator: Emulator, record: Record, *, nodes: bool) -> dict[str, Any]:
-    """As getComputeInfo answers, with more; without `nodes`, their number instead of them and of what was executed."""
-    from ellipsis_local.computes.compute_json import describe, history
-    from ellipsis_local.environments.manifest import folder_size
-
-    records = emulator.computes.records
-    answer = describe(record, records.nodes(record.id) if nodes else [])
-    answer |= {"owner": record.owner, "unit": record.spec.unit, "partitions": records.partitions(record)}
-    # All of the message, which getComputeInfo cuts.
-    answer |= {"message": record.message, "failedNodes": records.failed([record.id]).get(record.id, 0)}
-    runs = records.history(record.id)
-    answer |= {"function": runs[-1].function if runs else None, "bytes": folder_size(emulator.home.compute(record.id))}
-    return answer | ({"history": history(runs)} if nodes else {"nodes": record.spec.nodes})
-
-
 def check_status(status: str | None) -> None:
     if status not in (None, *STATUSES):
         raise typer.BadParameter(f"{status!r} is none of {', '.join(STATUSES)}", param_hint="--status")
@@ -95,12 +79,14 @@ def list_(
     as_json: Json = False,
 ) -> None:
     """List computes, the newest first."""
+    from ellipsis_local.dashboard.read_model import compute_answers, layer_names
+
     check_status(status)
     with session_of(ctx).emulator() as emulator:
         found = (record for record in every_compute(emulator.computes.records) if status in (None, record.status))
-        answers = [answer_of(emulator, record, nodes=False) for record in islice(found, limit)]
+        answers = compute_answers(emulator, [*islice(found, limit)])
         owners = emulator.accounts.names({a["owner"] for a in answers})
-        layers = {path.id: path.name for path in emulator.store.list()}
+        layers = layer_names(emulator)
     rows = [
         (
             a["id"], shown_status(a), a["nodes"], a["executions"], moment(a["createdAt"]), size(a["bytes"]),
@@ -146,11 +132,12 @@ def show(
 ) -> None:
     """Show one compute: its arguments, what each node took, held and returned in the last execution, what was executed
     before, and what would fit."""
+    from ellipsis_local.dashboard.read_model import compute_answer
     from ellipsis_local.reports import report_of
 
     with session_of(ctx).emulator() as emulator:
         record = find_compute(emulator.computes.records, compute)
-        answer = answer_of(emulator, record, nodes=True)
+        answer = compute_answer(emulator, record)
         folder = emulator.home.compute(record.id)
         report = report_of(emulator, record)
     if page is not None:

@@ -8,6 +8,7 @@ A node: queued → ready → waiting → executing → completed or failed (→ 
 
 from __future__ import annotations
 
+import hashlib
 import json
 import sqlite3
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -341,6 +342,25 @@ class Records:
         names = ", ".join(field.name for field in fields(ExecutionRecord))
         statement = f"SELECT {names} FROM compute_executions WHERE compute = ? ORDER BY number"  # noqa: S608 - own text
         return [ExecutionRecord(*row) for row in self._database.rows(statement, (compute_id,))]
+
+    def last_executions(self, compute_ids: Collection[str]) -> dict[str, ExecutionRecord]:
+        """The last one of each compute that was executed."""
+        names = ", ".join(field.name for field in fields(ExecutionRecord) if field.name != "number")
+        query = f"SELECT compute, max(number), {names} FROM compute_executions WHERE compute IN {LISTED} GROUP BY 1"  # noqa: S608
+        return {row[0]: ExecutionRecord(*row[1:]) for row in self._database.rows(query, (json.dumps([*compute_ids]),))}
+
+    def node_states(self, compute_ids: Collection[str]) -> dict[str, list[str]]:
+        """The states of the nodes of computes, in the order of their partitions."""
+        nodes = f"SELECT compute, state FROM compute_nodes WHERE compute IN {LISTED} ORDER BY compute, node"  # noqa: S608
+        query = f"SELECT compute, group_concat(state) FROM ({nodes}) GROUP BY 1"  # noqa: S608 - own text only
+        rows = self._database.rows(query, (json.dumps([*compute_ids]),))
+        return {compute_id: states.split(",") for compute_id, states in rows}
+
+    def state_of_all(self, compute_id: str | None = None) -> str:
+        """A text that is another one as soon as any compute changed, or the given one."""
+        query = "SELECT id, changed, message FROM computes WHERE ? IS NULL OR id = ?"
+        rows = self._database.rows(query, (compute_id, compute_id))
+        return hashlib.sha256(repr([*map(tuple, rows)]).encode("utf-8", "replace")).hexdigest()[:16]
 
     def failed(self, compute_ids: Collection[str]) -> dict[str, int]:
         """How many nodes failed in the last execution, of the computes where any did."""

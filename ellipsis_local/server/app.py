@@ -9,6 +9,7 @@ from fastapi import APIRouter, FastAPI, Response
 from starlette.datastructures import State
 
 from ellipsis_local.computes.compute_json import WireAnswers
+from ellipsis_local.dashboard import Sessions, dashboard_routes
 from ellipsis_local.emulator import Emulator
 from ellipsis_local.server.error_responses import add_error_handlers
 from ellipsis_local.server.idempotency import Idempotency
@@ -45,6 +46,7 @@ def create_app(emulator: Emulator, *, max_upload: int = MAX_UPLOAD) -> FastAPI:
     app.state.answers = WireAnswers(emulator.computes.records, strict=emulator.settings.strict)
     app.state.idempotency = Idempotency[Response]()
     app.state.max_upload = max_upload
+    app.state.sessions = Sessions()
     return app
 
 
@@ -71,6 +73,7 @@ def _app() -> FastAPI:
     for router in (account.router, computes.router, sharing.router, *layers, paths.router):
         root.include_router(router)
     app.include_router(root)
+    app.router.routes.extend(dashboard_routes())
     add_error_handlers(app)
     document = app.openapi
     app.openapi = functools.cache(lambda: fix_openapi(document()))  # type: ignore[method-assign]

@@ -7,12 +7,12 @@ import reprlib
 from typing import Any
 from urllib.parse import quote
 
-from fastapi import FastAPI, HTTPException, Request
+from fastapi import FastAPI, HTTPException, Request, Response
 from fastapi.exceptions import RequestValidationError
 from pydantic import ValidationError
 from starlette.exceptions import HTTPException as StarletteHTTPException
 
-from ellipsis_local import errors
+from ellipsis_local import dashboard, errors
 from ellipsis_local.server.wire import Answer
 
 log = logging.getLogger("ellipsis_local.server")
@@ -41,10 +41,12 @@ def error_response(status: int, text: str, headers: dict[str, str] | None = None
 
 def add_error_handlers(app: FastAPI) -> None:
     @app.exception_handler(errors.EllipsisLocalError)
-    async def known(request: Request, error: errors.EllipsisLocalError) -> Answer:
+    async def known(request: Request, error: errors.EllipsisLocalError) -> Response:
         request.scope.get(RAISED, []).append(error)
         status = next(status for kind, status in STATUSES if isinstance(error, kind))
         text = "\n".join([str(error), *getattr(error, "__notes__", ())])
+        if is_page(request):
+            return dashboard.error_page(request, status, text)
         headers = {"WWW-Authenticate": "Bearer"} if status == 401 else {}
         if isinstance(error, errors.TooManyLoginsError):
             headers["Retry-After"] = str(error.seconds)
@@ -60,7 +62,10 @@ def add_error_handlers(app: FastAPI) -> None:
         return error_response(400, "a value of the request is nested too deeply")
 
     @app.exception_handler(StarletteHTTPException)
-    async def refused(request: Request, error: HTTPException) -> Answer:
+    async def refused(request: Request, error: HTTPException) -> Response:
+        if is_page(request):
+            text = f"there is no page {request.scope['path'][:200]}; the links above lead to those that there are"
+            return dashboard.error_page(request, error.status_code, text)
         if error.status_code in (404, 405):
             what = f"{request.method[:20]} {request.scope['path'][:200]}"
             if request.scope["path"].startswith("/v3/"):
@@ -70,11 +75,18 @@ def add_error_handlers(app: FastAPI) -> None:
         return error_response(error.status_code, str(error.detail), dict(error.headers or {}))
 
     @app.exception_handler(Exception)
-    async def unexpected(request: Request, error: Exception) -> Answer:
+    async def unexpected(request: Request, error: Exception) -> Response:
         # Quoted, without the query: as in the log of requests.
         log.error("%s %s failed", request.method, quote(request.scope["path"], safe="/:")[:500], exc_info=error)
         text = f"{type(error).__name__}: this is a bug of ellipsis_local; its log holds the traceback"
+        if is_page(request):
+            return dashboard.error_page(request, 500, text)
         return error_response(500, text)
+
+
+def is_page(request: Request) -> bool:
+    """Whether it is for a page of the dashboard, whose errors are pages, too."""
+    return bool(request.scope["path"].startswith(f"{dashboard.BASE}/"))
 
 
 def problem(detail: Any) -> str:

@@ -14,6 +14,7 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ellipsis_local.clocks import monotonic
+from ellipsis_local.dashboard import BASE as PAGES
 from ellipsis_local.server.error_responses import error_response
 
 log = logging.getLogger("ellipsis_local.server.requests")
@@ -67,7 +68,8 @@ class Guard:
                 message["headers"] = [*message["headers"], *HEADERS, *([CLOSE] if unclear else [])]
             await send(message)
 
-        refusal = (400, UNCLEAR) if unclear else self.refusal(headers, scope["path"])
+        page = scope["method"] == "GET" and (scope["path"] == "/" or scope["path"].startswith(f"{PAGES}/"))
+        refusal = (400, UNCLEAR) if unclear else self.refusal(headers, scope["path"], is_page=page)
         self.requests += 1
         try:
             if refusal is None:
@@ -85,7 +87,7 @@ class Guard:
             path = quote(scope["path"], safe="/:")[:500]
             log.info("%s %s %s %.0f ms", scope["method"][:20], path, status or "unanswered", seconds * 1000)
 
-    def refusal(self, headers: Headers, path: str = "/") -> tuple[int, str] | None:
+    def refusal(self, headers: Headers, path: str = "/", *, is_page: bool = False) -> tuple[int, str] | None:
         """Status and text, where a request is not let in."""
         if self.requests >= MOST_REQUESTS:
             return 503, f"{MOST_REQUESTS} requests are under way already; try again later"
@@ -102,7 +104,14 @@ class Guard:
         origin = headers.get("origin")
         if origin is not None and origin.lower() != f"{self.scheme}://{hosts[0].lower()}":
             return 403, f"requests from pages of {origin[:200]} are refused"
-        if headers.get("sec-fetch-site", "none") not in ("none", "same-origin"):
+        leads = headers.get("sec-fetch-mode"), headers.get("sec-fetch-dest")
+        # A link in a notebook, which another port of this machine serves, leads to a page; its scripts lead nowhere.
+        near = (
+            ("none", "same-origin", "same-site")
+            if is_page and leads == ("navigate", "document")
+            else ("none", "same-origin")
+        )
+        if headers.get("sec-fetch-site", "none") not in near:
             return 403, "requests from other sites' pages are refused"
         if any(character < " " or character == "\x7f" for character in path):
             # A line break at the end would be let through to the endpoint of the path without it.

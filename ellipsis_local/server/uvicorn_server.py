@@ -18,6 +18,7 @@ import uvicorn
 from ellipsis_local import direct_requests
 from ellipsis_local.arguments import invalid
 from ellipsis_local.clocks import monotonic
+from ellipsis_local.dashboard import Sessions
 from ellipsis_local.emulator import Emulator, current_settings
 from ellipsis_local.errors import ArgumentError, EllipsisLocalError
 from ellipsis_local.server.app import BASE_PATH, MAX_UPLOAD, create_app
@@ -120,7 +121,9 @@ class Server:
         options.check_certificate()
         self._socket = options.listen()
         self.port: int = self._socket.getsockname()[1]
-        app = FaultInjection(create_app(emulator, max_upload=options.max_upload), emulator.home.root, BASE_PATH)
+        application = create_app(emulator, max_upload=options.max_upload)
+        self.sessions: Sessions = application.state.sessions
+        app = FaultInjection(application, emulator.home.root, BASE_PATH)
         self._server = uvicorn.Server(
             uvicorn.Config(
                 Guard(app, options.accepted, self.port, options.scheme),
@@ -148,6 +151,10 @@ class Server:
         host = f"[{self.options.host}]" if ":" in self.options.host else self.options.host
         return f"{self.options.scheme}://{host}:{self.port}{BASE_PATH}"
 
+    def link(self) -> str:
+        """An address for a browser, which opens the dashboard there; it works once (our choice)."""
+        return self.sessions.new_link(self.url.removesuffix(BASE_PATH))
+
     def run(self) -> None:
         """Serve in this thread until interrupted, or until `stop`."""
         try:
@@ -169,6 +176,7 @@ class Server:
     def stop(self) -> None:
         """End it: requests under way get a moment, then everything is closed, the emulator too."""
         direct_requests.serves(self.port, serving=False)
+        self.sessions.closing.set()
         self._server.should_exit = True
         if self._thread is not None:
             self._thread.join()

@@ -1,0 +1,90 @@
+"""Which address is which page; whoever asks has been let in, and what changes something is a POST of a page."""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Callable
+from importlib.resources import files
+
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+from starlette.routing import Route
+
+from ellipsis_local.dashboard import computes
+from ellipsis_local.dashboard.events import events
+from ellipsis_local.dashboard.pages import emulator_of, error_page
+from ellipsis_local.dashboard.sessions import NO_SESSION, Sessions
+from ellipsis_local.database import check_format
+from ellipsis_local.errors import NotFoundError
+
+BASE = "/ui"
+KINDS = {"js": "text/javascript", "css": "text/css", "json": "application/json"}
+
+Page = Callable[[Request], Response]
+
+
+def dashboard_routes() -> list[Route]:
+    gets: dict[str, Page] = {"/": computes.list_page, "/events": events}
+    posts: dict[str, Page] = {
+        "/link": new_link,
+        "/computes/prune": computes.prune,
+        "/computes/{compute}/terminate": computes.terminate,
+        "/computes/{compute}/delete": computes.delete,
+    }
+    return [
+        Route("/", enter, methods=["GET"]),
+        Route(BASE, enter, methods=["GET"]),
+        Route(f"{BASE}/static/{{name}}", static, methods=["GET"]),
+        *(Route(BASE + path, guarded(page), methods=["GET"]) for path, page in gets.items()),
+        *(Route(BASE + path, guarded(page), methods=["POST"]) for path, page in posts.items()),
+    ]
+
+
+def guarded(page: Page) -> Page:
+    @functools.wraps(page)
+    def guarded_page(request: Request) -> Response:
+        sessions_of(request).check(request)
+        # A newer release may have taken the home over while this one serves it.
+        check_format(emulator_of(request).home.database)
+        return page(request)
+
+    return guarded_page
+
+
+def sessions_of(request: Request) -> Sessions:
+    sessions: Sessions = request.app.state.sessions
+    return sessions
+
+
+def enter(request: Request) -> Response:
+    """The address of the server: to the first page, for the browser with a link that works."""
+    answer = RedirectResponse(f"{BASE}/", 303)
+    if "token" in request.query_params and not sessions_of(request).enter(request, answer):
+        return error_page(request, 401, NO_SESSION)
+    return answer
+
+
+def new_link(request: Request) -> Response:
+    return Response(sessions_of(request).new_link(str(request.base_url).rstrip("/")), media_type="text/plain")
+
+
+@functools.cache
+def static_files() -> dict[str, bytes]:
+    """All that pages load, by name."""
+    folder = files("ellipsis_local.dashboard") / "static"
+    return {file.name: file.read_bytes() for file in folder.iterdir()}
+
+
+def static(request: Request) -> Response:
+    name = request.path_params["name"]
+    if name not in static_files():
+        raise NotFoundError(f"there is no file {name[:200]} here", argument="name", value=name)
+    return Response(static_files()[name], media_type=KINDS[name.rpartition(".")[2]])
+
+
+@functools.cache
+def vendored() -> list[dict[str, str]]:
+    """What of the static files others wrote: version, licence, source and hash."""
+    found: list[dict[str, str]] = json.loads((files("ellipsis_local.dashboard") / "vendored.json").read_bytes())
+    return found
