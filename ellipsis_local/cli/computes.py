@@ -176,17 +176,14 @@ def show(
 
 
 def node_rows(answer: dict[str, Any]) -> Iterator[tuple[Any, ...]]:
+    from ellipsis_local.dashboard.read_model import number_of
+
     results = {number_of(result): result for result in answer.get("result", [])}
     for node in answer["nodes"]:
         number = number_of(node)
         seconds = None if node["seconds"] is None else f"{node['seconds']:.2f}"
-        told = seconds, size(node["peakMemory"]), size(node["resultSize"]), result_text(results.get(number))
+        told = seconds, size(node["peakMemory"]), size(node["resultSize"]), result_cell(results.get(number))
         yield number, node["state"], *axes_text(node["extent"]), *told
-
-
-def number_of(entry: dict[str, Any]) -> int:
-    """Of the shard, where nodes have several, else of the node."""
-    return int(entry.get("shard", entry["node"]))
 
 
 def history_rows(answer: dict[str, Any], unit: str) -> Iterator[tuple[Any, ...]]:
@@ -209,15 +206,12 @@ def axes_text(extent: dict[str, float] | None) -> tuple[str, str]:
     return extent_text(extent["xMin"], extent["xMax"]), extent_text(extent["yMin"], extent["yMax"])
 
 
-def result_text(result: dict[str, Any] | None) -> str:
-    """A result in one line; of a failure its last line, which names it."""
+def result_cell(result: dict[str, Any] | None) -> str:
+    from ellipsis_local.dashboard.read_model import result_text
+
     if result is None:
         return ""
-    kind, value = result["type"], result["value"]
-    if kind == "exception":
-        return f"[red]{escape(value.strip().rpartition(chr(10))[2])}[/]"
-    text = " ".join(repr(value).split()) if kind == "object" else f"{kind} {value}"
-    return escape(text if len(text) <= 80 else f"{text[:79]}…")
+    return f"[red]{escape(result_text(result))}[/]" if result["type"] == "exception" else escape(result_text(result))
 
 
 @app.command()

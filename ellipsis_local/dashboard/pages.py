@@ -78,5 +78,6 @@ def _templates() -> Environment:
         lstrip_blocks=True,
     )
     made.filters |= {"bytes": bytes_text, "ago": ago, "moment": moment, "counted": counted, "crs": crs_name}
+    made.filters["iso"] = datetime.fromisoformat
     made.globals["extent_text"] = extent_text
     return made

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 OVER = ("stopped", "errored")
 """States in which a compute may be deleted."""
+LINE = 80
+"""Characters of a result in one line."""
 
 
 def compute_answer(emulator: Emulator, record: Record) -> dict[str, Any]:
@@ -44,3 +46,17 @@ def compute_answers(emulator: Emulator, found: Sequence[Record]) -> list[dict[st
 def layer_names(emulator: Emulator) -> dict[str, str]:
     """By path id, of all that are not in the trash."""
     return {path.id: path.name for path in emulator.store.list()}
+
+
+def number_of(entry: dict[str, Any]) -> int:
+    """Of a node or a result: its shard, where nodes have several, else its node."""
+    return int(entry.get("shard", entry["node"]))
+
+
+def result_text(result: dict[str, Any]) -> str:
+    """A result in one line; of a failure its last line, which names it."""
+    kind, value = result["type"], result["value"]
+    if kind == "exception":
+        return str(value.strip().rpartition("\n")[2])
+    text = " ".join(repr(value).split()) if kind == "object" else f"{kind} {value}"
+    return text if len(text) <= LINE else f"{text[: LINE - 1]}…"

@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
-from ellipsis_local.dashboard import computes
+from ellipsis_local.dashboard import compute, computes, layers
 from ellipsis_local.dashboard.events import events
 from ellipsis_local.dashboard.pages import emulator_of, error_page
 from ellipsis_local.dashboard.sessions import NO_SESSION, Sessions
@@ -25,7 +25,17 @@ Page = Callable[[Request], Response]
 
 
 def dashboard_routes() -> list[Route]:
-    gets: dict[str, Page] = {"/": computes.list_page, "/events": events}
+    gets: dict[str, Page] = {
+        "/": computes.list_page,
+        "/events": events,
+        "/computes/{compute}": compute.compute_page,
+        "/computes/{compute}/map.json": compute.map_data,
+        "/computes/{compute}/log": compute.log_lines,
+        "/computes/{compute}/nodes/{node:int}": compute.node_page,
+        "/computes/{compute}/nodes/{node:int}/inputs/{layer:int}.png": compute.input_picture,
+        "/layers/{path}/{timestamp}/tiles/{z:int}/{x:int}/{y:int}.png": layers.tile,
+        "/layers/{path}/{timestamp}/features.json": layers.features,
+    }
     posts: dict[str, Page] = {
         "/link": new_link,
         "/computes/prune": computes.prune,

@@ -46,7 +46,7 @@ def ranges(timestamp: Timestamp, layer: RasterLayer) -> tuple[Range, ...]:
         for band, values in enumerate(found):
             there = pixels[band][valid[band]]
             values.append(there[np.isfinite(there)].astype(float))
-    return tuple(_range(np.concatenate(values or [np.empty(0)])) for values in found)
+    return tuple(stretch(np.concatenate(values or [np.empty(0)])) for values in found)
 
 
 def samples(timestamp: Timestamp, layer: RasterLayer) -> Iterator[Sample]:
@@ -70,7 +70,7 @@ def spans(size: int, count: int) -> list[tuple[int, int]]:
     return [(start, start + SIDE) for start in starts]
 
 
-def _range(values: NDArray[Any]) -> Range:
+def stretch(values: NDArray[Any]) -> Range:
     import numpy as np
 
     if not values.size:

@@ -106,12 +106,8 @@ class Guard:
             return 403, f"requests from pages of {origin[:200]} are refused"
         leads = headers.get("sec-fetch-mode"), headers.get("sec-fetch-dest")
         # A link in a notebook, which another port of this machine serves, leads to a page; its scripts lead nowhere.
-        near = (
-            ("none", "same-origin", "same-site")
-            if is_page and leads == ("navigate", "document")
-            else ("none", "same-origin")
-        )
-        if headers.get("sec-fetch-site", "none") not in near:
+        near = ["same-site"] if is_page and leads == ("navigate", "document") else []
+        if headers.get("sec-fetch-site", "none") not in ("none", "same-origin", *near):
             return 403, "requests from other sites' pages are refused"
         if any(character < " " or character == "\x7f" for character in path):
             # A line break at the end would be let through to the endpoint of the path without it.

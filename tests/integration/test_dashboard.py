@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import hashlib
+import html
+import json
 import re
 import threading
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from types import ModuleType
 
+import numpy as np
 import pytest
 import requests
+from rasterio.io import MemoryFile
 
+from ellipsis_local.dashboard import compute
+from ellipsis_local.dashboard.outlines import outlines
 from ellipsis_local.dashboard.pages import POLICY
 from ellipsis_local.dashboard.routes import static_files, vendored
 from ellipsis_local.server import Server
@@ -42,7 +49,7 @@ def browser(server: Server) -> Iterator[Browser]:
 
 
 def test_what_others_wrote_is_as_it_was_taken() -> None:
-    own = {"app.js", "lesson.js", "app.css"}
+    own = {"app.js", "lesson.js", "log.js", "maps.js", "app.css"}
     assert {one["file"] for one in vendored()} == set(static_files()) - own
     for one in vendored():
         assert hashlib.sha256(static_files()[one["file"]]).hexdigest() == one["sha256"], one["file"]
@@ -165,3 +172,95 @@ def test_a_page_hears_of_what_others_do(
         ended.start()
         assert "event: changed" not in [*coming]
         ended.join()
+
+
+def halves(params):
+    values = list(params.values())
+    print("half \x1b[31mof <it>")
+    if values[0]["transform"].f < 6_000_000:
+        raise ValueError("no <luck>")
+    return float(values[0]["raster"].shape[2])
+
+
+@pytest.fixture
+def half_failed(
+    el: ModuleType, token: str, raster: dict[str, str], points: dict[str, str], create: Callable[..., str]
+) -> str:
+    """A compute of two nodes, of which the southern one failed."""
+    compute_id = create([raster, points])
+    with pytest.raises(el.NodeError, match="no <luck>"):
+        el.compute.execute(compute_id, halves, token)
+    return compute_id
+
+
+def test_a_compute_with_all_that_is_known_of_it(
+    browser: Browser, server: Server, el: ModuleType, token: str, half_failed: str
+) -> None:
+    records = server.emulator.computes.records
+    page = browser.get(f"/ui/computes/{half_failed}").text
+    for said in ("1 of 2 failed", "def halves(params):", "ValueError: no &lt;luck&gt;", "Failed: node 1", ">60.0<"):
+        assert said in page
+    assert "<!DOCTYPE" not in browser.get(f"/ui/computes/{half_failed}", headers={"HX-Request": "true"}).text
+    # The call makes another one like it.
+    call = html.unescape(re.search(r'<pre id="call"[^>]*>(.*?)</pre>', page, re.DOTALL)[1])
+    made = records.get(eval(call, {"el": el, "token": token})["id"]).spec
+    assert (made.request, made.nodes) == (records.get(half_failed).spec.request, 2)
+
+    drawn = browser.get(f"/ui/computes/{half_failed}/map.json").json()
+    assert [one["type"] for one in drawn["layers"]] == ["raster", "vector"]
+    north, south = drawn["partitions"]
+    assert (north["state"], north["result"], north["pixels"]) == ("completed", 60.0, 1200)
+    assert (south["failure"], south["result"]) == ("exception", None)
+    assert north["features"] + south["features"] == 100
+    assert drawn["degrees"]
+    x = [place[0] for place in (*north["ring"], *south["ring"])]
+    # EPSG:3857 in degrees of longitude.
+    assert (min(x), max(x)) == pytest.approx((500_000 / 111_319.49, 500_600 / 111_319.49), abs=1e-5)
+
+    log = browser.get(f"/ui/computes/{half_failed}/log").json()
+    assert sorted(line[1:] for line in log["lines"]) == [[1, node, "half \x1b[31mof <it>"] for node in (0, 1)]
+    assert browser.get(f"/ui/computes/{half_failed}/log?after={log['next']}").json()["lines"] == []
+
+
+def test_a_node_with_what_it_received(browser: Browser, half_failed: str) -> None:
+    page = browser.get(f"/ui/computes/{half_failed}/nodes/1").text
+    for said in (
+        "ValueError: no &lt;luck&gt;",
+        "in halves",
+        f"replay(&#39;{half_failed}&#39;, 1)",
+        "2 × 20 × 60 of uint16",
+    ):
+        assert said in page
+    # Two bands: min, max, missing.
+    rows = re.findall(r'<tr><th scope="row" class="number">(.*?)</tr>', page)
+    assert [re.findall(r">([^<>]+)<", f">{row}") for row in rows] == [
+        ["1", "1200", "2399", "0.0 %"],
+        ["2", "7", "7", "0.0 %"],
+    ]
+    picture = browser.get(f"/ui/computes/{half_failed}/nodes/1/inputs/0.png")
+    with MemoryFile(picture.content) as memory, memory.open() as dataset:
+        assert (dataset.width, dataset.height, dataset.count) == (60, 20, 4)
+        assert np.unique(dataset.read(1)).size > 100
+        assert (dataset.read(4) == 255).all()
+    assert "which count from 0; there is no 2" in browser.get(f"/ui/computes/{half_failed}/nodes/2").text
+    assert browser.get(f"/ui/computes/{half_failed}/nodes/1/inputs/1.png").status_code == 404
+
+
+def test_a_log_is_read_in_pieces_and_up_to_the_last_whole_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compute, "LOG_BYTES", 100)
+    lines = [{"time": 1.0, "execution": 1, "node": 0, "text": "x" * size} for size in (5, 500, 5, 5)]
+    path = tmp_path / "log.jsonl"
+    assert compute.read_log(path, 0) == ([], 0)
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines) + '{"time": 1')
+    found, start = [], -1
+    while start != (start := (piece := compute.read_log(path, max(start, 0)))[1]):
+        found += piece[0]
+    assert [line[3] for line in found] == [line["text"] for line in lines]
+
+
+@pytest.mark.parametrize("crs", [None, 'LOCAL_CS["somewhere",UNIT["metre",1]]'])
+def test_partitions_without_a_place_on_the_globe_are_drawn_in_their_own_crs(crs: str | None) -> None:
+    rings, degrees = outlines([{"xMin": 0, "xMax": 8, "yMin": 0, "yMax": 16}, None], crs)
+    assert not degrees
+    assert rings[1] is None
+    assert {(0, 0), (8, 0), (8, 16), (0, 16)} < set(rings[0])

@@ -4,17 +4,21 @@ const notice = (text) => { document.getElementById("notice").textContent = text;
 
 // Open while the page is seen: a browser has six connections to a server, for all its tabs together.
 function listen(element) {
-  let stream = null;
+  let stream = null, waiting = null, last = 0;
+  // Nodes that end one after the other are not worth a page each.
+  const later = () => {
+    waiting ??= setTimeout(() => { waiting = null; last = Date.now(); htmx.trigger(element, "changed"); }, Math.max(0, last + 800 - Date.now()));
+  };
   const open = () => {
     if (stream || document.hidden) return;
     stream = new EventSource(`/ui/events?of=${encodeURIComponent(element.dataset.live)}`);
-    stream.addEventListener("changed", () => htmx.trigger(element, "changed"));
+    stream.addEventListener("changed", later);
     stream.onopen = () => { element.dataset.open = "1"; };
   };
   document.addEventListener("visibilitychange", () => {
     if (document.hidden && stream) { stream.close(); stream = null; }
     // What happened meanwhile is asked for once.
-    else if (!document.hidden && !stream) { open(); htmx.trigger(element, "changed"); }
+    else if (!document.hidden && !stream) { open(); later(); }
   });
   open();
 }
