@@ -8,7 +8,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from ellipsis_local.computes.records import Record
-from ellipsis_local.dashboard.pages import counted, emulator_of, is_fragment, render
+from ellipsis_local.dashboard.pages import counted, done, emulator_of, is_fragment, render
 from ellipsis_local.dashboard.read_model import OVER, compute_answers, layer_names
 from ellipsis_local.emulator import Emulator
 from ellipsis_local.errors import ComputeStateError
@@ -98,8 +98,3 @@ def prune(request: Request) -> Response:
                 count += 1
         if start is None:
             return done(f"deleted {counted(count, 'compute')}")
-
-
-def done(text: str) -> Response:
-    """What an act says; the page itself hears of the change as of any other."""
-    return Response(text, media_type="text/plain")

@@ -48,6 +48,11 @@ def error_page(request: Request, status: int, text: str) -> Response:
     return render("error.html", request, {"title": TITLES.get(status, "Error"), "text": text}, status)
 
 
+def done(text: str) -> Response:
+    """What an act says; the page itself hears of the change as of any other."""
+    return PlainTextResponse(text)
+
+
 def ago(seconds: float) -> str:
     """An age in its largest unit."""
     for unit, name in AGES:

@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable
 from importlib.resources import files
 
+import anyio.to_thread
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
@@ -33,6 +34,11 @@ def dashboard_routes() -> list[Route]:
         "/computes/{compute}/log": compute.log_lines,
         "/computes/{compute}/nodes/{node:int}": compute.node_page,
         "/computes/{compute}/nodes/{node:int}/inputs/{layer:int}.png": compute.input_picture,
+        "/layers": layers.list_page,
+        "/layers/{path}": layers.layer_page,
+        "/layers/{path}/{timestamp}": layers.layer_page,
+        "/layers/{path}/{timestamp}/value": layers.value,
+        "/layers/{path}/{timestamp}/table": layers.table,
         "/layers/{path}/{timestamp}/tiles/{z:int}/{x:int}/{y:int}.png": layers.tile,
         "/layers/{path}/{timestamp}/features.json": layers.features,
     }
@@ -47,6 +53,7 @@ def dashboard_routes() -> list[Route]:
         Route(BASE, enter, methods=["GET"]),
         Route(f"{BASE}/static/{{name}}", static, methods=["GET"]),
         *(Route(BASE + path, guarded(page), methods=["GET"]) for path, page in gets.items()),
+        Route(f"{BASE}/layers", upload, methods=["POST"]),
         *(Route(BASE + path, guarded(page), methods=["POST"]) for path, page in posts.items()),
     ]
 
@@ -60,6 +67,12 @@ def guarded(page: Page) -> Page:
         return page(request)
 
     return guarded_page
+
+
+async def upload(request: Request) -> Response:
+    # Before the body is read.
+    await anyio.to_thread.run_sync(guarded(lambda _: Response()), request)
+    return await layers.upload(request)
 
 
 def sessions_of(request: Request) -> Sessions:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ellipsis_local.errors import LayerError
@@ -30,20 +31,40 @@ PERCENTILES = (2, 98)
 Range = tuple[float, float]
 
 
-def ranges(timestamp: Timestamp, layer: RasterLayer) -> tuple[Range, ...]:
+@dataclass(frozen=True)
+class Style:
+    """How a picture is drawn, where it is not as all are."""
+
+    bands: tuple[int, ...] = ()
+    """Three, red, green and blue, or a single one; they count from 0. Empty: those that are drawn by default."""
+    range: Range | None = None
+    """The values that are black and white, of all bands."""
+
+
+DEFAULT = Style()
+
+
+def shown_bands(timestamp: Timestamp, style: Style = DEFAULT) -> tuple[int, ...]:
+    if style.bands:
+        return style.bands
+    return tuple(range(COLOURS if timestamp.rasters[0].bands >= COLOURS else 1))
+
+
+def ranges(timestamp: Timestamp, layer: RasterLayer, style: Style = DEFAULT) -> tuple[Range, ...]:
     """Per band that is shown the values that are black and white; LayerError for pixels that have no order."""
     import numpy as np
 
-    first = timestamp.rasters[0]
     if layer.dtype.kind == "c":
         text = "has complex pixels, which cannot be drawn: ask for its tiles with applyStyle=false, which are TIFFs"
         raise LayerError(f"timestamp {timestamp.id} {text}")
-    shown = COLOURS if first.bands >= COLOURS else 1
-    if shown == COLOURS and layer.dtype == np.uint8:
+    shown = shown_bands(timestamp, style)
+    if style.range is not None:
+        return (style.range,) * len(shown)
+    if len(shown) == COLOURS and layer.dtype == np.uint8:
         return ((0.0, 255.0),) * COLOURS
-    found: list[list[Any]] = [[] for _ in range(shown)]
+    found: list[list[Any]] = [[] for _ in shown]
     for pixels, valid in samples(timestamp, layer):
-        for band, values in enumerate(found):
+        for band, values in zip(shown, found, strict=True):
             there = pixels[band][valid[band]]
             values.append(there[np.isfinite(there)].astype(float))
     return tuple(stretch(np.concatenate(values or [np.empty(0)])) for values in found)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from ellipsis_local.arguments import invalid
 from ellipsis_local.crs import WEB_MERCATOR, WORLD
 from ellipsis_local.errors import LayerError, LimitError
-from ellipsis_local.imagery.default_style import Range, draw, ranges
+from ellipsis_local.imagery.default_style import DEFAULT, Range, Style, draw, ranges, shown_bands
 from ellipsis_local.raster.dataset_pool import DatasetPool
 from ellipsis_local.raster.zoom import DEEPEST, TILE, resolution, zoom
 from ellipsis_local.types import Extent, Timestamp
@@ -53,7 +53,7 @@ class Imagery:
     def __init__(self) -> None:
         self._pool = DatasetPool()
         self._looking = threading.Lock()
-        self._ranges: dict[tuple[str, ...], tuple[Range, ...]] = {}
+        self._ranges: dict[tuple[Any, ...], tuple[Range, ...]] = {}
 
     def release(self) -> None:
         """Close the files that no request is reading."""
@@ -67,12 +67,12 @@ class Imagery:
         """The native zoom; see `ellipsis_local.raster.zoom.zoom`."""
         return zoom(timestamp)
 
-    def tile(self, timestamp: Timestamp, z: int, x: int, y: int, *, styled: bool = False) -> bytes | None:
+    def tile(self, timestamp: Timestamp, z: int, x: int, y: int, *, styled: bool | Style = False) -> bytes | None:
         """A tile of Web Mercator in OpenStreetMap's numbering (documented), as a TIFF; None where nothing is.
 
         (bands + 1, 256, 256) of the layer's dtype, the mask last (seen in the client). Above `zoom` pixels repeat.
-        `styled`: a PNG of red, green, blue and opacity (seen in the R client); see `default_style`. LayerError for
-        complex pixels, which have no picture.
+        `styled`: a PNG of red, green, blue and opacity (seen in the R client), as `default_style` has it. LayerError
+        for complex pixels, which have no picture.
         """
         z = whole("z", z, 0, DEEPEST)
         x, y = whole("x", x, 0, 2**z - 1), whole("y", y, 0, 2**z - 1)
@@ -160,22 +160,28 @@ class Imagery:
         return [analysed(self._pool, timestamp, shape, approximate, wanted) for timestamp in timestamps]
 
     def _written(
-        self, timestamp: Timestamp, image: NDArray[np.generic], extent: Extent, interleave: str, *, styled: bool
+        self, timestamp: Timestamp, image: NDArray[np.generic], extent: Extent, interleave: str, *, styled: bool | Style
     ) -> bytes:
         """The bands and the mask as a TIFF, or drawn as a PNG."""
         from ellipsis_local.raster.write import png_bytes, tiff_bytes
 
         if not styled:
             return tiff_bytes(image, extent, interleave)
-        key = tuple(file.content for file in timestamp.rasters)
+        style = styled if isinstance(styled, Style) else DEFAULT
+        bands = [*shown_bands(timestamp, style), -1]
+        return png_bytes(draw(image[bands], self.ranges(timestamp, style)))
+
+    def ranges(self, timestamp: Timestamp, style: Style = DEFAULT) -> tuple[Range, ...]:
+        """Per band that is shown the values that are black and white, the same for all pictures of a timestamp."""
+        key = (style, *(file.content for file in timestamp.rasters))
         # A map asks for many tiles at once: one of them looks, the others wait.
         with self._looking:
             shown = self._ranges.get(key)
             if shown is None:
                 if len(self._ranges) >= MOST_RANGES:
                     self._ranges.clear()
-                self._ranges[key] = shown = ranges(timestamp, self._layer(timestamp))
-        return png_bytes(draw(image, shown))
+                self._ranges[key] = shown = ranges(timestamp, self._layer(timestamp), style)
+        return shown
 
     def _layer(self, timestamp: Timestamp) -> RasterLayer:
         from ellipsis_local.raster.layer import RasterLayer

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import html
+import io
 import json
+import math
 import re
 import threading
 import time
@@ -17,7 +19,7 @@ import pytest
 import requests
 from rasterio.io import MemoryFile
 
-from ellipsis_local.dashboard import compute
+from ellipsis_local.dashboard import compute, layers
 from ellipsis_local.dashboard.outlines import outlines
 from ellipsis_local.dashboard.pages import POLICY
 from ellipsis_local.dashboard.routes import static_files, vendored
@@ -264,3 +266,102 @@ def test_partitions_without_a_place_on_the_globe_are_drawn_in_their_own_crs(crs:
     assert not degrees
     assert rings[1] is None
     assert {(0, 0), (8, 0), (8, 16), (0, 16)} < set(rings[0])
+
+
+def test_layers_as_a_tree_with_sizes_and_ids(browser: Browser, server: Server, raster: dict[str, str]) -> None:
+    catalogue = server.emulator.store.catalogue
+    folder = catalogue.add_path("folder", "<top>")
+    catalogue.move([raster["pathId"]], folder)
+    plain = server.emulator.store.add_plain_file(io.BytesIO(b"12345"), name="a.txt")
+    page = browser.get("/ui/layers").text
+    assert page.index("&lt;top&gt;") < page.index(raster["pathId"]) < page.index(plain)
+    assert 'class="depth1"><a href="/ui/layers/' + raster["pathId"] in page
+    for said in ("60 × 40, 2 × uint16", "5 bytes", raster["timestampId"]):
+        assert said in page
+    assert "a.txt, 5 bytes" in browser.get(f"/ui/layers/{plain}").text
+    assert browser.get(f"/ui/layers/{'0' * 8}-0000-4000-8000-{'0' * 12}").status_code == 404
+    assert browser.get("/ui/layers/nonsense").status_code == 400
+
+
+def test_a_raster_with_its_values_and_tiles(browser: Browser, server: Server, raster: dict[str, str]) -> None:
+    layer = f"/ui/layers/{raster['pathId']}/{raster['timestampId']}"
+    page = browser.get(layer).text
+    (places,) = re.findall("data-places='([^']*)'", page)
+    (place,) = json.loads(html.unescape(places))
+    west, _, east, north = place["bounds"]
+    assert browser.get(f"{layer}/value?x={west + 1e-6}&y={north - 1e-6}").json() == {"bands": [0, 7]}
+    assert browser.get(f"{layer}/value?x={east + 1}&y={north}").json() == {"bands": [None, None]}
+    assert browser.get(f"{layer}/value?x=a").status_code == 400
+    low, high = re.search(r"one stretch for all of it: ([\d.]+) to ([\d.]+)\.<", page).groups()
+    values = np.percentile(np.arange(2400), (2, 98))
+    assert [float(low), float(high)] == pytest.approx([*values])
+    # The tile of zoom 12 in which it lies, as the timestamp's one stretch has it.
+    x, y = (
+        math.floor((west + 180) / 360 * 4096),
+        math.floor((20037508.342789 - 6_000_000) / (2 * 20037508.342789) * 4096),
+    )
+    grey, drawn = pixels_of(browser.get(f"{layer}/tiles/12/{x}/{y}.png"))
+    assert grey[drawn].min() < 10 and grey[drawn].max() > 235
+    dark, _ = pixels_of(browser.get(f"{layer}/tiles/12/{x}/{y}.png?low=0&high=100000"))
+    assert dark[drawn].max() == 6
+    second, _ = pixels_of(browser.get(f"{layer}/tiles/12/{x}/{y}.png?bands=2&low=0&high=14"))
+    assert set(second[drawn]) == {128}
+    empty, there = pixels_of(browser.get(f"{layer}/tiles/12/0/0.png"))
+    assert empty.shape == (1, 1) and not there.any()
+    for query in ("bands=3", "bands=1,2", "bands=a", "low=1", "low=2&high=1", "low=nan&high=1"):
+        answer = browser.get(f"{layer}/tiles/12/{x}/{y}.png?{query}")
+        assert answer.status_code == 400, query
+
+
+def pixels_of(answer: requests.Response) -> tuple[np.ndarray, np.ndarray]:
+    """The first band of a PNG, and where it is opaque."""
+    assert answer.headers["content-type"] == "image/png"
+    with MemoryFile(answer.content) as memory, memory.open() as dataset:
+        return dataset.read(1), dataset.read(4) > 0
+
+
+def test_a_vector_with_its_features(browser: Browser, points: dict[str, str]) -> None:
+    layer = f"/ui/layers/{points['pathId']}/{points['timestampId']}"
+    assert "100 features, EPSG:3857" in browser.get(f"/ui/layers/{points['pathId']}").text
+    table = browser.get(f"{layer}/table").text
+    assert re.findall(r'<th scope="col">(.*?)</th>', table) == ["number", "name", "kind", "when", "maybe"]
+    assert table.count("<tr>") == 101
+    drawn = browser.get(f"{layer}/features.json").json()
+    assert len(drawn["features"]) == 100 and not drawn["truncated"]
+    x, y = drawn["features"][7]["geometry"]["coordinates"]
+    assert "7" in [one["number"] for one in browser.get(f"{layer}/value?x={x}&y={y}").json()["features"]]
+
+
+def test_a_table_goes_on_where_the_page_ended(
+    browser: Browser, points: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(layers, "ROWS", 60)
+    page = browser.get(f"/ui/layers/{points['pathId']}/{points['timestampId']}/table").text
+    following = html.unescape(re.search(r'hx-get="([^"]+)"', page)[1])
+    rest = browser.get(following).text
+    assert (page.count("<tr>"), rest.count("<tr>")) == (61, 41)
+    assert "hx-get" not in rest
+
+
+def test_a_file_that_is_dropped_becomes_a_layer(
+    browser: Browser, server: Server, el: ModuleType, tmp_path: Path
+) -> None:
+    fields = {"type": "Feature", "geometry": {"type": "Point", "coordinates": [5, 52]}, "properties": {"a": 1}}
+    content = json.dumps({"type": "FeatureCollection", "features": [fields]}).encode()
+    said = browser.post("/ui/layers?name=../<b>.geojson", content).text
+    (layer,) = server.emulator.store.list()
+    assert (layer.name, layer.id in said) == ("<b>", True)
+    assert browser.post(f"/ui/layers?name=b.geojson&path={layer.id}", content.replace(b"52", b"53")).status_code == 200
+    assert len(el.layers.get(layer.id)["vector"]["timestamps"]) == 2
+    for name, body, status in (
+        ("a.tif", b"none", 400),
+        ("", content, 400),
+        ("..", content, 400),
+        ("a%00.tif", b"", 400),
+    ):
+        answer = browser.post(f"/ui/layers?name={name}", body)
+        assert answer.status_code == status, name
+    assert browser.post("/ui/layers?name=a.geojson", content, headers={}).status_code == 401
+    # Nothing is left of what was refused.
+    kept = {file.id for one in server.emulator.store.catalogue.timestamps_of(layer.id) for file in one.files}
+    assert {folder.name for folder in server.emulator.home.layers.iterdir()} == kept

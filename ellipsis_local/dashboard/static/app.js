@@ -28,6 +28,27 @@ function tick() {
   for (const one of document.querySelectorAll("[data-since]")) one.textContent = (now - one.dataset.since).toFixed(0);
 }
 
+// The body is the file itself, so that one of gigabytes is never held here.
+async function send(target, files) {
+  for (const file of files) {
+    notice(`adding ${file.name} …`);
+    const url = new URL(target, location.href);
+    url.searchParams.set("name", file.name);
+    const answer = await fetch(url, { method: "POST", body: file, headers: { "X-Ellipsis-Local": "1", "HX-Request": "true" } });
+    notice(await answer.text());
+    if (!answer.ok) return;
+    if (!document.querySelector("[data-live=home]")) location.reload();
+  }
+}
+
+function drop(area) {
+  const over = (event, on) => { event.preventDefault(); area.classList.toggle("over", on); };
+  area.addEventListener("dragover", (event) => over(event, true));
+  area.addEventListener("dragleave", (event) => over(event, false));
+  area.addEventListener("drop", (event) => { over(event, false); send(area.dataset.upload, event.dataTransfer.files); });
+  area.querySelector("input").addEventListener("change", (event) => send(area.dataset.upload, event.target.files));
+}
+
 async function copy(button) {
   const text = document.getElementById(button.dataset.copy)?.textContent ?? button.dataset.text;
   await navigator.clipboard.writeText(text);
@@ -36,6 +57,7 @@ async function copy(button) {
 
 document.addEventListener("DOMContentLoaded", () => {
   document.querySelectorAll("[data-live]").forEach(listen);
+  document.querySelectorAll("[data-upload]").forEach(drop);
   setInterval(tick, 1000);
   const lesson = document.getElementById("lesson");
   const shown = () => lesson.setAttribute("aria-pressed", document.documentElement.classList.contains("lesson"));

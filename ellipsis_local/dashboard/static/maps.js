@@ -27,7 +27,7 @@ function drawMap(element, degrees) {
 }
 
 function tiles(path, timestamp, options) {
-  return L.tileLayer(`/ui/layers/${path}/${timestamp}/tiles/{z}/{x}/{y}.png`, { maxZoom: 24, noWrap: true, ...options });
+  return L.tileLayer(`/ui/layers/${path}/${timestamp}/tiles/{z}/{x}/{y}.png?${options?.query ?? ""}`, { maxZoom: 24, noWrap: true, ...options });
 }
 
 async function features(path, timestamp, map) {
@@ -113,4 +113,69 @@ document.addEventListener("DOMContentLoaded", () => {
   };
   document.addEventListener("changed", ask);
   ask();
+});
+
+// One timestamp of a layer on a map.
+class LayerMap {
+  constructor(element, path, type) {
+    Object.assign(this, { element, path, type, map: drawMap(element, true), drawn: null, place: null });
+  }
+  async show(place, options, fit) {
+    this.place = place;
+    if (this.drawn) this.drawn.remove();
+    this.drawn = null;
+    if (!place.bounds) return;
+    const [west, south, east, north] = place.bounds;
+    if (fit) this.map.fitBounds([[south, west], [north, east]], { maxZoom: 18, animate: false });
+    if (this.type === "raster") this.drawn = tiles(this.path, place.id, { query: new URLSearchParams(options) }).addTo(this.map);
+    else {
+      const drawn = await features(this.path, place.id, this.map);
+      // Another one may have been chosen meanwhile.
+      if (this.place === place) this.drawn = drawn; else drawn?.remove();
+    }
+  }
+}
+
+document.addEventListener("DOMContentLoaded", () => {
+  const element = document.getElementById("layer-map");
+  if (!element) return;
+  const one = (id) => document.getElementById(id), places = JSON.parse(element.dataset.places), { path, type } = element.dataset;
+  const [time, beside, other, value] = ["time", "beside", "other", "value"].map(one), styles = ["bands", "low", "high"].map(one);
+  const first = new LayerMap(element, path, type);
+  let second = null, waiting = null;
+  const index = () => (time ? +time.value : 0);
+  const options = () => styles.filter((input) => input?.value).map((input) => [input.id, input.value]);
+  const ready = () => !styles[1] || !styles[1].value === !styles[2].value;
+  function draw(fit) {
+    if (!ready()) return;
+    one("date").textContent = places[index()].date + (places[index()].bounds ? "" : " (no place on this map)");
+    first.show(places[index()], options(), fit);
+    if (second && beside.checked) second.show(places[+other.value], options(), false);
+  }
+  async function tell(at) {
+    const place = places[index()], answer = await fetch(`/ui/layers/${path}/${place.id}/value?x=${at.lng}&y=${at.lat}`);
+    const found = answer.ok ? await answer.json() : {}, where = `${at.lng.toFixed(5)}, ${at.lat.toFixed(5)}: `;
+    if (found.bands) value.textContent = where + (found.bands.some((one) => one !== null) ? found.bands.map((one) => one ?? "–").join(", ") : "no value");
+    else if (found.features) value.textContent = where + (found.features.map((feature) => Object.entries(feature).map((pair) => pair.join("=")).join(" ")).join("; ") || "no feature");
+  }
+  const soon = (at) => { clearTimeout(waiting); waiting = setTimeout(() => tell(at), 120); };
+  first.map.on("mousemove", (event) => soon(event.latlng.wrap()));
+  element.addEventListener("keyup", () => soon(first.map.getCenter().wrap()));
+  time?.addEventListener("input", () => draw(false));
+  for (const input of styles) input?.addEventListener("change", () => draw(false));
+  one("style").addEventListener("submit", (event) => event.preventDefault());
+  for (const input of [beside, other]) {
+    input?.addEventListener("change", () => {
+      one("other-map").hidden = !beside.checked;
+      if (beside.checked && !second) {
+        second = new LayerMap(one("other-map"), path, type);
+        second.map.setView(first.map.getCenter(), first.map.getZoom(), { animate: false });
+        for (const [a, b] of [[first.map, second.map], [second.map, first.map]]) {
+          a.on("move", () => { if (!a.followed) { b.followed = true; b.setView(a.getCenter(), a.getZoom(), { animate: false }); b.followed = false; } });
+        }
+      }
+      draw(false);
+    });
+  }
+  draw(true);
 });
