@@ -12,8 +12,11 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from ellipsis_local.dashboard.pages import emulator_of
+from ellipsis_local.dashboard.request_log import RequestLog
 from ellipsis_local.database import connect
 from ellipsis_local.emulator import Emulator
+
+States = Generator[str, None, None]
 
 POLL_SECONDS = 0.25
 BEAT = 60
@@ -21,18 +24,19 @@ BEAT = 60
 
 
 def events(request: Request) -> Response:
-    """`?of=computes`, `?of=home` or `?of=COMPUTE`; an event's id is what `Last-Event-ID` brings back after a break."""
+    """`?of=` computes, home, requests or the id of one compute; `Last-Event-ID` brings an event's id after a break."""
     of = request.query_params.get("of", "home")
     emulator = emulator_of(request)
-    if of not in ("home", "computes"):
-        emulator.computes.records.get(of)
-    before = request.headers.get("last-event-id")
-    stream = _stream(emulator, of, before, request.app.state.sessions.closing.is_set)
+    if of == "requests":
+        states = _counts(request.app.state.requests)
+    else:
+        one = None if of in ("home", "computes") else emulator.computes.records.get(of).id
+        states = _states(emulator, of == "home", one)
+    stream = _stream(states, request.headers.get("last-event-id"), request.app.state.sessions.closing.is_set)
     return StreamingResponse(stream, media_type="text/event-stream")
 
 
-async def _stream(emulator: Emulator, of: str, seen: str | None, over: Callable[[], bool]) -> AsyncIterator[str]:
-    states = _states(emulator, of)
+async def _stream(states: States, seen: str | None, over: Callable[[], bool]) -> AsyncIterator[str]:
     try:
         # What the page shows was read just before: the first state is news after a break alone.
         state = await anyio.to_thread.run_sync(next, states)
@@ -54,10 +58,13 @@ def _event(state: str) -> str:
     return f"event: changed\nid: {state}\ndata:\n\n"
 
 
-def _states(emulator: Emulator, of: str) -> Generator[str, None, None]:
+def _counts(log: RequestLog) -> States:
+    while True:
+        yield str(log.count)
+
+
+def _states(emulator: Emulator, home: bool, one: str | None) -> States:
     """A text per look, another one where something changed; cheap while nothing does."""
-    one = None if of in ("home", "computes") else of
-    log = emulator.home.compute(of) / "log.jsonl"
     with contextlib.closing(connect(emulator.home.database, check_same_thread=False)) as connection:
         version, state = None, ""
         while True:
@@ -65,8 +72,8 @@ def _states(emulator: Emulator, of: str) -> Generator[str, None, None]:
             (now,) = connection.execute("PRAGMA data_version").fetchone()
             if now != version:
                 version = now
-                state = str(now) if of == "home" else emulator.computes.records.state_of_all(one)
-            yield state if one is None else f"{state}-{_size(log)}"
+                state = str(now) if home else emulator.computes.records.state_of_all(one)
+            yield state if one is None else f"{state}-{_size(emulator.home.compute(one) / 'log.jsonl')}"
 
 
 def _size(file: Path) -> int:

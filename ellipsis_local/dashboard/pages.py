@@ -67,6 +67,10 @@ def moment(seconds: float | datetime) -> str:
     return f"{when.astimezone():%Y-%m-%d %H:%M}"
 
 
+def clock(seconds: float) -> str:
+    return f"{datetime.fromtimestamp(seconds, UTC).astimezone():%H:%M:%S}"
+
+
 def counted(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
@@ -83,6 +87,6 @@ def _templates() -> Environment:
         lstrip_blocks=True,
     )
     made.filters |= {"bytes": bytes_text, "ago": ago, "moment": moment, "counted": counted, "crs": crs_name}
-    made.filters["iso"] = datetime.fromisoformat
+    made.filters |= {"iso": datetime.fromisoformat, "clock": clock}
     made.globals["extent_text"] = extent_text
     return made

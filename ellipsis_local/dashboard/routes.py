@@ -12,9 +12,10 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
-from ellipsis_local.dashboard import compute, computes, layers
+from ellipsis_local.dashboard import compute, computes, layers, what_if
 from ellipsis_local.dashboard.events import events
-from ellipsis_local.dashboard.pages import emulator_of, error_page
+from ellipsis_local.dashboard.pages import emulator_of, error_page, render
+from ellipsis_local.dashboard.request_log import requests_page
 from ellipsis_local.dashboard.sessions import NO_SESSION, Sessions
 from ellipsis_local.database import check_format
 from ellipsis_local.errors import NotFoundError
@@ -34,6 +35,10 @@ def dashboard_routes() -> list[Route]:
         "/computes/{compute}/log": compute.log_lines,
         "/computes/{compute}/nodes/{node:int}": compute.node_page,
         "/computes/{compute}/nodes/{node:int}/inputs/{layer:int}.png": compute.input_picture,
+        "/requests": requests_page,
+        "/api": api_page,
+        "/what-if": what_if.page,
+        "/what-if/map.json": what_if.map_data,
         "/layers": layers.list_page,
         "/layers/{path}": layers.layer_page,
         "/layers/{path}/{timestamp}": layers.layer_page,
@@ -90,6 +95,11 @@ def enter(request: Request) -> Response:
 
 def new_link(request: Request) -> Response:
     return Response(sessions_of(request).new_link(str(request.base_url).rstrip("/")), media_type="text/plain")
+
+
+def api_page(request: Request) -> Response:
+    """The description of the HTTP API, to be read without a network."""
+    return render("api.html", request, {"document": request.app.openapi()})
 
 
 @functools.cache

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +21,7 @@ from ellipsis_local.types import Extent
 from ellipsis_local.vector import LayerTable
 
 _layers: dict[str, tuple[LayerTable, NDArray[np.float64]]] = {}
-_indexes: dict[str, tuple[NDArray[Any], Any]] = {}
+_indexes: dict[str, Any] = {}
 
 
 def forget() -> None:
@@ -46,8 +48,8 @@ def touched(task: dict[str, Any]) -> dict[str, Any]:
 
     layer, _ = _layer(task)
     shards = Shards.from_json(task["shards"])
-    shapes, index = _indexed(task["key"], layer)
-    boxes = shapely.bounds(shapes)
+    index = _indexed(task["key"], layer)
+    boxes = shapely.bounds(index.geometries)
     half, pixel = WORLD / 2, shards.pixel
     # Rows and columns of pixels, and one more on each side: whether a core is touched is asked of the shapes then.
     edges = np.column_stack([half - boxes[:, 3], half - boxes[:, 1], boxes[:, 0] + half, boxes[:, 2] + half]) / pixel
@@ -64,7 +66,7 @@ def cut(task: dict[str, Any]) -> dict[str, Any]:
     """Write one GeoParquet file per partition into `folder`; the features in each, and what was left out."""
     layer, xy = _layer(task)
     where = cells_from_json(task["cells"])
-    rows = _select(layer, xy, where, task["features"], task["overlap"], task["key"])
+    rows = select(layer, xy, where, task["features"], task["overlap"], partial(_indexed, task["key"], layer))
     shards = isinstance(where, Shards)
     table = layer.table if shards else vector.for_frames(layer.table)
     paths = [Path(task["folder"]) / f"{number}.parquet" for number in range(len(rows))]
@@ -83,12 +85,12 @@ def cut(task: dict[str, Any]) -> dict[str, Any]:
     return {"rows": [len(r) for r in rows], "bytes": size, "extent": layer.extent, "warnings": _note(layer)}
 
 
-def _select(
-    layer: LayerTable, xy: NDArray[np.float64], where: Cells, features: str, overlap: float, key: str
+def select(
+    layer: LayerTable, xy: NDArray[np.float64], where: Cells, features: str, overlap: float, index: Callable[[], Any]
 ) -> list[NDArray[np.int64]]:
-    """Row numbers per partition, ascending."""
+    """Row numbers per partition, ascending; `index` gives an STRtree of the shapes, where one is needed."""
     if isinstance(where, Shards):
-        return _intersecting(layer, [where.extent(place) for place in where.places], key)
+        return _intersecting([where.extent(place) for place in where.places], index())
     if features == "once" and not overlap:
         nodes = balance_points.assign(xy, where)
         order = np.argsort(nodes, kind="stable")
@@ -100,24 +102,22 @@ def _select(
     if features == "once":
         x, y = xy.T
         return [np.flatnonzero((x >= b.x_min) & (x <= b.x_max) & (y >= b.y_min) & (y <= b.y_max)) for b in boxes]
-    return _intersecting(layer, boxes, key)
+    return _intersecting(boxes, index())
 
 
-def _intersecting(layer: LayerTable, boxes: list[Extent], key: str) -> list[NDArray[np.int64]]:
+def _intersecting(boxes: list[Extent], index: Any) -> list[NDArray[np.int64]]:
     """Row numbers of the features that touch each box."""
     import shapely
 
-    _, index = _indexed(key, layer)
     return [np.sort(index.query(shapely.box(*box), predicate="intersects")) for box in boxes]
 
 
-def _indexed(key: str, layer: LayerTable) -> tuple[NDArray[Any], Any]:
-    """The layer's shapes and where they are; kept as long as the layer is."""
+def _indexed(key: str, layer: LayerTable) -> Any:
+    """The layer's shapes as an STRtree; kept as long as the layer is."""
     import shapely
 
     if key not in _indexes:
-        shapes = layer.shapes()
-        _indexes[key] = shapes, shapely.STRtree(shapes)
+        _indexes[key] = shapely.STRtree(layer.shapes())
     return _indexes[key]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
+from typing import TYPE_CHECKING
 
 from ellipsis_local import faults
 from ellipsis_local.errors import PartitionError, StoreError
@@ -16,6 +17,9 @@ from ellipsis_local.processes import available_cores
 from ellipsis_local.progress import OnProgress, silent
 from ellipsis_local.types import VectorSource
 
+if TYPE_CHECKING:
+    from ellipsis_local.partitions.preview import Preview
+
 
 class Partitions:
     """Layers cut into N partitions, each cut made once for every compute and process that uses the home."""
@@ -28,6 +32,13 @@ class Partitions:
         self._cache = CutCache(home)
 
     plan = staticmethod(plan)
+
+    @staticmethod
+    def preview(request: CutRequest) -> Preview | None:
+        """What partitions `ensure` would make, without making them; see `Preview`."""
+        from ellipsis_local.partitions.preview import preview
+
+        return preview(request)
 
     def ensure(self, request: CutRequest, report: OnProgress = silent) -> Partitioning:
         """The partitions, found or made; PartitionError or StoreError, and nothing is left of it, where that fails."""

@@ -9,7 +9,7 @@ from fastapi import APIRouter, FastAPI, Response
 from starlette.datastructures import State
 
 from ellipsis_local.computes.compute_json import WireAnswers
-from ellipsis_local.dashboard import Sessions, dashboard_routes
+from ellipsis_local.dashboard import RequestLog, Sessions, dashboard_routes
 from ellipsis_local.emulator import Emulator
 from ellipsis_local.server.error_responses import add_error_handlers
 from ellipsis_local.server.idempotency import Idempotency
@@ -47,6 +47,7 @@ def create_app(emulator: Emulator, *, max_upload: int = MAX_UPLOAD) -> FastAPI:
     app.state.idempotency = Idempotency[Response]()
     app.state.max_upload = max_upload
     app.state.sessions = Sessions()
+    app.state.requests = RequestLog()
     return app
 
 

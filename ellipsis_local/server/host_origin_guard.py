@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from urllib.parse import quote
 
 from starlette.datastructures import Headers
@@ -15,6 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ellipsis_local.clocks import monotonic
 from ellipsis_local.dashboard import BASE as PAGES
+from ellipsis_local.dashboard import RequestLog
 from ellipsis_local.server.error_responses import error_response
 
 log = logging.getLogger("ellipsis_local.server.requests")
@@ -39,7 +40,9 @@ def parse_host(host: str) -> tuple[str, int | None] | None:
 class Guard:
     """ASGI middleware: refuses hosts and origins that are not the server's own; logs method, path and status only."""
 
-    def __init__(self, app: ASGIApp, names: Collection[str], port: int, scheme: str = "http") -> None:
+    def __init__(
+        self, app: ASGIApp, names: Collection[str], port: int, scheme: str = "http", record: RequestLog | None = None
+    ) -> None:
         """A name may have another port behind a colon, under which somebody in front of the server can be reached."""
         self.app = app
         # The bare addresses of IPv6 have colons, too.
@@ -47,6 +50,7 @@ class Guard:
         self.hosts = {(name, one) for name, own in known for one in (None, own, port)}
         self.port = port
         self.scheme = scheme
+        self.record = record or RequestLog()
         self.requests = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -68,8 +72,13 @@ class Guard:
                 message["headers"] = [*message["headers"], *HEADERS, *([CLOSE] if unclear else [])]
             await send(message)
 
-        page = scope["method"] == "GET" and (scope["path"] == "/" or scope["path"].startswith(f"{PAGES}/"))
-        refusal = (400, UNCLEAR) if unclear else self.refusal(headers, scope["path"], is_page=page)
+        page = scope["path"] == "/" or scope["path"].startswith(f"{PAGES}/")
+        leads = page and scope["method"] == "GET"
+        refusal = (400, UNCLEAR) if unclear else self.refusal(headers, scope["path"], is_page=leads)
+        # The pages ask all the time, and nobody wants to see that there.
+        over: Callable[[], None] | None = None
+        if not page:
+            receive, send, over = self.record.recorded(scope, receive, send)
         self.requests += 1
         try:
             if refusal is None:
@@ -82,6 +91,8 @@ class Guard:
                 raise
         finally:
             self.requests -= 1
+            if over is not None:
+                over()
             seconds = monotonic() - start
             # Quoted: a path may hold line breaks, which would look like lines of ours.
             path = quote(scope["path"], safe="/:")[:500]

@@ -126,7 +126,7 @@ class Server:
         app = FaultInjection(application, emulator.home.root, BASE_PATH)
         self._server = uvicorn.Server(
             uvicorn.Config(
-                Guard(app, options.accepted, self.port, options.scheme),
+                Guard(app, options.accepted, self.port, options.scheme, application.state.requests),
                 # Its own log would hold the query of every GET, and the client repeats its token there.
                 log_config=None,
                 access_log=False,

@@ -13,16 +13,18 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 import pytest
 import requests
 from rasterio.io import MemoryFile
 
-from ellipsis_local.dashboard import compute, layers
+from ellipsis_local.dashboard import compute, layers, request_log
 from ellipsis_local.dashboard.outlines import outlines
 from ellipsis_local.dashboard.pages import POLICY
 from ellipsis_local.dashboard.routes import static_files, vendored
+from ellipsis_local.partitions import Shards, preview
 from ellipsis_local.server import Server
 
 ACT = {"X-Ellipsis-Local": "1"}
@@ -110,6 +112,8 @@ def test_who_is_let_in(browser: Browser, method: str, path: str, headers: dict[s
     ("path", "status", "said"),
     [
         ("/ui/nowhere", 404, "there is no page /ui/nowhere"),
+        ("/ui/static/..%2fvendored.json", 404, "there is no page"),
+        ("/ui/static/vendored.json", 404, "there is no file"),
         ("/ui/events?of=7c9e6679-7425-40de-944b-e07fc1f90ae7", 404, "listComputes shows them"),
         ("/ui/?before=7c9e6679-7425-40de-944b-e07fc1f90ae7", 404, "no compute of yours"),
     ],
@@ -365,3 +369,99 @@ def test_a_file_that_is_dropped_becomes_a_layer(
     # Nothing is left of what was refused.
     kept = {file.id for one in server.emulator.store.catalogue.timestamps_of(layer.id) for file in one.files}
     assert {folder.name for folder in server.emulator.home.layers.iterdir()} == kept
+
+
+@pytest.mark.parametrize("names", [("raster",), ("raster", "points"), ("points",)], ids="+".join)
+@pytest.mark.parametrize(
+    "options", [{}, {"overlap": 100.0}, {"cut": "rows", "features": "intersecting", "overlap": 50.0}, {"cut": "medians"}, {"cut": "shards"}]
+)  # fmt: skip
+def test_what_if_tells_what_the_cut_makes(
+    el: ModuleType, raster: dict[str, str], points: dict[str, str], names: tuple[str, ...], options: dict[str, Any]
+) -> None:
+    emulator = el.emulator.current_emulator()
+    given = {"raster": raster, "points": points}
+    timestamps = [emulator.store.timestamp(*given[name].values()) for name in names]
+    shards = {"shards": Shards(16, 2)} if options.get("cut") == "shards" else {}
+    cut = emulator.partitions.plan(timestamps, 3, **options | shards)
+    found = emulator.partitions.preview(cut)
+    if shards and names == ("points",):
+        assert found is None  # which shards there are, the features alone decide
+        return
+    made = emulator.partitions.ensure(cut)
+    if shards and "points" in names:
+        assert set(found.extents) <= set(made.extents)  # the features may add some
+        return
+    assert found.extents == made.extents
+    rasters = [[math.prod(part.shape[-2:]) for part in node if part.type == "raster"] for node in made.parts]
+    vectors = [[part.rows for part in node if part.type == "vector"] for node in made.parts]
+    assert found.pixels == (tuple(map(sum, rasters)) if "raster" in names else None)
+    assert found.features == (tuple(map(sum, vectors)) if "points" in names else None)
+
+
+def test_a_preview_does_not_read_many_features(
+    el: ModuleType, points: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    emulator = el.emulator.current_emulator()
+    cut = emulator.partitions.plan([emulator.store.timestamp(*points.values())], 3)
+    monkeypatch.setattr(preview, "SMALL_BYTES", 1)
+    assert emulator.partitions.preview(cut) is None
+
+
+def test_the_page_of_what_if(browser: Browser, server: Server, raster: dict[str, str]) -> None:
+    layer = f"{raster['pathId']}/{raster['timestampId']}"
+    assert f'value="{layer}" selected' in browser.get("/ui/what-if").text
+    page = browser.get(f"/ui/what-if?layer={layer}&nodes=4").text
+    assert re.findall(r'data-label="Pixels" class="number">([\d,]+)<', page) == ["600"] * 4
+    drawn = browser.get(f"/ui/what-if/map.json?layer={layer}&nodes=4").json()
+    assert [one["pixels"] for one in drawn["partitions"]] == [600] * 4
+    assert drawn["degrees"] and drawn["layers"][0]["timestamp"] == raster["timestampId"]
+    assert server.emulator.computes.records.page(None, None) == ([], None)
+    for query, said in (
+        ("nodes=0", "nodes"),
+        ("nodes=a", "must be a number"),
+        ("cut=b", "must be one of balanced"),
+        ("overlap=-1", "must be 0 or more"),
+    ):
+        answer = browser.get(f"/ui/what-if?layer={layer}&{query}", headers={"HX-Request": "true"})
+        assert answer.status_code == 400, query
+        assert said in answer.text
+
+
+def test_requests_are_kept_without_what_lets_anybody_in(browser: Browser, server: Server) -> None:
+    sent = {"username": "demo_user", "password": "very secret"}
+    token = requests.post(f"{server.url}/account/login", json=sent, timeout=20).json()["token"]
+    requests.get(f"{server.url}/account?token={token}&userId=<b>", timeout=20)
+    requests.post(f"{server.url}/nothing/of/ours", headers={"Authorization": f"Bearer {token}"}, timeout=20)
+    page = browser.get("/ui/requests").text
+    assert "very secret" not in page and token not in page
+    assert page.index("/v3/nothing/of/ours") < page.index("/v3/account?token=•••") < page.index("/v3/account/login")
+    for said in ("501, not emulated", "demo_user", "&lt;b&gt;" if "&lt;b&gt;" in page else "%3Cb%3E"):
+        assert said in page
+    assert "/ui/" not in "".join(re.findall(r"<summary>(.*?)</summary>", page))
+    assert "account" not in "".join(re.findall(r"<summary>(.*?)</summary>", browser.get("/ui/requests?q=501").text))
+
+
+@pytest.mark.parametrize(
+    ("text", "kept"),
+    [
+        ('{"token": "abc", "a": "b"}', '{"token": "•••", "a": "b"}'),
+        ('{"newPassword":"a\\"b", "c": 1}', '{"newPassword":"•••", "c": 1}'),
+        ('{"accessToken": "cut o', '{"accessToken": "•••"'),
+        ("a=1&token=abc&b=2", "a=1&token=•••&b=2"),
+        (f"see local_{'x' * 30} there", "see ••• there"),
+    ],
+)  # fmt: skip
+def test_what_is_masked(text: str, kept: str) -> None:
+    assert request_log.masked(text) == kept
+
+
+def test_the_last_requests_are_kept(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    log = request_log.RequestLog()
+    for number in range(request_log.MOST + 5):
+        scope = {"type": "http", "method": "GET", "path": f"/{number}", "query_string": b"", "headers": []}
+        log.recorded(scope, None, None)
+    assert [log.entries[0].path, log.entries[-1].path] == ["/5", f"/{request_log.MOST + 4}"]
+
+
+def test_the_description_of_the_api_is_a_page(browser: Browser) -> None:
+    assert "POST /v3/compute/{computeId}/execute" in browser.get("/ui/api").text

@@ -304,7 +304,7 @@ def test_wrong_passwords_are_slowed(world: World) -> None:
 def test_paths_never_reach_the_file_system(world: World) -> None:
     (world.emulator.home.root / "secret.txt").write_text("the secret of the file system")
     file, compute = world.ids["file"], world.ids["compute"]
-    inside = ["/", "/v3/../secret.txt", "/../secret.txt", "//v3/account", "/v3//account", "/v3/%2e%2e/secret.txt",
+    inside = ["/v3/../secret.txt", "/../secret.txt", "//v3/account", "/v3//account", "/v3/%2e%2e/secret.txt",
               "/..%2fsecret.txt", "/%2e%2e%2fsecret.txt", "/v3/..%5csecret.txt", "/v3/..\\secret.txt", "/secret.txt",
               "/v3/%00", "/v3/account%00", "/v3/account%0a", "/v3/account/", "/v3/account/.", "/v3/account;x", "/V3/account",
               "/v3/./account", "/static/../secret.txt", "/.git/config", "/docs", "/redoc", "/favicon.ico", "/ellipsis.sqlite",

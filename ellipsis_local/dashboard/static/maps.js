@@ -49,7 +49,7 @@ function legend(element, entries) {
 // Partitions as polygons; `by` names the value that is their colour.
 class PartitionMap {
   constructor(element, colourBy, key, href) {
-    Object.assign(this, { element, colourBy, key, href, map: null, drawn: null });
+    Object.assign(this, { element, colourBy, key, href, map: null, drawn: null, layers: [] });
     colourBy.addEventListener("change", () => this.paint());
   }
   show(data) {
@@ -57,14 +57,17 @@ class PartitionMap {
     const placed = data.partitions.filter((one) => one.ring);
     (this.element.closest(".map-first") ?? this.element).hidden = !placed.length;
     if (!placed.length) return;
+    if (this.map && this.degrees !== data.degrees) { this.map.remove(); Object.assign(this, { map: null, drawn: null, layers: [], below: null, bounds: null }); }
     if (!this.map) {
+      this.degrees = data.degrees;
       this.map = drawMap(this.element, data.degrees);
-      if (data.degrees) {
-        for (const one of data.layers) {
-          if (one.type === "raster") tiles(one.path, one.timestamp).addTo(this.map);
-          if (one.type === "vector") features(one.path, one.timestamp, this.map);
-        }
-      }
+    }
+    const below = JSON.stringify(data.layers);
+    if (data.degrees && below !== this.below) {
+      this.below = below;
+      this.layers.forEach((one) => one.then((drawn) => drawn?.remove()));
+      this.layers = data.layers.map(async (one) => one.type === "raster" ? tiles(one.path, one.timestamp).addTo(this.map)
+        : one.type === "vector" ? features(one.path, one.timestamp, this.map) : null);
     }
     const former = this.drawn;
     const places = placed.map((one) => one.ring.map(([x, y]) => [y, x]));
@@ -97,7 +100,7 @@ class PartitionMap {
     const states = [...new Set(this.data.partitions.map((one) => one.state))];
     if (by === "state") legend(this.key, states.map((state) => [STATES[state], state]));
     else if (!known.length) legend(this.key, [["#8a8a8a", "not known"]]);
-    else legend(this.key, [0, 0.5, 1].map((part) => [ramp(part), text(least + (most - least) * part)]));
+    else legend(this.key, (most > least ? [0, 0.5, 1] : [0]).map((part) => [ramp(part), text(least + (most - least) * part)]));
   }
 }
 
@@ -113,6 +116,19 @@ document.addEventListener("DOMContentLoaded", () => {
   };
   document.addEventListener("changed", ask);
   ask();
+});
+
+document.addEventListener("DOMContentLoaded", () => {
+  const element = document.getElementById("what-if-map"), form = document.getElementById("what-if");
+  if (!element || !form) return;
+  const shown = new PartitionMap(element, document.getElementById("colour-by"), document.getElementById("legend"), null);
+  form.addEventListener("htmx:afterRequest", async (event) => {
+    const query = new URLSearchParams(new FormData(form));
+    if (event.detail.successful) document.getElementById("notice").textContent = "";
+    history.replaceState(null, "", `?${query}`);
+    const answer = event.detail.successful && await fetch(`/ui/what-if/map.json?${query}`);
+    if (answer && answer.ok) shown.show(await answer.json());
+  });
 });
 
 // One timestamp of a layer on a map.
