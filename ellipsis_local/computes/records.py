@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import sqlite3
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import cached_property, lru_cache
@@ -361,6 +362,11 @@ class Records:
         query = "SELECT id, changed, message FROM computes WHERE ? IS NULL OR id = ?"
         rows = self._database.rows(query, (compute_id, compute_id))
         return hashlib.sha256(repr([*map(tuple, rows)]).encode("utf-8", "replace")).hexdigest()[:16]
+
+    def count_by_owner(self) -> Counter[str]:
+        """How many computes each user has made."""
+        rows = self._database.rows("SELECT owner, count(*) FROM computes GROUP BY 1")
+        return Counter(dict(map(tuple, rows)))
 
     def failed(self, compute_ids: Collection[str]) -> dict[str, int]:
         """How many nodes failed in the last execution, of the computes where any did."""

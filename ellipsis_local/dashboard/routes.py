@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
-from ellipsis_local.dashboard import compute, computes, layers, what_if
+from ellipsis_local.dashboard import compute, computes, disk, layers, what_if
 from ellipsis_local.dashboard.events import events
 from ellipsis_local.dashboard.pages import emulator_of, error_page, render
 from ellipsis_local.dashboard.request_log import requests_page
@@ -37,6 +37,7 @@ def dashboard_routes() -> list[Route]:
         "/computes/{compute}/nodes/{node:int}/inputs/{layer:int}.png": compute.input_picture,
         "/requests": requests_page,
         "/api": api_page,
+        "/disk": disk.page,
         "/what-if": what_if.page,
         "/what-if/map.json": what_if.map_data,
         "/layers": layers.list_page,
@@ -50,6 +51,8 @@ def dashboard_routes() -> list[Route]:
     posts: dict[str, Page] = {
         "/link": new_link,
         "/computes/prune": computes.prune,
+        "/environments/prune": disk.prune,
+        "/environments/{key}/prune": disk.prune,
         "/computes/{compute}/terminate": computes.terminate,
         "/computes/{compute}/delete": computes.delete,
     }

@@ -465,3 +465,25 @@ def test_the_last_requests_are_kept(server: Server, monkeypatch: pytest.MonkeyPa
 
 def test_the_description_of_the_api_is_a_page(browser: Browser) -> None:
     assert "POST /v3/compute/{computeId}/execute" in browser.get("/ui/api").text
+
+
+def test_the_disk_and_the_environments(
+    browser: Browser, server: Server, el: ModuleType, token: str, raster: dict[str, str], create: Callable[..., str]
+) -> None:
+    fragment = {"HX-Request": "true"}
+    compute_id = create([raster])
+    spec = server.emulator.computes.records.get(compute_id).spec
+    (server.emulator.home.computes / compute_id / "big").write_bytes(b"x" * 5_000_000)
+    page = browser.get("/ui/disk", headers=fragment).text
+    shown = re.findall(r'<th scope="row">(\w+) <code.*?<td data-label="Size" class="number">(.*?)</td>', page)
+    assert dict(shown)["Computes"] == "5.0 MB"
+    assert f"--home {server.emulator.home.root} env prune" in page
+    own = page[page.index(spec.environment) :]
+    assert own.index("in use") < own.index("</tr>")
+    assert re.search(r"numpy \d", own)
+    assert ">demo_user</th>" in page
+    assert (
+        "stays: a compute that is not over uses it" in browser.post(f"/ui/environments/{spec.environment}/prune").text
+    )
+    assert server.emulator.environments.get(spec.environment) is not None
+    assert browser.post("/ui/environments/nothing/prune").status_code == 404
