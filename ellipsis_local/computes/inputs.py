@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 
 from ellipsis_local import faults
@@ -9,7 +10,7 @@ from ellipsis_local.computes.specification import Specification
 from ellipsis_local.environments import Commands, Environment, Environments, choose_interpreter, find_interpreters
 from ellipsis_local.home import Home
 from ellipsis_local.ids import as_uuid
-from ellipsis_local.node_program.ellipsis_node.records import NodeFile
+from ellipsis_local.node_program.ellipsis_node.records import NodeFile, moved
 from ellipsis_local.nodes import Parts
 from ellipsis_local.partitions import Partitioning, Partitions
 from ellipsis_local.progress import OnProgress
@@ -23,6 +24,13 @@ def node_parts(spec: Specification, partitioning: Partitioning | None) -> Parts:
     # Ids are spelled as the caller spelled them.
     keys = {as_uuid("timestampId", timestamp_id): timestamp_id for _, timestamp_id in spec.request.layers}
     return tuple(tuple(replace(part, id=keys[part.id]) for part in node) for node in partitioning.parts)
+
+
+def named_parts(spec: Specification, partitioning: Partitioning | None, home: Home) -> Parts:
+    """As `node_parts`, each file by its name in the folder of cuts, which begins with the key of its content."""
+    below = f"{home.cuts}{os.sep}"
+    found = node_parts(spec, partitioning)
+    return tuple(tuple(moved(part, lambda path: path.removeprefix(below)) for part in node) for node in found)
 
 
 def node_files(spec: Specification, store: LayerStore) -> tuple[NodeFile, ...]:

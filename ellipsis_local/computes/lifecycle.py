@@ -19,7 +19,7 @@ from ellipsis_local.clocks import monotonic
 from ellipsis_local.computes.compute_json import returned
 from ellipsis_local.computes.execution import Execution, WriteTarget, name_and_hash
 from ellipsis_local.computes.fetch_missing import Fetch, Follower
-from ellipsis_local.computes.inputs import found_inputs, node_environment, node_files, node_parts
+from ellipsis_local.computes.inputs import found_inputs, named_parts, node_environment
 from ellipsis_local.computes.pools import Pools
 from ellipsis_local.computes.records import Record, Records
 from ellipsis_local.computes.replay_inputs import ExecutionInputs, Keeper
@@ -36,8 +36,8 @@ from ellipsis_local.environments import Commands, Environment, Environments
 from ellipsis_local.errors import ComputeStateError, EllipsisLocalError, LayerWarning, PixelWarning, StoreError
 from ellipsis_local.home import Home
 from ellipsis_local.node_program.ellipsis_node.block_hosts import closed_hosts
-from ellipsis_local.node_program.ellipsis_node.records import NodeConfig, NodeFunction
-from ellipsis_local.nodes import Engine, Pool, Program, Sent, describe_function, describe_sent
+from ellipsis_local.node_program.ellipsis_node.records import NodeFile, NodeFunction
+from ellipsis_local.nodes import Engine, NodeEnvironment, Place, Pool, Program, Sent, describe_function, describe_sent
 from ellipsis_local.notices import Notice, held_back, warn
 from ellipsis_local.partitions import Partitioning, Partitions
 from ellipsis_local.preflight import Surroundings, check_pixels, is_unsigned, read_source
@@ -221,20 +221,25 @@ class Computes:
 
     def _pool(self, record: Record, environment: Environment, cut: Callable[[], Partitioning | None]) -> Pool:
         spec, settings = record.spec, self._settings
-        config = NodeConfig(
+        files = {path_id: self._store.get_plain_file(path_id) for path_id in spec.request.files}
+        made = NodeEnvironment(environment.interpreter.name, environment.requirements, environment.packages)
+        program = Program(
             compute=record.id,
-            folder=str(self._home.compute(record.id)),
             nodes=spec.nodes,
-            files=node_files(spec, self._store),
+            environment=made,
+            cores=settings.cores,
+            vectors=spec.vectors,
+            files=tuple(NodeFile(path_id, file.content) for path_id, file in files.items()),
             gpus=spec.gpus or (),
+            timeout=settings.node_timeout,
             memory=settings.node_memory,
             seed=settings.seed,
             clock=None if settings.clock is None else settings.clock.timestamp(),
             closed=closed_hosts(),
         )
-        cores = settings.cores or self._engine.capabilities.cores()
-        program = Program(environment.python, cores, spec.vectors, settings.node_timeout, config)
-        return self._engine.start(program, lambda: node_parts(spec, cut()))
+        where = {file.content: file.location for file in files.values()}
+        place = Place(self._home.compute(record.id), environment.python, self._home.cuts, where)
+        return self._engine.start(program, lambda: named_parts(spec, cut(), self._home), place)
 
     def _restart(self, record: Record) -> Pool:
         """Workers for a compute that another process made, or whose workers ended."""

@@ -1,7 +1,17 @@
 """Running a function on nodes: how it is sent, the engine's interface, and the local engine."""
 
 from ellipsis_local.node_program.ellipsis_node.records import SMALL_RESULT_BYTES, NodeOutcome
-from ellipsis_local.nodes.engine import Capabilities, Engine, Parts, Pool, Program, node_error, node_value
+from ellipsis_local.nodes.engine import (
+    Capabilities,
+    Engine,
+    NodeEnvironment,
+    Parts,
+    Place,
+    Pool,
+    Program,
+    node_error,
+    node_value,
+)
 from ellipsis_local.nodes.faulty import FaultyEngine
 from ellipsis_local.nodes.inline import InlineEngine
 from ellipsis_local.nodes.local import LocalEngine
@@ -15,8 +25,10 @@ __all__ = [
     "FaultyEngine",
     "InlineEngine",
     "LocalEngine",
+    "NodeEnvironment",
     "NodeOutcome",
     "Parts",
+    "Place",
     "Pool",
     "Program",
     "Sent",

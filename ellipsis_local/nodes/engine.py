@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
 from ellipsis_local.errors import NodeDiedError, NodeError, NodeMemoryError, NodeTimeoutError, ResultError
-from ellipsis_local.node_program.ellipsis_node.records import Command, NodeConfig, NodeOutcome, Part
+from ellipsis_local.node_program.ellipsis_node.records import Command, NodeConfig, NodeFile, NodeOutcome, Part, moved
 from ellipsis_local.node_program.ellipsis_node.values import NotReadableError, decode
 from ellipsis_local.notebooks import name_cells
 
@@ -16,21 +17,71 @@ OnOutcome = Callable[[NodeOutcome], None]
 OnStart = Callable[[int], None]
 
 Parts = tuple[tuple[Part, ...], ...]
-"""Per partition its parts of the layers; empty without layers. They are as many as nodes, unless they are shards."""
+"""Per partition its parts of the layers; empty without layers. They are as many as nodes, unless they are shards.
+
+Between engines the files of a part go by name: the key of their content, then a name below it.
+"""
+
+
+@dataclass(frozen=True)
+class NodeEnvironment:
+    """The Python of the nodes, by what makes an equal one on another machine."""
+
+    interpreter: str = "python3.12"
+    requirements: tuple[str, ...] = ()
+    """The user's."""
+    packages: Mapping[str, str] = field(default_factory=dict)
+    """What they were resolved to: name and version of all that is installed."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where on one machine lies what the nodes of one compute are given."""
+
+    folder: Path
+    """The compute's: ``results``, ``scratch`` and ``log.jsonl``."""
+    python: Path
+    """The environment's interpreter."""
+    parts: Path
+    """Below it lie the files of parts, by their names."""
+    files: Mapping[str, Path] = field(default_factory=dict)
+    """By the key of their content."""
+
+    def part(self, name: str) -> str:
+        return f"{self.parts}{os.sep}{name}"
 
 
 @dataclass(frozen=True)
 class Program:
-    """All that an engine needs to start the nodes of one compute, apart from their parts of the layers."""
+    """All that an engine needs to start the nodes of one compute, apart from their parts: the same on every machine."""
 
-    python: Path
-    """The environment's interpreter."""
-    cores: int
-    """How many nodes run at the same time, at most."""
-    vectors: bool
-    timeout: float | None
-    config: NodeConfig
-    """Without what only the engine knows."""
+    compute: str
+    nodes: int
+    environment: NodeEnvironment = NodeEnvironment()
+    cores: int | None = None
+    """How many nodes run at the same time, at most; as many as the engine has where None."""
+    vectors: bool = False
+    files: tuple[NodeFile, ...] = ()
+    """Each by the key of its content."""
+    gpus: tuple[str, ...] = ()
+    """Ids of the GPUs that nodes are given; of another machine, as many as it has."""
+    timeout: float | None = None
+    """Seconds that a node may take."""
+    memory: int | None = None
+    seed: int | None = None
+    clock: float | None = None
+    closed: tuple[str, ...] = ()
+    """This and the three before it: see `NodeConfig`."""
+
+    def config(self, place: Place, parts: Parts = ()) -> NodeConfig:
+        """What nodes at a place are told."""
+        same = {name: getattr(self, name) for name in ("compute", "nodes", "gpus", "memory", "seed", "clock", "closed")}
+        return NodeConfig(
+            folder=str(place.folder),
+            parts=tuple(tuple(moved(part, place.part) for part in node) for node in parts),
+            files=tuple(NodeFile(file.id, str(place.files[file.location])) for file in self.files),
+            **same,
+        )
 
 
 @dataclass(frozen=True)
@@ -43,10 +94,6 @@ class Capabilities:
     """Whether `node_timeout` and `node_memory` are kept; else `start` refuses them."""
     beside: bool
     """Whether nodes run beside the calling process, which need not wait for them."""
-    files_shared: bool
-    """Whether nodes read the very files of the home."""
-    cores: Callable[[], int]
-    """How many nodes run at the same time, unless the settings say it."""
     gpus: Callable[[], tuple[str, ...]]
     """Ids of the GPUs that can be handed out."""
 
@@ -107,5 +154,8 @@ class Engine(Protocol):
     @property
     def capabilities(self) -> Capabilities: ...
 
-    def start(self, program: Program, parts: Callable[[], Parts]) -> Pool:
-        """Start the nodes, and ask for their `parts` meanwhile; what that raises, or an EngineError, leaves nothing."""
+    def start(self, program: Program, parts: Callable[[], Parts], place: Place) -> Pool:
+        """Start the nodes, and ask for their `parts` meanwhile; what that raises, or an EngineError, leaves nothing.
+
+        `place` is where all that is on the calling machine.
+        """

@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ellipsis_local import faults
-from ellipsis_local.node_program.ellipsis_node.records import Command, NodeConfig, NodeOutcome
-from ellipsis_local.nodes.engine import Capabilities, Engine, OnOutcome, OnStart, Parts, Pool, Program, nobody
+from ellipsis_local.node_program.ellipsis_node.records import Command, NodeOutcome
+from ellipsis_local.nodes.engine import Capabilities, Engine, OnOutcome, OnStart, Parts, Place, Pool, Program, nobody
 
 
 @dataclass
@@ -23,8 +23,8 @@ class FaultyEngine:
     def capabilities(self) -> Capabilities:
         return self.engine.capabilities
 
-    def start(self, program: Program, parts: Callable[[], Parts]) -> Pool:
-        count = program.config.nodes
+    def start(self, program: Program, parts: Callable[[], Parts], place: Place) -> Pool:
+        count = program.nodes
 
         def counted() -> Parts:
             nonlocal count
@@ -32,13 +32,14 @@ class FaultyEngine:
             count = len(found) or count
             return found
 
-        return _FaultyPool(self.engine.start(program, counted), program.config, self.root, self.terminate, count)
+        pool = self.engine.start(program, counted, place)
+        return _FaultyPool(pool, program.compute, self.root, self.terminate, count)
 
 
 @dataclass
 class _FaultyPool:
     pool: Pool
-    config: NodeConfig
+    compute: str
     root: Path
     terminate: Callable[[str], None]
     partitions: int
@@ -52,7 +53,7 @@ class _FaultyPool:
 
     def execute(self, command: Command, on_outcome: OnOutcome, on_start: OnStart = nobody) -> None:
         """See `Pool.execute`; the compute is errored or terminated where a test asks for that at this point."""
-        faults.execution(self.root, self.config.compute)
+        faults.execution(self.root, self.compute)
         done = 0
 
         def ended(outcome: NodeOutcome) -> None:
@@ -67,4 +68,4 @@ class _FaultyPool:
 
     def _break_off(self, done: int) -> None:
         if faults.terminates(self.root, done):
-            self.terminate(self.config.compute)
+            self.terminate(self.compute)

@@ -28,7 +28,7 @@ from ellipsis_local.node_program.ellipsis_node.params import answer_vector
 from ellipsis_local.node_program.ellipsis_node.process_state import numpy_random, restored
 from ellipsis_local.node_program.ellipsis_node.records import Command, NodeFunction, NodeOutcome
 from ellipsis_local.node_program.ellipsis_node.run_node import NODE_MARK, run_function
-from ellipsis_local.nodes.engine import Capabilities, OnOutcome, OnStart, Parts, Program, nobody
+from ellipsis_local.nodes.engine import Capabilities, OnOutcome, OnStart, Parts, Place, Program, nobody
 from ellipsis_local.nodes.local import own_programs
 
 running = threading.RLock()
@@ -38,24 +38,22 @@ running = threading.RLock()
 class InlineEngine:
     """Nodes in the calling process, without limits of time and memory; a function that ends its process ends all."""
 
-    capabilities = Capabilities(
-        environments=False, limits=False, beside=False, files_shared=True, cores=lambda: 1, gpus=lambda: ()
-    )
+    capabilities = Capabilities(environments=False, limits=False, beside=False, gpus=lambda: ())
 
-    def start(self, program: Program, parts: Callable[[], Parts]) -> InlinePool:
+    def start(self, program: Program, parts: Callable[[], Parts], place: Place) -> InlinePool:
         """See `Engine.start`; EngineError for limits that cannot be kept here."""
-        for name, limit in (("node_timeout", program.timeout), ("node_memory", program.config.memory)):
+        for name, limit in (("node_timeout", program.timeout), ("node_memory", program.memory)):
             if limit is not None:
                 raise EngineError(f"{name} cannot be kept by nodes in the calling process; leave it out")
-        return InlinePool(program, parts())
+        return InlinePool(program, parts(), place)
 
 
 class InlinePool:
     """The nodes of one compute in this process; they exist while they run."""
 
-    def __init__(self, program: Program, parts: Parts) -> None:
+    def __init__(self, program: Program, parts: Parts, place: Place) -> None:
         self._vectors = program.vectors
-        self._config = replace(program.config, parts=parts, inline=True)
+        self._config = replace(program.config(place, parts), inline=True)
         self._closed = threading.Event()
         self._frames: dict[str, Any] = {}
         self._config.make_folders()

@@ -18,7 +18,7 @@ import psutil
 from ellipsis_local.errors import EngineError
 from ellipsis_local.node_program.ellipsis_node import records
 from ellipsis_local.node_program.ellipsis_node.records import Command, NodeConfig, NodeOutcome
-from ellipsis_local.nodes.engine import Capabilities, OnOutcome, OnStart, Parts, Program, nobody
+from ellipsis_local.nodes.engine import Capabilities, OnOutcome, OnStart, Parts, Place, Program, nobody
 from ellipsis_local.processes import available_cores, is_plain_variable, run, wait
 
 HOST = Path(__file__).parent.parent / "node_program" / "ellipsis_node"
@@ -33,12 +33,11 @@ class LocalEngine:
     def __init__(self) -> None:
         self._environ = dict(os.environ)
         self.capabilities = Capabilities(
-            environments=True, limits=True, beside=True, files_shared=True,
-            cores=available_cores, gpus=lambda: visible_gpus(os.environ),
-        )  # fmt: skip
+            environments=True, limits=True, beside=True, gpus=lambda: visible_gpus(os.environ)
+        )
 
-    def start(self, program: Program, parts: Callable[[], Parts]) -> LocalPool:
-        return LocalPool(program, parts, self._environ)
+    def start(self, program: Program, parts: Callable[[], Parts], place: Place) -> LocalPool:
+        return LocalPool(program, parts, place, self._environ)
 
 
 def own_programs(python: Path, environ: Mapping[str, str]) -> dict[str, str]:
@@ -90,32 +89,34 @@ def worker_count(nodes: int, cores: int, gpus: int) -> int:
 class LocalPool:
     """A host process and its workers; one execution at a time."""
 
-    def __init__(self, program: Program, parts: Callable[[], Parts], environ: Mapping[str, str]) -> None:
+    def __init__(self, program: Program, parts: Callable[[], Parts], place: Place, environ: Mapping[str, str]) -> None:
         self._program = program
+        self._python = place.python
         self._closed = threading.Event()
-        config = program.config
+        config = program.config(place)
         config.make_folders()
-        self._stderr = Path(config.folder) / "host.log"
-        workers = worker_count(config.nodes, program.cores, len(config.gpus))
-        threads = max(1, program.cores // workers)
+        self._stderr = place.folder / "host.log"
+        cores = program.cores or available_cores()
+        workers = worker_count(config.nodes, cores, len(config.gpus))
+        threads = max(1, cores // workers)
         try:
             with self._stderr.open("ab") as stderr:
                 self._process = subprocess.Popen(
-                    [str(program.python), "-s", "-u", str(HOST), *(["--vectors"] if program.vectors else [])],
+                    [str(place.python), "-s", "-u", str(HOST), *(["--vectors"] if program.vectors else [])],
                     stdin=subprocess.PIPE,
                     stdout=subprocess.PIPE,
                     stderr=stderr,
-                    env=node_environ(program.python, environ, threads, config.seed),
+                    env=node_environ(place.python, environ, threads, config.seed),
                     cwd=config.scratch,
                     # Ctrl-C in a terminal goes to the caller alone, and the pool can be ended as one group.
                     start_new_session=True,
                 )
         except OSError as error:
             # The compute may be terminated, and its folder cleared, at this very moment.
-            raise EngineError(f"the node program {program.python} cannot be started: {error}") from error
+            raise EngineError(f"the node program {place.python} cannot be started: {error}") from error
         try:
             # While it imports what it needs, the layers may still have to be cut.
-            self._start(replace(config, parts=parts(), workers=workers))
+            self._start(replace(program.config(place, parts()), workers=workers))
         except BaseException:
             self.close()
             raise
@@ -170,7 +171,7 @@ class LocalPool:
             return EngineError("the nodes were ended")
         wait(self._process, 5)
         evidence = self._stderr.read_text(encoding="utf-8", errors="replace")[-4000:].strip()
-        text = f"the node program {self._program.python} ended with exit code {self._process.returncode}"
+        text = f"the node program {self._python} ended with exit code {self._process.returncode}"
         return EngineError(f"{text}:\n{evidence}" if evidence else text)
 
     @property
@@ -179,7 +180,7 @@ class LocalPool:
 
     def _end_left_behind(self) -> None:
         """What is left of a host that was killed itself; its id may be another's by now, who has another PATH."""
-        programs = str(self._program.python.parent)
+        programs = str(self._python.parent)
         for process in psutil.process_iter():
             with contextlib.suppress(psutil.Error, OSError, KeyError):
                 if os.getsid(process.pid) == self._process.pid and process.environ()["PATH"].startswith(programs):

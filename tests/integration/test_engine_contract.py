@@ -16,9 +16,9 @@ import numpy as np
 import pytest
 
 from ellipsis_local.errors import EngineError, FidelityWarning
-from ellipsis_local.node_program.ellipsis_node.records import Command, NodeConfig, NodeFile, NodeFunction, RasterPart
+from ellipsis_local.node_program.ellipsis_node.records import Command, NodeFile, NodeFunction, RasterPart
 from ellipsis_local.node_program.ellipsis_node.values import decode
-from ellipsis_local.nodes import Engine, InlineEngine, LocalEngine, NodeOutcome, Pool, Program, describe_function
+from ellipsis_local.nodes import Engine, InlineEngine, LocalEngine, NodeOutcome, Place, Pool, Program, describe_function
 
 ENGINES: dict[str, Callable[[], Engine]] = {"local": LocalEngine, "inline": InlineEngine}
 RASTER = "00000000-0000-4000-8000-000000000001"
@@ -30,6 +30,10 @@ def engine(request: pytest.FixtureRequest) -> Engine:
     return ENGINES[request.param]()
 
 
+def place_in(folder: Path, compute: str = "compute") -> Place:
+    return Place(folder / compute, Path(sys.executable), folder, {"content of weights": folder / "weights"})
+
+
 @pytest.fixture
 def start(engine: Engine, tmp_path: Path) -> Iterator[Callable[..., Pool]]:
     """Start a pool of so many nodes, each with a raster of its own number and one file."""
@@ -37,17 +41,16 @@ def start(engine: Engine, tmp_path: Path) -> Iterator[Callable[..., Pool]]:
     (tmp_path / "weights").write_bytes(b"12")
 
     def part(node: int) -> RasterPart:
-        path = tmp_path / f"{node}.npy"
-        np.save(path, np.full((1, 2, 3), node, "uint8"))
+        (tmp_path / "key").mkdir(exist_ok=True)
+        np.save(tmp_path / "key" / f"{node}.npy", np.full((1, 2, 3), node, "uint8"))
         extent = {"xMin": 0, "xMax": 3, "yMin": -2, "yMax": 0}
-        return RasterPart(str(path), "|u1", (1, 2, 3), 128, (1, 0, 0, 0, -1, 0), extent, "EPSG:3857", None, RASTER)
+        name = f"key/{node}.npy"
+        return RasterPart(name, "|u1", (1, 2, 3), 128, (1, 0, 0, 0, -1, 0), extent, "EPSG:3857", None, RASTER)
 
-    def make(nodes: int = 3, *, timeout: float | None = None, **config: Any) -> Pool:
-        folder = tmp_path / f"compute{len(pools)}"
-        files = (NodeFile(FILE, str(tmp_path / "weights")),)
-        given = NodeConfig(compute="a compute", folder=str(folder), nodes=nodes, files=files, **config)
-        program = Program(Path(sys.executable), 2, vectors=False, timeout=timeout, config=given)
-        pools.append(engine.start(program, lambda: tuple((part(node),) for node in range(nodes))))
+    def make(nodes: int = 3, **given: Any) -> Pool:
+        program = Program("a compute", nodes, cores=2, files=(NodeFile(FILE, "content of weights"),), **given)
+        place = place_in(tmp_path, f"compute{len(pools)}")
+        pools.append(engine.start(program, lambda: tuple((part(node),) for node in range(nodes)), place))
         return pools[-1]
 
     yield make
@@ -220,9 +223,8 @@ def test_parts_that_cannot_be_had_leave_nothing(engine: Engine, tmp_path: Path) 
     def parts() -> Any:
         raise OSError("the cut failed")
 
-    program = Program(Path(sys.executable), 2, False, None, NodeConfig("c", str(tmp_path / "compute"), 2))
     with pytest.raises(OSError, match="the cut failed"):
-        engine.start(program, parts)
+        engine.start(Program("c", 2, cores=2), parts, place_in(tmp_path))
 
 
 def test_limits_are_kept_or_refused(engine: Engine, start) -> None:
@@ -250,7 +252,6 @@ def test_what_an_engine_offers_is_what_it_does(engine: Engine, start) -> None:
     import os
 
     offers = engine.capabilities
-    assert offers.cores() >= 1
     assert all(isinstance(gpu, str) for gpu in offers.gpus())
     assert (os.getpid() not in values(start(), f)) is offers.beside
 
@@ -274,13 +275,12 @@ def test_all_engines_give_the_same_bytes(tmp_path: Path) -> None:
 
         return {"drawn": random.random(), "raster": params["00000000-0000-4000-8000-000000000001"]["raster"]}
 
-    path = tmp_path / "0.npy"
-    np.save(path, np.arange(6, dtype="uint8").reshape(1, 2, 3))
-    part = RasterPart(str(path), "|u1", (1, 2, 3), 128, (1, 0, 0, 0, -1, 0), {}, "EPSG:3857", None, RASTER)
+    np.save(tmp_path / "0.npy", np.arange(6, dtype="uint8").reshape(1, 2, 3))
+    part = RasterPart("0.npy", "|u1", (1, 2, 3), 128, (1, 0, 0, 0, -1, 0), {}, "EPSG:3857", None, RASTER)
     found = []
     for name, make in ENGINES.items():
-        config = NodeConfig(compute="c", folder=str(tmp_path / name), nodes=2, seed=3)
-        pool = make().start(Program(Path(sys.executable), 2, False, None, config), lambda: ((part,), (part,)))
+        program = Program("c", 2, cores=2, seed=3)
+        pool = make().start(program, lambda: ((part,), (part,)), place_in(tmp_path, name))
         found.append([replace(outcome, seconds=0, peak_memory=0) for outcome in outcomes(pool, f)])
         pool.close()
     assert found == [found[0]] * len(ENGINES)

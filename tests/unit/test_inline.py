@@ -12,6 +12,7 @@ import signal
 import sys
 import threading
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 
 import geopandas as gpd
@@ -22,17 +23,17 @@ from ellipsis_local.environments import DEFAULT_INTERPRETER, OwnEnvironments
 from ellipsis_local.errors import EngineError, FidelityError, FidelityWarning
 from ellipsis_local.home import Home
 from ellipsis_local.node_program.ellipsis_node.params import answer_vector
-from ellipsis_local.node_program.ellipsis_node.records import Command, NodeConfig
+from ellipsis_local.node_program.ellipsis_node.records import Command
 from ellipsis_local.node_program.ellipsis_node.values import decode
-from ellipsis_local.nodes import InlineEngine, NodeOutcome, Program, describe_function
+from ellipsis_local.nodes import InlineEngine, NodeOutcome, Place, Program, describe_function
 
 RUNNING = f"python3.{sys.version_info[1]}"
 
 
-def program(folder: Path, nodes: int = 1, **given) -> Program:
-    of_the_engine = {name: given.pop(name) for name in ("vectors", "timeout") if name in given}
-    config = NodeConfig("compute", str(folder / "compute"), nodes, **given)
-    return Program(Path(sys.executable), 1, config=config, **{"vectors": False, "timeout": None} | of_the_engine)
+def program(folder: Path, nodes: int = 1, **given) -> tuple[Program, Callable[[], tuple], Place]:
+    """What `InlineEngine.start` takes: a program without parts, and its place."""
+    place = Place(folder / "compute", Path(sys.executable), folder)
+    return Program("compute", nodes, **given), lambda: (), place
 
 
 @pytest.fixture
@@ -50,7 +51,7 @@ def run(tmp_path):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", FidelityWarning)
             function = describe_function(f, sys.version_info[:3], strict=False)
-        pool = InlineEngine().start(program(tmp_path, nodes, **given), lambda: ())
+        pool = InlineEngine().start(*program(tmp_path, nodes, **given))
         try:
             pool.execute(Command(1, function, False), take)
         finally:
@@ -205,7 +206,7 @@ def test_draws_of_a_seed(run):
 
 
 def test_outcomes_come_in_order_and_a_close_ends_the_rest(tmp_path):
-    pool = InlineEngine().start(program(tmp_path, 3), lambda: ())
+    pool = InlineEngine().start(*program(tmp_path, 3))
     seen = []
 
     def close(outcome):
@@ -223,7 +224,7 @@ def test_outcomes_come_in_order_and_a_close_ends_the_rest(tmp_path):
 @pytest.mark.parametrize("limit", [{"timeout": 1.0}, {"memory": 10**9}])
 def test_limits_are_refused(tmp_path, limit):
     with pytest.raises(EngineError, match=f"node_{next(iter(limit))} cannot be kept"):
-        InlineEngine().start(program(tmp_path, **limit), lambda: ())
+        InlineEngine().start(*program(tmp_path, **limit))
 
 
 def interrupted(params):
@@ -248,7 +249,7 @@ def raises_it(params):
 @pytest.mark.parametrize("f", [interrupted, swallows])
 def test_ctrl_c_is_the_callers(tmp_path, f):
     before = state()
-    pool = InlineEngine().start(program(tmp_path, 2), lambda: ())
+    pool = InlineEngine().start(*program(tmp_path, 2))
     seen = []
     with pytest.raises(KeyboardInterrupt):
         pool.execute(Command(1, describe_function(f, sys.version_info[:3], strict=False), False), seen.append)
@@ -265,7 +266,7 @@ def test_one_that_the_function_raises_is_its_own(run):
 
 def test_other_threads_print_and_log_where_they_did(tmp_path, capsys, caplog):
     """The function waits until another thread of the caller has printed; only its own output is the node's."""
-    pool = InlineEngine().start(program(tmp_path), lambda: ())
+    pool = InlineEngine().start(*program(tmp_path))
     (tmp_path / "compute" / "scratch").mkdir(exist_ok=True)
     ready, printed = threading.Event(), threading.Event()
 
@@ -316,7 +317,7 @@ def test_two_threads_do_not_mix(tmp_path):
     results: dict[int, list] = {}
 
     def work(number):
-        pool = InlineEngine().start(program(tmp_path / str(number), 20, seed=number), lambda: ())
+        pool = InlineEngine().start(*program(tmp_path / str(number), 20, seed=number))
         found: list[NodeOutcome] = []
         pool.execute(Command(number, function, False), found.append)
         pool.close()
