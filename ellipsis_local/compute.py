@@ -202,7 +202,8 @@ def getComputeInfo(computeId: str, token: str) -> dict[str, Any]:
         first 512 characters: the service's column holds no more), the arguments of createCompute, and `nodes`: per node
         a dict with `node`, `state` (queued, ready, waiting for a core, executing, completed, failed, stopped),
         `extent`, `startedAt`, `seconds`, `resultSize` and `peakMemory` (of the node's process while it ran; None where
-        it is not known) in bytes. After an execution also `result`: per node ``{'type', 'value'}``, where type is
+        it is not known) in bytes, and `machine` (of a Dask cluster the one that ran it, else None). After an execution
+        also `result`: per node ``{'type', 'value'}``, where type is
         `object`, `file` (value: file id), `upload` or `exception` (value: text).
     """
     compute_id = arguments.uuid_text("computeId", computeId)

@@ -56,7 +56,12 @@ def _to_format_3(connection: sqlite3.Connection) -> None:
     )
 
 
-MIGRATIONS: Mapping[int, Callable[[sqlite3.Connection], None]] = {2: _to_format_2, 3: _to_format_3}
+def _to_format_4(connection: sqlite3.Connection) -> None:
+    """Nodes may run on other machines."""
+    connection.execute("ALTER TABLE compute_nodes ADD COLUMN machine TEXT")
+
+
+MIGRATIONS: Mapping[int, Callable[[sqlite3.Connection], None]] = {2: _to_format_2, 3: _to_format_3, 4: _to_format_4}
 """By number what leads to that format from the one before, inside a transaction. A step stays as it was released."""
 VERSION = max(MIGRATIONS)
 """The format that this release reads and writes; SQLite keeps it as the file's user_version."""

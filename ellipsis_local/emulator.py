@@ -35,6 +35,7 @@ from ellipsis_local.tracebacks import short_traceback
 from ellipsis_local.upstream import RefusedError, Upstream
 
 if TYPE_CHECKING:
+    from ellipsis_local.cluster import DaskEngine
     from ellipsis_local.features.features import Features
     from ellipsis_local.imagery import Imagery
 
@@ -85,10 +86,14 @@ class Emulator:
             home, self.store, self.database, name_bands=lambda path_id, names: metadata.update(path_id, "bands", names)
         )
         self.environments = Environments(home, offline=settings.offline)
-        engine = self._engine or (InlineEngine() if settings.inline else LocalEngine())
+        engine = self._engine or self._made_engine(settings)
         offers = engine.capabilities
         self.partitions = Partitions(
-            home, cores=settings.cores, cache_size=settings.cache_size, here="rasters" if offers.beside else "all"
+            home,
+            # Of a cluster they are other machines'.
+            cores=settings.cores if settings.scheduler is None else None,
+            cache_size=settings.cache_size,
+            here="rasters" if offers.beside else "all",
         )
         environments = self.environments if offers.environments else OwnEnvironments(home, strict=bool(settings.strict))
         fetch = None if settings.upstream is None else self._fetch
@@ -105,6 +110,16 @@ class Emulator:
             fetch,
         )
         self._pid = os.getpid()
+
+    def _made_engine(self, settings: Settings) -> Engine:
+        """The engine of the settings. Nobody who does not ask for Dask imports it."""
+        self._cluster: DaskEngine | None = None
+        if settings.scheduler is None:
+            return InlineEngine() if settings.inline else LocalEngine()
+        from ellipsis_local.cluster import DaskEngine
+
+        self._cluster = DaskEngine(settings.scheduler)
+        return self._cluster
 
     def user(self, token: str) -> User:
         """Whose token it is; see `Accounts.user`."""
@@ -223,6 +238,8 @@ class Emulator:
         """End the workers of this process, and tidy up."""
         if not self.inherited:
             self.computes.close()
+            if self._engine is None and self._cluster is not None:
+                self._cluster.close()
             self.environments.close()
             self.store.close()
             self.sharing.close()
@@ -304,7 +321,7 @@ def configure(**settings: Any) -> Settings:
     **settings
         The fields of `ellipsis_local.settings.Settings`: home, crs, features, overlap, cut, shard_size,
         shard_buffer, shard_edge, cores, node_timeout, node_memory, max_nodes, strict, failed_status, offline, progress,
-        cache_size, upstream, upstream_token, inline, seed, clock, environments.
+        cache_size, upstream, upstream_token, scheduler, inline, seed, clock, environments.
 
     Returns
     -------

@@ -88,6 +88,8 @@ class Settings:
     """The address of a service, up to and including /v3, from which createCompute pulls layers that are not here."""
     upstream_token: str | None = field(default=None, repr=False)
     """The token for `upstream`; sent nowhere else."""
+    scheduler: Any = None
+    """A Dask cluster that runs the nodes: the address of its scheduler, in code also a Client or Cluster of Dask."""
     inline: bool = False
     """Run nodes in the calling process, one after the other, with its own packages; no environment is built."""
     seed: int | None = None
@@ -116,6 +118,11 @@ class Settings:
                 f"made there, not {str(getattr(self, name))!r}; choose another, or set environments alone to one"
             )
         self._check_cut()
+        if self.inline and self.scheduler is not None:
+            raise SettingsError(
+                f"scheduler={self.scheduler!r} does not go with inline=True, which runs nodes in the calling process; "
+                "leave one of them out"
+            )
         for name in ("node_timeout", "node_memory"):
             if self.inline and getattr(self, name) is not None:
                 raise SettingsError(
@@ -300,6 +307,17 @@ def service_token(value: Any) -> str:
     return text
 
 
+def _scheduler(value: Any) -> Any:
+    """An address, or one of Dask's objects, as far as that can be told without Dask."""
+    if hasattr(value, "submit") or hasattr(value, "get_client"):
+        return value
+    if not isinstance(value, str) or not re.fullmatch(r"([a-z]+://)?[^\s/]+:\d+(/\S*)?", value.strip()):
+        raise ValueError(
+            "must be the address of a scheduler, such as tcp://10.0.0.5:8786, or in code a Client or Cluster of Dask"
+        )
+    return value.strip()
+
+
 def _progress(value: Any) -> Progress:
     return value if callable(value) else _boolean(value)
 
@@ -324,6 +342,7 @@ PARSERS: dict[str, Callable[[Any], Any]] = {
     "cache_size": _bytes,
     "upstream": service_url,
     "upstream_token": service_token,
+    "scheduler": _scheduler,
     "inline": _boolean,
     "seed": _number(int, 0),
     "clock": _instant,

@@ -10,7 +10,7 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import psutil
 import pytest
@@ -38,6 +38,29 @@ def shared_environments(tmp_path_factory: pytest.TempPathFactory) -> Path:
     shared = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "shared-environments"
     find_interpreters(Home(shared))
     return shared
+
+
+@pytest.fixture(scope="session")
+def cluster(tmp_path_factory: pytest.TempPathFactory, shared_environments: Path) -> Iterator[Any]:
+    """A small Dask cluster of two worker processes, each with a home of its own, as two machines have."""
+    pytest.importorskip("distributed")
+    from distributed import Nanny, Scheduler, SpecCluster
+
+    before = _children()
+
+    def worker(number: int) -> dict[str, Any]:
+        home = tmp_path_factory.mktemp(f"worker{number}")
+        (home / "settings.toml").write_text(f"environments = {json.dumps(str(shared_environments))}\n")
+        environ = {"ELLIPSIS_LOCAL_HOME": str(home)}
+        return {
+            "cls": Nanny,
+            "options": {"nthreads": 2, "env": environ, "local_directory": str(home), "dashboard": False},
+        }
+
+    scheduler = {"cls": Scheduler, "options": {"host": "127.0.0.1", "port": 0, "dashboard": False}}
+    with SpecCluster({number: worker(number) for number in (0, 1)}, scheduler, silence_logs=False) as running:
+        LASTING.update(_children() - before)
+        yield running
 
 
 @pytest.fixture
@@ -94,8 +117,12 @@ def new_id() -> str:
     return str(uuid.uuid4())
 
 
+LASTING: set[psutil.Process] = set()
+"""Processes of the whole run."""
+
+
 def _children() -> set[psutil.Process]:
-    return {child for child in descendants() if child.is_running()}
+    return {child for child in descendants() if child.is_running()} - LASTING
 
 
 def _threads() -> set[str]:

@@ -162,8 +162,10 @@ def show(
         if value is not None:
             out.print(f"{name:<13} {str(value).replace(chr(10), chr(10) + ' ' * 14)}", markup=False, soft_wrap=True)
     out.print()
-    out.print(table(unit, "state", "x", "y", "seconds", "memory", "size", "result", rows=list(node_rows(answer)),
-                    right=(unit, "seconds", "memory", "size"), fold=("result",)))  # fmt: skip
+    where = ("machine",) if any(node["machine"] for node in answer["nodes"]) else ()
+    out.print(table(unit, "state", *where, "x", "y", "seconds", "memory", "size", "result",
+                    rows=list(node_rows(answer, where)), right=(unit, "seconds", "memory", "size"),
+                    fold=("result",)))  # fmt: skip
     out.print()
     if answer["history"]:
         out.print(table("run", "function", "hash", "started", "seconds", "outcome", right=("run", "seconds"),
@@ -175,7 +177,8 @@ def show(
         out.print(f"wrote {page}", markup=False, soft_wrap=True)
 
 
-def node_rows(answer: dict[str, Any]) -> Iterator[tuple[Any, ...]]:
+def node_rows(answer: dict[str, Any], more: Iterable[str] = ()) -> Iterator[tuple[Any, ...]]:
+    """Rows of nodes, with `more` keys of theirs after the state."""
     from ellipsis_local.dashboard.read_model import number_of
 
     results = {number_of(result): result for result in answer.get("result", [])}
@@ -183,7 +186,7 @@ def node_rows(answer: dict[str, Any]) -> Iterator[tuple[Any, ...]]:
         number = number_of(node)
         seconds = None if node["seconds"] is None else f"{node['seconds']:.2f}"
         told = seconds, size(node["peakMemory"]), size(node["resultSize"]), result_cell(results.get(number))
-        yield number, node["state"], *axes_text(node["extent"]), *told
+        yield number, node["state"], *(node[key] for key in more), *axes_text(node["extent"]), *told
 
 
 def history_rows(answer: dict[str, Any], unit: str) -> Iterator[tuple[Any, ...]]:

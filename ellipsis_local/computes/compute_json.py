@@ -100,7 +100,7 @@ def _nodes(nodes: Sequence[NodeRecord], places: Sequence[dict[str, int]]) -> lis
 
 
 def _node(node: NodeRecord) -> dict[str, Any]:
-    found = {"seconds": "seconds", "resultSize": "size", "peakMemory": "peak_memory"}
+    found = {"seconds": "seconds", "resultSize": "size", "peakMemory": "peak_memory", "machine": "machine"}
     answer: dict[str, Any] = {"state": node.state, "extent": node.extent}
     answer["startedAt"] = None if node.began is None else _moment(node.began)
     return answer | {name: getattr(node.outcome, attribute, None) for name, attribute in found.items()}

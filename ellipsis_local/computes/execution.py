@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import re
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -52,9 +51,8 @@ class WriteTarget:
 
 def name_and_hash(f: Any, function: NodeFunction) -> tuple[str | None, str]:
     """What the history calls a function: the name of its def, None for a pickle that a client sent; and its hash."""
-    found = re.search(r"^[ \t]*def[ \t]+(\w+)", function.source, re.MULTILINE)
-    name = getattr(f, "__name__", found and found[1])
-    return name, hashlib.sha256((function.text or function.pickle).encode()).hexdigest()
+    digest = hashlib.sha256((function.text or function.pickle).encode()).hexdigest()
+    return getattr(f, "__name__", function.name), digest
 
 
 @dataclass

@@ -38,7 +38,7 @@ SCHEMA = (
     """CREATE TABLE IF NOT EXISTS compute_nodes (
         compute TEXT NOT NULL REFERENCES computes (id) ON DELETE CASCADE, node INTEGER NOT NULL, state TEXT NOT NULL,
         extent TEXT, seconds REAL, size INTEGER NOT NULL DEFAULT 0, kind TEXT, text TEXT NOT NULL DEFAULT '',
-        payload BLOB, file TEXT, upload TEXT, peak_memory INTEGER, began REAL,
+        payload BLOB, file TEXT, upload TEXT, peak_memory INTEGER, began REAL, machine TEXT,
         PRIMARY KEY (compute, node)) WITHOUT ROWID""",
     """CREATE TABLE IF NOT EXISTS compute_executions (
         compute TEXT NOT NULL REFERENCES computes (id) ON DELETE CASCADE, number INTEGER NOT NULL, function TEXT,
@@ -52,7 +52,7 @@ CHANGED = f"max(?, changed + {STEP})"
 """Later than before, though the clock may stand: who reads twice has to see that something changed."""
 LISTED = "(SELECT value FROM json_each(?))"
 """What a JSON list holds."""
-OUTCOME = ("state", "seconds", "size", "kind", "text", "payload", "file", "peak_memory")
+OUTCOME = ("state", "seconds", "size", "kind", "text", "payload", "file", "peak_memory", "machine")
 """The columns of a node that are fields of its outcome."""
 UNFINISHED = ("queued", "starting", "executing")
 NODES_THEN = {"available": "ready", "stopped": "stopped", "errored": "stopped"}
@@ -265,7 +265,8 @@ class Records:
                 connection.execute("UPDATE computes SET spec = ? WHERE id = ?", (text, compute_id))
             connection.execute(
                 "UPDATE compute_nodes SET state = 'waiting', seconds = NULL, size = 0, kind = NULL, text = '', "
-                "payload = NULL, file = NULL, upload = NULL, peak_memory = NULL, began = NULL WHERE compute = ?",
+                "payload = NULL, file = NULL, upload = NULL, peak_memory = NULL, began = NULL, machine = NULL "
+                "WHERE compute = ?",
                 (compute_id,),
             )
             return int(row["executions"])

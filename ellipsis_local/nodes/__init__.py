@@ -14,7 +14,7 @@ from ellipsis_local.nodes.engine import (
 )
 from ellipsis_local.nodes.faulty import FaultyEngine
 from ellipsis_local.nodes.inline import InlineEngine
-from ellipsis_local.nodes.local import LocalEngine
+from ellipsis_local.nodes.local import LocalEngine, LocalPool
 from ellipsis_local.nodes.serialize_function import describe_function
 from ellipsis_local.nodes.wire_function import Sent, describe_sent
 
@@ -25,6 +25,7 @@ __all__ = [
     "FaultyEngine",
     "InlineEngine",
     "LocalEngine",
+    "LocalPool",
     "NodeEnvironment",
     "NodeOutcome",
     "Parts",

@@ -8,7 +8,7 @@ import re
 import shutil
 import subprocess
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -137,19 +137,31 @@ class LocalPool:
     def execute(self, command: Command, on_outcome: OnOutcome, on_start: OnStart = nobody) -> None:
         """See `Pool.execute`; an interruption (Ctrl-C) closes the pool."""
         try:
-            self._send(replace(command, timeout=self._program.timeout).to_json())
-            while True:
-                header, payload = self._receive()
-                event = header.pop("event")
-                if event == "done":
-                    return
-                if event == "started":
-                    on_start(header["node"])
+            self.send(command)
+            while (event := self.receive()) is not None:
+                if isinstance(event, NodeOutcome):
+                    on_outcome(event)
                 else:
-                    on_outcome(NodeOutcome.from_json(header, payload))
+                    on_start(event)
         except BaseException:
             self.close()
             raise
+
+    def send(self, command: Command) -> None:
+        """Have nodes run; what becomes of them is for `receive`."""
+        self._send(replace(command, timeout=self._program.timeout).to_json())
+
+    def send_more(self, runs: Sequence[tuple[int, int]]) -> None:
+        """Have more nodes of the same execution run; see `Command.runs`."""
+        self._send({"runs": runs})
+
+    def receive(self) -> NodeOutcome | int | None:
+        """What comes next: how a node ended, the number of one that has begun, or None where none is left to run."""
+        header, payload = self._receive()
+        event = header.pop("event")
+        if event == "done":
+            return None
+        return header["node"] if event == "started" else NodeOutcome.from_json(header, payload)
 
     def _send(self, message: dict[str, Any]) -> None:
         with self._translated():

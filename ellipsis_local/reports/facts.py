@@ -46,6 +46,8 @@ class NodeFacts:
     """Of a failure."""
     upload: bool = False
     """Whether its result was added to a layer."""
+    machine: str | None = None
+    """Where it ran; None for this one."""
 
 
 @dataclass(frozen=True)
@@ -174,4 +176,5 @@ def _node(node: NodeRecord, lines: int, parts: Sequence[Part] | None) -> NodeFac
         failure=(outcome.kind or "engine") if outcome is not None and failed else None,
         text=outcome.text if outcome is not None and failed else "",
         upload=node.upload is not None,
+        machine=outcome.machine if outcome else None,
     )

@@ -46,9 +46,10 @@ def columns(unit: str) -> tuple[tuple[str, bool], ...]:
 def cells(node: NodeFacts) -> tuple[str, ...]:
     """A node's row under `COLUMNS`; empty is what is not known."""
     extent = node.extent
+    state = node.state if node.failure is None else f"failed ({node.failure})"
     return (
         str(node.node),
-        node.state if node.failure is None else f"failed ({node.failure})",
+        state if node.machine is None else f"{state} on {node.machine}",
         "" if extent is None else extent_text(extent["xMin"], extent["xMax"]),
         "" if extent is None else extent_text(extent["yMin"], extent["yMax"]),
         "" if node.pixels is None else f"{node.pixels:,}",

@@ -20,14 +20,33 @@ from ellipsis_local.node_program.ellipsis_node.records import Command, NodeFile,
 from ellipsis_local.node_program.ellipsis_node.values import decode
 from ellipsis_local.nodes import Engine, InlineEngine, LocalEngine, NodeOutcome, Place, Pool, Program, describe_function
 
-ENGINES: dict[str, Callable[[], Engine]] = {"local": LocalEngine, "inline": InlineEngine}
+ENGINES = ("local", "inline", "dask")
 RASTER = "00000000-0000-4000-8000-000000000001"
 FILE = "00000000-0000-4000-8000-000000000002"
 
 
+@pytest.fixture
+def engine_of(request: pytest.FixtureRequest) -> Iterator[Callable[[str], Engine]]:
+    """An engine by its name."""
+    made: list[Any] = []
+
+    def make(name: str) -> Engine:
+        if name != "dask":
+            return LocalEngine() if name == "local" else InlineEngine()
+        cluster = request.getfixturevalue("cluster")
+        from ellipsis_local.cluster import DaskEngine
+
+        made.append(DaskEngine(cluster))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.close()
+
+
 @pytest.fixture(params=ENGINES)
-def engine(request: pytest.FixtureRequest) -> Engine:
-    return ENGINES[request.param]()
+def engine(request: pytest.FixtureRequest, engine_of: Callable[[str], Engine]) -> Engine:
+    return engine_of(request.param)
 
 
 def place_in(folder: Path, compute: str = "compute") -> Place:
@@ -141,11 +160,13 @@ def test_what_nodes_print_is_in_the_log_with_their_numbers(start, tmp_path: Path
 
 
 def test_a_node_that_runs_is_told_before_it_ends(start, tmp_path: Path) -> None:
+    go = str(tmp_path / "compute0" / "go")
+
     def f(params):
         import os
         import time
 
-        while not os.path.exists(os.path.join(os.getcwd(), "..", "..", "go")):  # noqa: PTH110, PTH118
+        while not os.path.exists(go):  # noqa: PTH110
             time.sleep(0.005)
 
     pool, told = start(2), []
@@ -191,23 +212,23 @@ def test_a_pool_that_was_closed_runs_nothing(start) -> None:
 
 
 def test_closing_from_another_thread_ends_an_execution(start, tmp_path: Path) -> None:
+    folder = str(tmp_path / "compute0")
+
     def f(params):
         import os
         import time
 
-        folder = os.path.join(os.getcwd(), "..", "..")  # noqa: PTH118
         open(os.path.join(folder, "runs"), "w").close()  # noqa: PTH118, PTH123
         while not os.path.exists(os.path.join(folder, "closed")):  # noqa: PTH110, PTH118
             time.sleep(0.005)
 
     pool = start(4)
-    folder = tmp_path / "compute0"
 
     def close() -> None:
-        while not (folder / "runs").exists():
+        while not Path(folder, "runs").exists():
             time.sleep(0.005)
         pool.close()
-        (folder / "closed").touch()
+        Path(folder, "closed").touch()
 
     thread = threading.Thread(target=close)
     thread.start()
@@ -269,7 +290,7 @@ def test_an_interruption_closes_the_pool(start) -> None:
     assert not pool.alive
 
 
-def test_all_engines_give_the_same_bytes(tmp_path: Path) -> None:
+def test_all_engines_give_the_same_bytes(tmp_path: Path, engine_of: Callable[[str], Engine]) -> None:
     def f(params):
         import random
 
@@ -278,9 +299,9 @@ def test_all_engines_give_the_same_bytes(tmp_path: Path) -> None:
     np.save(tmp_path / "0.npy", np.arange(6, dtype="uint8").reshape(1, 2, 3))
     part = RasterPart("0.npy", "|u1", (1, 2, 3), 128, (1, 0, 0, 0, -1, 0), {}, "EPSG:3857", None, RASTER)
     found = []
-    for name, make in ENGINES.items():
+    for name in ENGINES:
         program = Program("c", 2, cores=2, seed=3)
-        pool = make().start(program, lambda: ((part,), (part,)), place_in(tmp_path, name))
-        found.append([replace(outcome, seconds=0, peak_memory=0) for outcome in outcomes(pool, f)])
+        pool = engine_of(name).start(program, lambda: ((part,), (part,)), place_in(tmp_path, name))
+        found.append([replace(outcome, seconds=0, peak_memory=0, machine=None) for outcome in outcomes(pool, f)])
         pool.close()
     assert found == [found[0]] * len(ENGINES)

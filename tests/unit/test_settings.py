@@ -176,6 +176,12 @@ def test_what_tests_are_run_with(name: str, given: str, value: object) -> None:
         ({"seed": True}, "seed must be of type int"),
         ({"inline": None}, "inline must be true or false"),
         ({"environments": __file__}, "environments is a file"),
+        (
+            {"scheduler": "tcp://10.0.0.5:8786", "inline": True},
+            "scheduler='tcp://10.0.0.5:8786' does not go with inline",
+        ),
+        ({"scheduler": "10.0.0.5"}, "scheduler must be the address of a scheduler, such as tcp://10.0.0.5:8786"),
+        ({"scheduler": 8786}, "scheduler must be the address"),
         ({"inline": True, "node_timeout": 5}, "node_timeout cannot be kept with inline=True.*leave node_timeout out"),
         ({"inline": True, "node_memory": "1 GB"}, "node_memory cannot be kept with inline=True"),
     ],

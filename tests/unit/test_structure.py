@@ -41,7 +41,7 @@ LEVELS = (
     {"node_program", "restore", "formats"},
     {"raster", "vector"},
     {"store", "accounts", "environments", "partitions", "nodes"},
-    {"computes", "sharing", "imagery", "features", "stand_ins", "upstream"},
+    {"computes", "cluster", "sharing", "imagery", "features", "stand_ins", "upstream"},
     {"drive"},
     {"emulator"},
     {"answers", "reports"},
@@ -60,8 +60,8 @@ package itself, whose public names are looked up lazily."""
 SAME_LEVEL = {("cli", ""), ("__main__", "cli")}
 """The exceptions: the command line asks the package for its version, and `python -m` is the command line."""
 
-SPEAKS_TO_NODES = {"nodes", "computes", "replay", "mocking", "partitions"}
-"""Who may import `node_program`: the engine for the messages on the pipe, partitions for the records of the parts that
+SPEAKS_TO_NODES = {"nodes", "cluster", "computes", "replay", "mocking", "partitions"}
+"""Who may import `node_program`: the engines for the messages on the pipe, partitions for the records of the parts that
 they make, computes and replay for what they hand to nodes and the values that come back, and mocking for what keeps a
 process from the service."""
 

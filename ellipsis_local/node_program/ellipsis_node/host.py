@@ -158,7 +158,9 @@ class _Host:
 
     def _told(self) -> None:
         for header, _ in self.inbox.read():
-            if self.workers:
+            if "runs" in header and "function" not in header:
+                self._run(replace(self.command, runs=tuple(map(tuple, header["runs"]))))
+            elif self.workers:
                 self._run(Command.from_json(header))
             else:
                 self._start(NodeConfig.from_json(header))
@@ -195,21 +197,33 @@ class _Host:
         self._watch(slot.channel, partial(self._answered, slot))
 
     def _run(self, command: Command) -> None:
-        """Begin one execution; each node's outcome is answered when it is there, in any order."""
-        self.command = command
+        """Begin an execution, or go on with it; each node's outcome is answered when it is there, in any order."""
+        self.command = replace(command, runs=None)
+        runs = command.runs
+        if runs is None:
+            runs = tuple((number, self.config.worker_of(number)) for number in range(self.config.partitions))
         for worker in self.workers:
-            runs = range(self.config.partitions)
-            worker.nodes.extend(number for number in runs if self.config.worker_of(number) == worker.slot)
-            self._dispatch(worker)
+            more = [number for number, slot in runs if slot == worker.slot]
+            busy = bool(worker.nodes)
+            worker.nodes.extend(more)
+            if not busy:
+                self._dispatch(worker)
+            elif more and worker.pid is not None:
+                # Without the command, which it has: nobody may read as long as its node runs, and the pipe is short.
+                self._send(worker, {"nodes": more})
 
     def _dispatch(self, worker: _Worker) -> None:
         if worker.nodes:
             if worker.pid is None:
                 self._fork(worker)
-            # Where it has just died, the end of its process tells.
-            with suppress(BrokenPipeError, ConnectionResetError):
-                worker.channel.sendall(message({"command": self.command.to_json(), "nodes": list(worker.nodes)}))
+            self._send(worker, {"command": self.command.to_json(), "nodes": list(worker.nodes)})
         self._next(worker)
+
+    @staticmethod
+    def _send(worker: _Worker, header: dict[str, Any]) -> None:
+        # Where it has just died, the end of its process tells.
+        with suppress(BrokenPipeError, ConnectionResetError):
+            worker.channel.sendall(message(header))
 
     def _next(self, worker: _Worker) -> None:
         """Another node begins, if there is one."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import struct
 from dataclasses import dataclass, field, replace
 from typing import Any, BinaryIO, Callable, Dict, Iterator, List, Literal, Mapping, Tuple, Union
@@ -137,6 +138,8 @@ class NodeConfig:
     """Hosts that the function must not reach; see `block_hosts`."""
     inline: bool = False
     """Whether the nodes run in the caller's own process."""
+    slot: int = 0
+    """The number of the worker that is told."""
 
     @property
     def results(self) -> str:
@@ -154,9 +157,10 @@ class NodeConfig:
         """Where a node works in one execution; there while it runs, and after it has failed."""
         return os.path.join(self.scratch, f"{execution}-{node}")
 
-    def spare_folder(self, node: int) -> str:
+    @property
+    def spare_folder(self) -> str:
         """An empty folder that a worker keeps between its nodes."""
-        return os.path.join(self.scratch, f"spare-{self.worker_of(node)}")
+        return os.path.join(self.scratch, f"spare-{self.slot}")
 
     @property
     def partitions(self) -> int:
@@ -216,6 +220,12 @@ class NodeFunction:
     """Per node what goes wrong on purpose; see `faults`."""
 
     @property
+    def name(self) -> str | None:
+        """That of its def; None for a pickle."""
+        found = re.search(r"^[ \t]*def[ \t]+(\w+)", self.source, re.MULTILINE)
+        return found and found[1]
+
+    @property
     def outer_frames(self) -> int:
         """How many frames of a traceback stand before the function's own: ours, and the line that wraps the text."""
         return 2 if self.kind == "source" and self.wrapped else 1
@@ -238,13 +248,18 @@ class Command:
     """Whether each node returns a memory file."""
     timeout: float | None = None
     """Seconds that a node may take."""
+    runs: Tuple[Tuple[int, int], ...] | None = None
+    """Partitions, each with the number of its worker; None: all, where they belong. More of them may follow."""
 
     def to_json(self) -> dict[str, Any]:
         return {**vars(self), "function": self.function.to_json()}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Command:
-        return cls(**{**data, "function": NodeFunction.from_json(data["function"])})
+        # Homes hold commands of earlier releases.
+        runs = data.get("runs")
+        runs = None if runs is None else tuple((partition, slot) for partition, slot in runs)
+        return cls(**{**data, "function": NodeFunction.from_json(data["function"]), "runs": runs})
 
 
 @dataclass(frozen=True)
@@ -290,6 +305,8 @@ class NodeOutcome:
     peak_memory: int | None = None
     """The most bytes of physical memory that the node's process held while it ran: see `memory`. None where the node
     did not answer, runs in the calling process, or its system does not tell."""
+    machine: str | None = None
+    """Where it ran; None for the calling machine."""
 
     def to_json(self) -> dict[str, Any]:
         return {name: value for name, value in vars(self).items() if name != "payload"}

@@ -25,6 +25,7 @@ _libc = ctypes.CDLL(None)
 
 def work(config: NodeConfig, slot: int, channel: socket.socket, output: int, close: list[int]) -> None:
     """Be a worker, in a freshly forked process: run the nodes that `channel` names until the host is gone."""
+    config = replace(config, slot=slot)
     _begin(config, slot, output, close)
     commands, answers, own = channel.makefile("rb"), channel.makefile("wb"), os.getpid()
     while True:
@@ -32,7 +33,8 @@ def work(config: NodeConfig, slot: int, channel: socket.socket, output: int, clo
             header, _ = read_message(commands)
         except EOFError:
             return
-        command = Command.from_json(header["command"])
+        if "command" in header:
+            command = Command.from_json(header["command"])
         for node in header["nodes"]:
             outcome = _run_node(config, command, node, output)
             if os.getpid() != own:

@@ -1,0 +1,426 @@
+"""The engine of a Dask cluster, and its pools: which worker has which nodes, and what becomes of them.
+
+A pool has a *site* on each worker that it uses (see `sites`). A node is *granted* to a site when a slot there is free,
+and by the caller alone: whatever Dask does again, no node is granted twice. Where a worker is lost, the nodes that were
+granted to it and are not over have died, and the others go to other sites.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import io
+import queue
+import tarfile
+import uuid
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from ellipsis_local.clocks import monotonic
+from ellipsis_local.cluster.link import WORKERS_SECONDS, Link, LostError
+from ellipsis_local.cluster.sites import LEASE_SECONDS, Event, Machine, boot, hold
+from ellipsis_local.cluster.transfer import bring, fetch, pinned
+from ellipsis_local.errors import EllipsisLocalError, EngineError
+from ellipsis_local.node_program.ellipsis_node.records import Command, NodeOutcome, Part, files_of, node_of
+from ellipsis_local.nodes import Capabilities, Parts, Place, Program
+from ellipsis_local.nodes.engine import OnOutcome, OnStart, nobody
+
+AGAIN_SECONDS = 30.0
+"""How long an execution waits for a worker when it has lost all."""
+CLOSE_SECONDS = 2.0
+MOST_GRANTED = 32
+"""Nodes that a slot has at one time, where they are over at once."""
+SHORT_SECONDS = 0.02
+"""What is over so soon is granted by several: asking would take longer."""
+OVER = object()
+
+
+class DaskEngine:
+    """Runs nodes on the workers of a Dask cluster.
+
+    Parameters
+    ----------
+    scheduler : str, Client or Cluster
+        As the setting of that name.
+    share : bool
+        Whether workers on the caller's own machine use its files where they lie.
+    """
+
+    def __init__(self, scheduler: Any, *, share: bool = True) -> None:
+        self.link = Link(scheduler)
+        self._share = share
+        self.capabilities = Capabilities(environments=True, limits=True, beside=True, gpus=self._gpus)
+
+    def _gpus(self) -> tuple[str, ...]:
+        machines = self.link.run(self.link.machines())
+        return tuple(f"{one.address}/{gpu}" for one in machines for gpu in one.gpus)
+
+    def start(self, program: Program, parts: Callable[[], Parts], place: Place) -> DaskPool:
+        """See `Engine.start`; EngineError where the cluster cannot run nodes."""
+        pool = DaskPool(self.link, program, place, share=self._share)
+        try:
+            pool.open(parts)
+        except BaseException:
+            pool.close()
+            raise
+        return pool
+
+    def close(self) -> None:
+        """Let the cluster go."""
+        self.link.close()
+
+
+@dataclass(eq=False)
+class Site:
+    """A site as the caller sees it: a worker, and the nodes of each of its slots."""
+
+    machine: Machine
+    slots: int
+    shares: bool = False
+    id: str = field(default_factory=lambda: uuid.uuid4().hex[:12])
+    nodes: list[list[int]] = field(default_factory=list)
+    known: int = 0
+    """The number of the last event that has come."""
+    lost: bool = False
+
+
+@dataclass(eq=False)
+class Run:
+    """What one site does of one execution."""
+
+    site: Site
+    waiting: list[deque[int]]
+    """Per slot the nodes that are not granted."""
+    granted: dict[int, int] = field(default_factory=dict)
+    """Nodes that are not over, with their slots."""
+    opened: set[int] = field(default_factory=set)
+    many: dict[int, int] = field(default_factory=dict)
+    """How many nodes a slot is granted at one time, where that is not one."""
+    last: set[int] = field(default_factory=set)
+    idle: bool = False
+    fetching: set[asyncio.Task[None]] = field(default_factory=set)
+
+    @property
+    def over(self) -> bool:
+        return self.idle and not self.granted and not any(self.waiting)
+
+    def grants(self) -> tuple[list[tuple[int, int]], list[int]]:
+        """Nodes to grant now, with their slots, and the slots that get no more after that."""
+        runs: list[tuple[int, int]] = []
+        for slot in self.opened:
+            room = self.many.get(slot, 1) - list(self.granted.values()).count(slot)
+            while room > 0 and self.waiting[slot]:
+                runs.append((self.waiting[slot].popleft(), slot))
+                room -= 1
+        self.granted.update(runs)
+        last = [slot for slot in self.opened - self.last if not self.waiting[slot]]
+        self.last.update(last)
+        return runs, last
+
+    def ended(self, outcome: NodeOutcome) -> None:
+        slot = self.granted.pop(outcome.node)
+        short = outcome.seconds is not None and outcome.seconds < SHORT_SECONDS
+        self.many[slot] = min(2 * self.many.get(slot, 1), MOST_GRANTED) if short else 1
+        self.idle = False
+
+
+class DaskPool:
+    """The nodes of one compute on a cluster; one execution at a time."""
+
+    def __init__(self, link: Link, program: Program, place: Place, *, share: bool) -> None:
+        self._link = link
+        self._program = program
+        self._place = place
+        self._share = share
+        self._parts: Parts = ()
+        self._sites: list[Site] = []
+        self._closed = False
+        self._news: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        self._renewing: Any = None
+
+    # ----- sites -----------------------------------------------------------------------------------------------------
+
+    def open(self, parts: Callable[[], Parts]) -> None:
+        """Have sites on the workers, while `parts` are made."""
+        for folder in ("results", "scratch"):
+            (self._place.folder / folder).mkdir(parents=True, exist_ok=True)
+        self._renewing = self._link.start(self._renew())
+        preparing = self._link.start(self._prepare(self._program.nodes, WORKERS_SECONDS))
+        try:
+            self._parts = parts()
+        except BaseException:
+            preparing.cancel()
+            raise
+        self._sites = preparing.result()
+        self._link.run(self._supply(self._sites, self._groups()))
+
+    @property
+    def _partitions(self) -> int:
+        return len(self._parts) or self._program.nodes
+
+    def _groups(self) -> list[list[int]]:
+        """The nodes of each slot of the sites; all of one node in the same."""
+        count, nodes = self._partitions, self._program.nodes
+        groups: list[list[int]] = [[] for _ in range(sum(site.slots for site in self._sites))]
+        for number in range(count):
+            groups[node_of(number, count, nodes) % len(groups)].append(number)
+        return groups
+
+    async def _prepare(self, nodes: int, patience: float) -> list[Site]:
+        """Begin sites for so many nodes, on workers that are waited for, with their environments."""
+        machines = await self._machines(nodes, patience)
+        threads = [machine for number in range(max(one.threads for one in machines)) for machine in machines
+                   if machine.threads > number]  # fmt: skip
+        used = threads[: min(nodes, self._program.cores or nodes)]
+        sites = [Site(machine, used.count(machine)) for machine in dict.fromkeys(used)]
+        try:
+            await asyncio.gather(*map(self._begin, sites))
+        except BaseException:
+            await self._end(sites)
+            raise
+        return sites
+
+    async def _machines(self, nodes: int, patience: float) -> list[Machine]:
+        end, asked = monotonic() + patience, None
+        while not (found := await self._link.machines()):
+            if asked is None:
+                # Tasks without a worker are what an adaptive cluster grows by.
+                keys = [f"nodes-{uuid.uuid4().hex}" for _ in range(min(nodes, self._program.cores or nodes))]
+                asked = self._link.client.map(hold, keys, [0] * len(keys), key=keys, pure=False)
+            if monotonic() > end:
+                raise EngineError(f"the Dask cluster has had no worker for {patience:g} s; start some, then try again")
+            await asyncio.sleep(0.1)
+        return found
+
+    async def _begin(self, site: Site) -> None:
+        """A site's environment, and the start of its host."""
+        ask, address = self._link.ask, site.machine.address
+        mark = self._place.folder / f".new-{site.id}"
+        program = self._program
+        try:
+            mark.touch()
+            site.shares = self._share and await ask(address, "shares", mark, boot())
+            if not site.shares:
+                environment, wheels = await asyncio.to_thread(pinned, program.environment, self._place.folder)
+                await bring(self._link, site.machine, wheels)
+                program = replace(program, environment=environment)
+            await ask(address, "prepare", site.id, program, self._place if site.shares else None, site.slots)
+            while not await ask(address, "prepared", site.id):
+                pass
+        except (LostError, EllipsisLocalError) as error:
+            raise self._told(site, error) from error
+        finally:
+            mark.unlink(missing_ok=True)
+
+    @staticmethod
+    def _told(site: Site, error: Exception) -> EllipsisLocalError:
+        """An error of a worker, with its name."""
+        if not isinstance(error, EllipsisLocalError):
+            return EngineError(f"worker {site.machine} was lost: {error}")
+        error.args = (f"worker {site.machine}: {error}",)
+        return error
+
+    async def _supply(self, sites: Sequence[Site], groups: list[list[int]]) -> None:
+        """Let sites have their parts, once per machine, and wait until they can run nodes."""
+        begin = 0
+        for site in sites:
+            site.nodes = groups[begin : begin + site.slots]
+            begin += site.slots
+        try:
+            stores: dict[str, list[Site]] = {}
+            for site in sites:
+                if not site.shares:
+                    stores.setdefault(site.machine.store, []).append(site)
+            sending = (bring(self._link, same[0].machine, self._files(same)) for same in stores.values())
+            await asyncio.gather(*sending)
+            await asyncio.gather(*map(self._supply_one, sites))
+        except BaseException:
+            await self._end(sites)
+            raise
+
+    async def _supply_one(self, site: Site) -> None:
+        own = {number for nodes in site.nodes for number in nodes}
+        parts = tuple(node if number in own else () for number, node in enumerate(self._parts))
+        try:
+            while not await self._link.ask(site.machine.address, "supply", site.id, parts):
+                pass
+        except (LostError, EllipsisLocalError) as error:
+            raise self._told(site, error) from error
+
+    def _own_parts(self, sites: Sequence[Site]) -> Iterator[Part]:
+        for number in (number for site in sites for nodes in site.nodes for number in nodes):
+            yield from self._parts[number] if self._parts else ()
+
+    def _files(self, sites: Sequence[Site]) -> dict[str, Path]:
+        """What nodes of sites read, by its name on every machine."""
+        names = dict.fromkeys(name for part in self._own_parts(sites) for name in files_of(part))
+        files = {f"{file.location}/file": self._place.files[file.location] for file in self._program.files}
+        return {name: Path(self._place.part(name)) for name in names} | files
+
+    async def _renew(self) -> None:
+        """Tell the workers that the caller lives."""
+        while True:
+            await asyncio.sleep(LEASE_SECONDS / 5)
+            sites = [site for site in self._sites if not site.lost]
+            asked = (self._link.ask(site.machine.address, "renew", [site.id]) for site in sites)
+            await asyncio.gather(*asked, return_exceptions=True)
+
+    async def _end(self, sites: Sequence[Site]) -> None:
+        asked = (self._link.ask(site.machine.address, "close", site.id) for site in sites if not site.lost)
+        await asyncio.gather(*asked, return_exceptions=True)
+
+    # ----- executions ------------------------------------------------------------------------------------------------
+
+    def execute(self, command: Command, on_outcome: OnOutcome, on_start: OnStart = nobody) -> None:
+        """See `Pool.execute`; an interruption (Ctrl-C) closes the pool."""
+        if self._closed:
+            raise EngineError("the nodes were ended")
+        try:
+            news: queue.SimpleQueue[Any] = queue.SimpleQueue()
+            self._news = news
+            running = self._link.start(self._execute(replace(command, timeout=self._program.timeout)))
+            running.add_done_callback(lambda _: news.put(OVER))
+            while (told := news.get()) is not OVER:
+                if isinstance(told, NodeOutcome):
+                    on_outcome(told)
+                else:
+                    on_start(told)
+            if self._closed:
+                running.cancel()
+                raise EngineError("the nodes were ended")
+            running.result()
+        except BaseException:
+            self.close()
+            raise
+
+    async def _execute(self, command: Command) -> None:
+        await self._settle()
+        work = {asyncio.create_task(self._serve(site, command)) for site in self._sites}
+        try:
+            while work:
+                done, work = await asyncio.wait(work, return_when=asyncio.FIRST_COMPLETED)
+                left = sorted(number for task in done for number in task.result())
+                if left:
+                    work |= {asyncio.create_task(self._serve(site, command)) for site in await self._elsewhere(left)}
+        finally:
+            for task in work:
+                task.cancel()
+
+    async def _settle(self) -> None:
+        """See to it that the sites are those that the cluster allows now: workers come and go."""
+        wanted = min(self._program.nodes, self._program.cores or self._program.nodes)
+        sites = [site for site in self._sites if not site.lost]
+        if sum(site.slots for site in sites) >= wanted:
+            return
+        machines = {one.instance: one.threads for one in await self._link.machines()}
+        usable = all(site.machine.instance in machines and not site.lost for site in self._sites)
+        if usable and sum(site.slots for site in sites) == min(wanted, sum(machines.values())):
+            return
+        await self._end(sites)
+        self._sites = await self._prepare(self._program.nodes, WORKERS_SECONDS)
+        await self._supply(self._sites, self._groups())
+
+    async def _elsewhere(self, left: list[int]) -> list[Site]:
+        """Sites for nodes that a lost one had not begun; they end with the next execution."""
+        for attempt in range(3):
+            try:
+                sites = await self._prepare(len(left), AGAIN_SECONDS)
+                slots = sum(site.slots for site in sites)
+                await self._supply(sites, [left[slot::slots] for slot in range(slots)])
+                break
+            except EngineError:
+                # The next worker may be about to go, too.
+                self._link.check()
+                if attempt == 2:
+                    raise
+        self._sites += sites
+        return sites
+
+    async def _serve(self, site: Site, command: Command) -> list[int]:
+        """Have a site run its nodes; those that it has not begun when it is lost."""
+        address, name = site.machine.address, command.function.name or "function"
+        run = Run(site, [deque(nodes) for nodes in site.nodes])
+        keys = [f"{name}-{command.execution}-{site.id}-{slot}" for slot in range(site.slots)]
+        names = [] if site.shares else list(self._files([site]))
+        tasks = []
+        try:
+            await self._link.ask(address, "begin", site.id, command, names, keys)
+            tasks = self._link.client.map(
+                hold, [site.id] * site.slots, range(site.slots), key=keys, workers=[address], pure=False
+            )
+            while not run.over:
+                for event in await self._link.ask(address, "exchange", site.id, site.known, *run.grants()):
+                    site.known = event.number
+                    self._take(run, event)
+        except LostError as error:
+            site.lost = True
+            text = f"worker {site.machine} was lost while it ran: {error}"
+            for node in run.granted:
+                self._tell(NodeOutcome(node, "failed", None, kind="died", text=text, machine=str(site.machine)))
+            # Where the worker is there, and its host alone is not.
+            await asyncio.gather(self._link.ask(address, "close", site.id), return_exceptions=True)
+        finally:
+            for task in tasks:
+                task.release()
+        await asyncio.gather(*run.fetching)
+        return [number for nodes in run.waiting for number in nodes]
+
+    def _take(self, run: Run, event: Event) -> None:
+        """What has come about on a site."""
+        if event.kind == "open":
+            run.opened.add(event.value)
+        elif event.kind == "begun":
+            self._tell(event.value)
+        elif event.kind == "idle":
+            run.idle = True
+        elif event.kind == "lost":
+            raise LostError(event.value)
+        elif event.kind == "log":
+            with (self._place.folder / "log.jsonl").open("ab", buffering=0) as log:
+                log.write(event.value)
+        elif event.kind == "left":
+            with tarfile.open(fileobj=io.BytesIO(event.value)) as archive, contextlib.suppress(OSError):
+                archive.extractall(self._place.folder / "scratch", filter="data")
+        else:
+            outcome = replace(event.value, machine=str(run.site.machine))
+            run.ended(outcome)
+            if outcome.file is None or run.site.shares:
+                self._tell(outcome)
+            else:
+                run.fetching.add(asyncio.ensure_future(self._fetch(run.site, outcome)))
+
+    async def _fetch(self, site: Site, outcome: NodeOutcome) -> None:
+        """Tell of a large result when it is here."""
+        target = self._place.folder / "results" / str(outcome.file)
+        try:
+            await fetch(self._link, site.machine, site.id, str(outcome.file), outcome.size, target)
+        except LostError as error:
+            text = f"worker {site.machine} was lost before its result was here: {error}"
+            outcome = replace(outcome, state="failed", kind="died", text=text, file=None, size=0)
+        except OSError as error:
+            outcome = replace(outcome, state="failed", kind="storage", text=str(error), file=None, size=0)
+        self._tell(outcome)
+
+    def _tell(self, told: NodeOutcome | int) -> None:
+        self._news.put(told)
+
+    # ----- its end ---------------------------------------------------------------------------------------------------
+
+    def close(self) -> None:
+        """End the nodes on all machines; where one does not answer, its lease ends them."""
+        if self._closed:
+            return
+        self._closed = True
+        self._news.put(OVER)
+        if self._renewing is not None:
+            self._renewing.cancel()
+        if self._link.alive:
+            with contextlib.suppress(TimeoutError, EngineError, OSError, RuntimeError):
+                self._link.run(self._end(self._sites), CLOSE_SECONDS)
+
+    @property
+    def alive(self) -> bool:
+        return not self._closed and self._link.alive
