@@ -21,13 +21,19 @@ from typing import Any
 
 from ellipsis_local.clocks import monotonic
 from ellipsis_local.cluster.link import WORKERS_SECONDS, Link, LostError
-from ellipsis_local.cluster.sites import LEASE_SECONDS, Event, Machine, boot, hold
+from ellipsis_local.cluster.sites import Event, Machine, boot, hold
 from ellipsis_local.cluster.transfer import bring, fetch, pinned
 from ellipsis_local.errors import EllipsisLocalError, EngineError
 from ellipsis_local.node_program.ellipsis_node.records import Command, NodeOutcome, Part, files_of, node_of
 from ellipsis_local.nodes import Capabilities, Parts, Place, Program
 from ellipsis_local.nodes.engine import OnOutcome, OnStart, nobody
 
+LEASE_SECONDS = 20.0
+"""How long nodes outlive their caller."""
+GROW_SECONDS = 2.0
+"""How often an execution that could use more workers looks for some."""
+MOST_ASKED = 100
+MOST_MOVES = 3
 AGAIN_SECONDS = 30.0
 """How long an execution waits for a worker when it has lost all."""
 CLOSE_SECONDS = 2.0
@@ -139,6 +145,10 @@ class DaskPool:
         self._sites: list[Site] = []
         self._closed = False
         self._news: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        self._runs: list[Run] = []
+        """Of the execution that is going on."""
+        self._moved = False
+        """Whether some nodes belong to another site than the first."""
         self._renewing: Any = None
 
     # ----- sites -----------------------------------------------------------------------------------------------------
@@ -151,15 +161,20 @@ class DaskPool:
         preparing = self._link.start(self._prepare(self._program.nodes, WORKERS_SECONDS))
         try:
             self._parts = parts()
+            self._sites = preparing.result()
         except BaseException:
             preparing.cancel()
             raise
-        self._sites = preparing.result()
         self._link.run(self._supply(self._sites, self._groups()))
 
     @property
     def _partitions(self) -> int:
         return len(self._parts) or self._program.nodes
+
+    @property
+    def _wanted(self) -> int:
+        """How many nodes may run at one time."""
+        return min(self._program.nodes, self._program.cores or self._program.nodes)
 
     def _groups(self) -> list[list[int]]:
         """The nodes of each slot of the sites; all of one node in the same."""
@@ -171,10 +186,13 @@ class DaskPool:
 
     async def _prepare(self, nodes: int, patience: float) -> list[Site]:
         """Begin sites for so many nodes, on workers that are waited for, with their environments."""
-        machines = await self._machines(nodes, patience)
+        return await self._prepare_on(await self._machines(patience), nodes)
+
+    async def _prepare_on(self, machines: Sequence[Machine], nodes: int) -> list[Site]:
+        """The same on these workers."""
         threads = [machine for number in range(max(one.threads for one in machines)) for machine in machines
                    if machine.threads > number]  # fmt: skip
-        used = threads[: min(nodes, self._program.cores or nodes)]
+        used = threads[: min(nodes, self._wanted)]
         sites = [Site(machine, used.count(machine)) for machine in dict.fromkeys(used)]
         try:
             await asyncio.gather(*map(self._begin, sites))
@@ -183,13 +201,15 @@ class DaskPool:
             raise
         return sites
 
-    async def _machines(self, nodes: int, patience: float) -> list[Machine]:
+    def _ask_for_workers(self, count: int, name: str = "nodes") -> Any:
+        """Tasks that wait for a thread: an adaptive cluster grows by them. They do nothing, and end with the answer."""
+        keys = [f"{name}-{uuid.uuid4().hex}" for _ in range(count)]
+        return self._link.client.map(hold, keys, [0] * count, key=keys, pure=False)
+
+    async def _machines(self, patience: float) -> list[Machine]:
         end, asked = monotonic() + patience, None
         while not (found := await self._link.machines()):
-            if asked is None:
-                # Tasks without a worker are what an adaptive cluster grows by.
-                keys = [f"nodes-{uuid.uuid4().hex}" for _ in range(min(nodes, self._program.cores or nodes))]
-                asked = self._link.client.map(hold, keys, [0] * len(keys), key=keys, pure=False)
+            asked = asked or self._ask_for_workers(self._wanted)
             if monotonic() > end:
                 raise EngineError(f"the Dask cluster has had no worker for {patience:g} s; start some, then try again")
             await asyncio.sleep(0.1)
@@ -207,7 +227,8 @@ class DaskPool:
                 environment, wheels = await asyncio.to_thread(pinned, program.environment, self._place.folder)
                 await bring(self._link, site.machine, wheels)
                 program = replace(program, environment=environment)
-            await ask(address, "prepare", site.id, program, self._place if site.shares else None, site.slots)
+            place = self._place if site.shares else None
+            await ask(address, "prepare", site.id, program, place, site.slots, LEASE_SECONDS)
             while not await ask(address, "prepared", site.id):
                 pass
         except (LostError, EllipsisLocalError) as error:
@@ -298,51 +319,84 @@ class DaskPool:
 
     async def _execute(self, command: Command) -> None:
         await self._settle()
-        work = {asyncio.create_task(self._serve(site, command)) for site in self._sites}
+        self._runs = []
+        serving: set[asyncio.Task[list[int]]] = set()
+        growing: asyncio.Task[list[Site]] | None = None
+        sites = list(self._sites)
         try:
-            while work:
-                done, work = await asyncio.wait(work, return_when=asyncio.FIRST_COMPLETED)
+            while serving or sites:
+                serving |= {asyncio.create_task(self._serve(site, command)) for site in sites}
+                sites = []
+                if growing is None and sum(site.slots for site in self._sites if not site.lost) < self._wanted:
+                    growing = asyncio.create_task(self._grow(command.function.name or "function"))
+                waited = [*serving, *([growing] if growing else [])]
+                await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
+                if growing is not None and growing.done():
+                    sites, growing = growing.result(), None
+                done = {task for task in serving if task.done()}
+                serving -= done
                 left = sorted(number for task in done for number in task.result())
-                if left:
-                    work |= {asyncio.create_task(self._serve(site, command)) for site in await self._elsewhere(left)}
+                sites += await self._move(left) if left else []
         finally:
-            for task in work:
+            for task in (*serving, *([growing] if growing else [])):
                 task.cancel()
 
-    async def _settle(self) -> None:
-        """See to it that the sites are those that the cluster allows now: workers come and go."""
-        wanted = min(self._program.nodes, self._program.cores or self._program.nodes)
-        sites = [site for site in self._sites if not site.lost]
-        if sum(site.slots for site in sites) >= wanted:
-            return
-        machines = {one.instance: one.threads for one in await self._link.machines()}
-        usable = all(site.machine.instance in machines and not site.lost for site in self._sites)
-        if usable and sum(site.slots for site in sites) == min(wanted, sum(machines.values())):
-            return
-        await self._end(sites)
-        self._sites = await self._prepare(self._program.nodes, WORKERS_SECONDS)
-        await self._supply(self._sites, self._groups())
+    async def _grow(self, name: str) -> list[Site]:
+        """Sites on workers that have come, with nodes that waited elsewhere; it is waited for them."""
+        used = {site.machine.instance for site in self._sites}
+        await asyncio.sleep(GROW_SECONDS)
+        asked = self._ask_for_workers(min(self._wanted, MOST_ASKED), name)
+        new: list[Machine] = []
+        while not new:
+            await asyncio.sleep(GROW_SECONDS)
+            # One that cannot work with this process is no reason to end what runs.
+            with contextlib.suppress(EngineError):
+                new = [machine for machine in await self._link.machines() if machine.instance not in used]
+        del asked
+        queues = [nodes for run in self._runs if not run.site.lost for nodes in run.waiting]
+        if not any(queues):
+            return []
+        # The share of the new slots, from where most wait.
+        slots = sum(machine.threads for machine in new)
+        share = max(1, slots * sum(map(len, queues)) // (slots + len(queues)))
+        return await self._move([max(queues, key=len).pop() for _ in range(share)], new)
 
-    async def _elsewhere(self, left: list[int]) -> list[Site]:
-        """Sites for nodes that a lost one had not begun; they end with the next execution."""
-        for attempt in range(3):
+    async def _move(self, nodes: list[int], machines: Sequence[Machine] = ()) -> list[Site]:
+        """Further sites for nodes that no other has begun, on these machines, or on any; see `_settle`."""
+        self._moved = True
+        for attempt in range(MOST_MOVES):
             try:
-                sites = await self._prepare(len(left), AGAIN_SECONDS)
+                sites = await self._prepare_on(machines or await self._machines(AGAIN_SECONDS), len(nodes))
                 slots = sum(site.slots for site in sites)
-                await self._supply(sites, [left[slot::slots] for slot in range(slots)])
+                await self._supply(sites, [sorted(nodes)[slot::slots] for slot in range(slots)])
                 break
             except EngineError:
                 # The next worker may be about to go, too.
                 self._link.check()
-                if attempt == 2:
+                machines = ()
+                if attempt == MOST_MOVES - 1:
                     raise
         self._sites += sites
         return sites
+
+    async def _settle(self) -> None:
+        """See to it that the sites are those that the cluster allows now: workers come and go."""
+        slots = sum(site.slots for site in self._sites)
+        usable = not self._moved and not any(site.lost for site in self._sites)
+        if usable and slots < self._wanted:
+            machines = {one.instance: one.threads for one in await self._link.machines()}
+            usable = slots == min(self._wanted, sum(machines.values()))
+        if not usable:
+            await self._end(self._sites)
+            self._sites = await self._prepare(self._program.nodes, WORKERS_SECONDS)
+            await self._supply(self._sites, self._groups())
+            self._moved = False
 
     async def _serve(self, site: Site, command: Command) -> list[int]:
         """Have a site run its nodes; those that it has not begun when it is lost."""
         address, name = site.machine.address, command.function.name or "function"
         run = Run(site, [deque(nodes) for nodes in site.nodes])
+        self._runs.append(run)
         keys = [f"{name}-{command.execution}-{site.id}-{slot}" for slot in range(site.slots)]
         names = [] if site.shares else list(self._files([site]))
         tasks = []
@@ -362,6 +416,10 @@ class DaskPool:
                 self._tell(NodeOutcome(node, "failed", None, kind="died", text=text, machine=str(site.machine)))
             # Where the worker is there, and its host alone is not.
             await asyncio.gather(self._link.ask(address, "close", site.id), return_exceptions=True)
+        except asyncio.CancelledError:
+            for fetching in run.fetching:
+                fetching.cancel()
+            raise
         finally:
             for task in tasks:
                 task.release()

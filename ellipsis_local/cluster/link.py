@@ -26,6 +26,8 @@ DIRECT_SECONDS = 3.0
 """How long a worker is tried to be reached past the scheduler."""
 LOST_SECONDS = 25.0
 """How long a worker may be silent."""
+GREET_SECONDS = 8.0
+"""The same where it has not been heard of before."""
 WORKERS_SECONDS = 300.0
 """How long a cluster may take to have a first worker."""
 
@@ -75,6 +77,8 @@ class Link:
     def client(self) -> Any:
         """The client; EngineError where the scheduler cannot be reached, or is not as this process needs it."""
         with self._lock:
+            if self._client is not None and self._client is not self._scheduler and self._client.status == "closed":
+                self._client = None
             if self._client is None:
                 client = self._connected()
                 try:
@@ -171,13 +175,13 @@ class Link:
         return True
 
     async def _greet(self, address: str) -> Machine | None:
+        self._relayed.discard(address)
         if not await self._is_reachable(address):
             self._relayed.add(address)
+        probe = {"function": dumps(eval), "args": dumps((PROBE,))}
         try:
-            check_probe(
-                f"worker {address}", await self._call(address, "run", function=dumps(eval), args=dumps((PROBE,)))
-            )
-            machine: Machine = await self._call(address, "run", function=dumps(greet))
+            check_probe(f"worker {address}", await self._call(address, "run", GREET_SECONDS, **probe))
+            machine: Machine = await self._call(address, "run", GREET_SECONDS, function=dumps(greet))
             return machine
         except LostError:
             # It is about to leave.
@@ -185,6 +189,8 @@ class Link:
 
     async def ask(self, address: str, operation: str, *arguments: Any) -> Any:
         """Have our plugin of a worker do something; LostError where it is gone, or what was asked for is."""
+        if address not in self._machines:
+            raise LostError("it is gone")
         try:
             return await self._call(address, NAME, operation=operation, arguments=dumps(arguments))
         except SiteGoneError as error:
@@ -193,19 +199,19 @@ class Link:
             self._machines.pop(address, None)
             raise
 
-    async def _call(self, address: str, handler: str, **message: Any) -> Any:
+    async def _call(self, address: str, handler: str, seconds: float = LOST_SECONDS, **message: Any) -> Any:
         """What a handler of a worker answers; it is asked once more where only the connection was lost."""
         for last in (False, True):
             self.check()
             try:
                 if address in self._relayed:
                     asked = self.client.scheduler.broadcast(msg={"op": handler, **message}, workers=[address])
-                    answer = (await asyncio.wait_for(asked, LOST_SECONDS))[address]
+                    answer = (await asyncio.wait_for(asked, seconds))[address]
                 else:
-                    answer = await asyncio.wait_for(getattr(self.client.rpc(address), handler)(**message), LOST_SECONDS)
+                    answer = await asyncio.wait_for(getattr(self.client.rpc(address), handler)(**message), seconds)
                 break
             except TimeoutError as error:
-                raise LostError(f"it has not answered for {LOST_SECONDS:g} s") from error
+                raise LostError(f"it has not answered for {seconds:g} s") from error
             except OSError as error:
                 # The scheduler hears of it at the same moment.
                 await asyncio.sleep(0 if last else 0.1)
@@ -213,7 +219,7 @@ class Link:
                     raise LostError(f"its connection ended: {error}") from error
                 if handler == NAME:
                     # Another process may have come to the address, who lacks the handler.
-                    await self._call(address, "run", function=dumps(greet))
+                    await self._call(address, "run", GREET_SECONDS, function=dumps(greet))
         if answer["status"] == "error":
             raise clean_exception(**answer)[1]
         return answer["result"]

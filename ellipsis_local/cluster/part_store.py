@@ -66,8 +66,10 @@ class PartStore:
             os.close(descriptor)
 
     def settle(self, name: str, sender: str) -> None:
-        """Let a file that was written whole come into view."""
-        self._draft(name, sender).replace(self.path(name))
+        """Let a file that was written whole come into view; once more does nothing."""
+        draft = self._draft(name, sender)
+        if draft.exists():
+            draft.replace(self.path(name))
 
     def _draft(self, name: str, sender: str) -> Path:
         path = self.path(name)

@@ -39,8 +39,6 @@ from ellipsis_local.settings import package_version, read_settings
 
 NAME = f"ellipsis_local-{package_version()}"
 """Of the plugin: two releases on one worker would be two plugins."""
-LEASE_SECONDS = 20.0
-"""How long a site outlives its caller."""
 LOOK_SECONDS = 0.5
 """How long an answer waits for something to tell."""
 MEMORY_SHARE = 0.9
@@ -56,8 +54,8 @@ class SiteGoneError(Exception):
 class Event(NamedTuple):
     """What has come about on a site.
 
-    A slot is ``open``, a node has ``begun`` or ``ended``, there is ``log``, a node has ``left`` files in its folder, the
-    host is ``idle`` or ``lost``.
+    A slot is ``open``, a node has ``begun`` or ``ended``, there is ``log``, a node has ``left`` files in its folder,
+    the host is ``idle`` or ``lost``.
     """
 
     number: int
@@ -175,13 +173,16 @@ class Sites(WorkerPlugin):  # type: ignore[misc]
         """Whether this is the caller's own machine, and sees a file that it has just made."""
         return boot_id == boot() and mark.exists()
 
-    def prepare(self, site_id: str, program: Program, place: Place | None, slots: int) -> None:
+    def prepare(self, site_id: str, program: Program, place: Place | None, slots: int, lease: float) -> None:
         """Begin to start a host, with the caller's `place` where that is here, too; see `prepared`."""
+        if site_id in self.sites:
+            # The answer was lost on the way.
+            return
         limit = self.worker.memory_manager.memory_limit
         if program.memory is None and limit:
             program = replace(program, memory=int(limit * MEMORY_SHARE / self.worker.state.nthreads))
         program = replace(program, cores=slots, gpus=visible_gpus(os.environ) if program.gpus else ())
-        site = Site(site_id, program, place, self.folder / site_id, asyncio.get_running_loop())
+        site = Site(site_id, program, place, self.folder / site_id, lease)
         self.sites[site_id] = site
         site.start(lambda: self._place(program, place, site))
 
@@ -262,9 +263,7 @@ class Sites(WorkerPlugin):  # type: ignore[misc]
 class Site:
     """The host of some nodes of one compute, and what has come about there that the caller may not know."""
 
-    def __init__(
-        self, site_id: str, program: Program, shared: Place | None, folder: Path, loop: asyncio.AbstractEventLoop
-    ) -> None:
+    def __init__(self, site_id: str, program: Program, shared: Place | None, folder: Path, lease: float) -> None:
         self.id = site_id
         self.folder = folder
         self.commands = Commands()
@@ -274,7 +273,8 @@ class Site:
         """Of the tasks that lend it threads."""
         self._program = program
         self._shared = shared
-        self._loop = loop
+        self._loop = asyncio.get_running_loop()
+        self._lease_seconds = lease
         self._news = asyncio.Event()
         self._error: BaseException | None = None
         self._parts: Parts = ()
@@ -289,13 +289,14 @@ class Site:
         self._slots: dict[int, threading.Event] = {}
         """Set once a slot gets no more nodes and has none left."""
         self._last: set[int] = set()
+        self._granted: set[int] = set()
         self._runs: dict[int, int] = {}
         """Granted nodes that are not over, with their slots."""
         self._logged = 0
         self.renew()
 
     def renew(self) -> None:
-        self.lease = monotonic() + LEASE_SECONDS
+        self.lease = monotonic() + self._lease_seconds
 
     def start(self, find: Callable[[], Place]) -> None:
         """Find or make the environment, start the host, and go on with what comes of it, in a thread."""
@@ -404,7 +405,7 @@ class Site:
     def begin(self, command: Command, keys: Collection[str]) -> None:
         with self._lock:
             self._command, self.keys = command, keys
-            self._slots, self._last, self._runs, self._sent = {}, set(), {}, False
+            self._slots, self._last, self._granted, self._runs, self._sent = {}, set(), set(), {}, False
 
     def hold(self, slot: int) -> None:
         """Lend a thread to a slot until it is done; in that thread."""
@@ -422,6 +423,9 @@ class Site:
         """Have nodes run that are the site's from now on."""
         with self._lock:
             self._last.update(last)
+            # Where the answer was lost on the way, the same is asked for again.
+            runs = [(node, slot) for node, slot in runs if node not in self._granted]
+            self._granted.update(node for node, _ in runs)
             self._runs.update(runs)
         if runs and self.pool is not None and self._command is not None:
             # Where the host is gone, the thread that follows it says so.
