@@ -29,15 +29,18 @@ ENDS = {
 def doctor(
     ctx: typer.Context,
     offline: Annotated[bool, typer.Option("--offline", help="Do not ask the package index.")] = False,
+    scheduler: Annotated[
+        str | None, typer.Option(metavar="ADDRESS", help="Look at the machines of this Dask cluster, too.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
-    """Look whether everything is there: settings, home, disk, interpreters, installer, network, packages.
+    """Look whether everything is there: settings, home, disk, interpreters, installer, network, packages, a cluster.
 
     Ends with code 1 where something essential is broken; warnings alone are code 0.
     """
     from ellipsis_local.cli.doctor_checks import look
 
-    findings = look(session_of(ctx), offline=offline)
+    findings = look(session_of(ctx), offline=offline, scheduler=scheduler)
     broken = [finding.name for finding in findings if finding.state == "problem"]
     if as_json:
         print_json({"ok": not broken, "checks": [dataclasses.asdict(finding) for finding in findings]})

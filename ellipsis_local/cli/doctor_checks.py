@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import importlib.metadata
 import os
@@ -45,17 +46,18 @@ class Check:
     details: dict[str, Any] = field(default_factory=dict)
 
 
-def look(session: Session, *, offline: bool) -> list[Check]:
+def look(session: Session, *, offline: bool, scheduler: str | None = None) -> list[Check]:
     """All checks, the later ones with the settings that the first one read."""
     machine = [check_machine(), check_packages()]
     try:
-        settings = session.settings()
+        settings = session.settings(**({"scheduler": scheduler} if scheduler else {}))
     except EllipsisLocalError as error:
         remedy = f"correct it there; without {SETTINGS_FILE} and {PREFIX}* variables the defaults hold"
         return [Check("settings", "problem", str(error), remedy), *machine]
     home = Home(settings.home, settings.environments)
     rooms = [check_home(settings), check_disk(home, settings), check_interpreters(home), check_installer()]
-    return [check_settings(session, settings), *machine, *rooms, check_network(settings, offline=offline)]
+    cluster = [] if settings.scheduler is None else [check_cluster(settings.scheduler)]
+    return [check_settings(session, settings), *machine, *rooms, check_network(settings, offline=offline), *cluster]
 
 
 def check_settings(session: Session, settings: Settings) -> Check:
@@ -190,6 +192,37 @@ def check_network(settings: Settings, *, offline: bool) -> Check:
     text = f"no new environments can be made from the package index: {explain(done)[1]}"
     remedy = "`env prefetch` while online makes environments for later; UV_DEFAULT_INDEX names another index"
     return Check("network", "warning", text, remedy, {"output": done.output[-2000:]})
+
+
+def check_cluster(scheduler: str) -> Check:
+    """That the machines of a Dask cluster can work with this one, and what each has."""
+    try:
+        from ellipsis_local.cluster import DaskEngine
+    except ImportError:
+        return Check("cluster", "problem", "Dask is not installed here", '`pip install "ellipsis-local[dask]"`')
+    with contextlib.closing(DaskEngine(scheduler)) as engine:
+        try:
+            found = engine.look()
+        except EllipsisLocalError as error:
+            return Check("cluster", "problem", str(error))
+    details = {
+        "machines": [{"machine": str(one), "threads": one.threads, "gpus": one.gpus} | has for one, has in found]
+    }
+    if not found:
+        return Check("cluster", "warning", "no worker is there", "start some, or let the cluster adapt", details)
+    text = f"{counted(len(found), 'worker')} with {sum(one.threads for one, _ in found)} threads"
+    lack = [str(one) for one, has in found if DEFAULT_INTERPRETER not in has["interpreters"]]
+    few = [str(one) for one, has in found if has["free"] < LITTLE_DISK]
+    if lack:
+        text, remedy = (
+            f"{text}; no {DEFAULT_INTERPRETER}, the default, on {', '.join(lack)}",
+            "`uv python install 3.12` there",
+        )
+        return Check("cluster", "warning", text, remedy, details)
+    if few:
+        remedy = "set ELLIPSIS_LOCAL_HOME there to a folder with more room"
+        return Check("cluster", "warning", f"{text}; little disk on {', '.join(few)}", remedy, details)
+    return Check("cluster", "ok", text, details=details)
 
 
 def run(command: list[str], text: str = "") -> Outcome:

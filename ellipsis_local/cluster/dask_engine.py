@@ -64,6 +64,16 @@ class DaskEngine:
         machines = self.link.run(self.link.machines())
         return tuple(f"{one.address}/{gpu}" for one in machines for gpu in one.gpus)
 
+    def look(self) -> list[tuple[Machine, dict[str, Any]]]:
+        """The workers there are, each with what `doctor` tells of it; EngineError as `start`."""
+
+        async def ask() -> list[tuple[Machine, dict[str, Any]]]:
+            machines = await self.link.machines()
+            told = await asyncio.gather(*(self.link.ask(one.address, "look") for one in machines))
+            return list(zip(machines, told, strict=True))
+
+        return self.link.run(ask())
+
     def start(self, program: Program, parts: Callable[[], Parts], place: Place) -> DaskPool:
         """See `Engine.start`; EngineError where the cluster cannot run nodes."""
         pool = DaskPool(self.link, program, place, share=self._share)

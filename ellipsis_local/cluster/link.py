@@ -127,7 +127,12 @@ class Link:
 
     def start(self, coroutine: Coroutine[Any, Any, T]) -> Future[T]:
         """Have the client's loop do it."""
-        return asyncio.run_coroutine_threadsafe(coroutine, self.client.loop.asyncio_loop)
+        try:
+            loop = self.client.loop.asyncio_loop
+        except BaseException:
+            coroutine.close()
+            raise
+        return asyncio.run_coroutine_threadsafe(coroutine, loop)
 
     def run(self, coroutine: Coroutine[Any, Any, T], seconds: float | None = None) -> T:
         """Do it in the client's loop, and wait for it."""

@@ -29,7 +29,7 @@ from distributed.protocol.pickle import loads
 
 from ellipsis_local.clocks import monotonic
 from ellipsis_local.cluster.part_store import PartStore
-from ellipsis_local.environments import Commands, Environments, choose_interpreter
+from ellipsis_local.environments import Commands, Environments, choose_interpreter, find_interpreters
 from ellipsis_local.errors import EngineError, InterpreterError
 from ellipsis_local.home import Home
 from ellipsis_local.node_program.ellipsis_node.records import Command, NodeOutcome
@@ -168,6 +168,16 @@ class Sites(WorkerPlugin):  # type: ignore[misc]
             gpus=visible_gpus(os.environ),
             store=self.store.id,
         )
+
+    async def look(self) -> dict[str, Any]:
+        """What `doctor` tells of a machine."""
+        found = await asyncio.to_thread(find_interpreters, self.home)
+        return {
+            "home": str(self.home.root),
+            "free": shutil.disk_usage(self.home.root).free,
+            "memory": self.worker.memory_manager.memory_limit,
+            "interpreters": sorted({one.name for one in found}, key=lambda name: int(name.rpartition(".")[2])),
+        }
 
     def shares(self, mark: Path, boot_id: str) -> bool:
         """Whether this is the caller's own machine, and sees a file that it has just made."""
