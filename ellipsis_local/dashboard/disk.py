@@ -32,11 +32,18 @@ def page(request: Request) -> Response:
 def folders(emulator: Emulator) -> list[dict[str, Any]]:
     """What takes room in the home, with the command that makes some."""
     home, most = emulator.home, decimal(emulator.settings.cache_size)
+    shared = "" if home.building is home else ", shared with other homes"
     made = emulator.computes.records.count_by_owner().total()
     told: list[tuple[str, Path, str, str, str]] = [
         ("Layers", home.layers, "the files as they were given", "layers remove LAYER", ""),
         ("Computes", home.computes, f"logs and results of {counted(made, 'compute')}", "computes prune", "computes"),
-        ("Environments", home.environments, "virtualenvs; what is missed is made again", "env prune", "environments"),
+        (
+            "Environments",
+            home.environments,
+            f"virtualenvs{shared}, made again when missed",
+            "env prune",
+            "environments",
+        ),
         ("Cache", home.cache, f"cuts and copies; beyond {most} (setting cache_size) they are dropped", "", ""),
         ("Catalogue", home.database, "what is known of layers, users and computes", "", ""),
     ]

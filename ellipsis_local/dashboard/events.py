@@ -60,7 +60,7 @@ def _event(state: str) -> str:
 
 def _counts(log: RequestLog) -> States:
     while True:
-        yield str(log.count)
+        yield str(log.changes)
 
 
 def _states(emulator: Emulator, home: bool, one: str | None) -> States:

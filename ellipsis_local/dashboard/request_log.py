@@ -60,10 +60,12 @@ class RequestLog:
 
     entries: deque[Asked] = field(default_factory=lambda: deque(maxlen=MOST))
     count: int = 0
+    changes: int = 0
 
     def recorded(self, scope: Scope, receive: Receive, send: Send) -> tuple[Receive, Send, Callable[[], None]]:
         """Receive and send that take note, and what is to be called at the end."""
         self.count += 1
+        self.changes += 1
         query = masked(scope["query_string"].decode("latin-1"))[:EXCERPT]
         asked = Asked(self.count, time.time(), scope["method"][:20], scope["path"][:EXCERPT], query)
         self.entries.append(asked)
@@ -85,7 +87,7 @@ class RequestLog:
 
         def over() -> None:
             asked.seconds = monotonic() - start
-            self.count += 1
+            self.changes += 1
 
         return received, sent, over
 

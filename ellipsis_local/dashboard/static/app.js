@@ -75,3 +75,10 @@ document.addEventListener("DOMContentLoaded", () => {
 document.addEventListener("htmx:responseError", (event) => notice(event.detail.xhr.responseText));
 document.addEventListener("htmx:sendError", () => notice("the server does not answer: it may have ended"));
 document.addEventListener("htmx:afterSettle", tick);
+// What was opened stays open when a page hears of something new.
+document.addEventListener("htmx:beforeSwap", (event) => {
+  const open = [...event.detail.target.querySelectorAll("details[open][id]")].map((one) => one.id);
+  event.detail.target.addEventListener("htmx:afterSwap", () => {
+    for (const id of open) document.getElementById(id)?.setAttribute("open", "");
+  }, { once: true });
+});
