@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
-from ellipsis_local.dashboard import compute, computes, disk, layers, what_if
+from ellipsis_local.dashboard import BASE, compute, computes, disk, layers, what_if
 from ellipsis_local.dashboard.events import events
 from ellipsis_local.dashboard.pages import emulator_of, error_page, render
 from ellipsis_local.dashboard.request_log import requests_page
@@ -20,7 +20,6 @@ from ellipsis_local.dashboard.sessions import NO_SESSION, Sessions
 from ellipsis_local.database import check_format
 from ellipsis_local.errors import NotFoundError
 
-BASE = "/ui"
 KINDS = {"js": "text/javascript", "css": "text/css", "json": "application/json"}
 
 Page = Callable[[Request], Response]

@@ -9,7 +9,9 @@ from fastapi import APIRouter, FastAPI, Response
 from starlette.datastructures import State
 
 from ellipsis_local.computes.compute_json import WireAnswers
-from ellipsis_local.dashboard import RequestLog, Sessions, dashboard_routes
+from ellipsis_local.dashboard.request_log import RequestLog
+from ellipsis_local.dashboard.routes import dashboard_routes
+from ellipsis_local.dashboard.sessions import Sessions
 from ellipsis_local.emulator import Emulator
 from ellipsis_local.server.error_responses import add_error_handlers
 from ellipsis_local.server.idempotency import Idempotency

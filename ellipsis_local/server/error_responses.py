@@ -12,7 +12,9 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import ValidationError
 from starlette.exceptions import HTTPException as StarletteHTTPException
 
-from ellipsis_local import dashboard, errors
+from ellipsis_local import errors
+from ellipsis_local.dashboard import BASE as PAGES
+from ellipsis_local.dashboard.pages import error_page
 from ellipsis_local.server.wire import Answer
 
 log = logging.getLogger("ellipsis_local.server")
@@ -46,7 +48,7 @@ def add_error_handlers(app: FastAPI) -> None:
         status = next(status for kind, status in STATUSES if isinstance(error, kind))
         text = "\n".join([str(error), *getattr(error, "__notes__", ())])
         if is_page(request):
-            return dashboard.error_page(request, status, text)
+            return error_page(request, status, text)
         headers = {"WWW-Authenticate": "Bearer"} if status == 401 else {}
         if isinstance(error, errors.TooManyLoginsError):
             headers["Retry-After"] = str(error.seconds)
@@ -65,7 +67,7 @@ def add_error_handlers(app: FastAPI) -> None:
     async def refused(request: Request, error: HTTPException) -> Response:
         if is_page(request):
             text = f"there is no page {request.scope['path'][:200]}; the links above lead to those that there are"
-            return dashboard.error_page(request, error.status_code, text)
+            return error_page(request, error.status_code, text)
         if error.status_code in (404, 405):
             what = f"{request.method[:20]} {request.scope['path'][:200]}"
             if request.scope["path"].startswith("/v3/"):
@@ -80,13 +82,13 @@ def add_error_handlers(app: FastAPI) -> None:
         log.error("%s %s failed", request.method, quote(request.scope["path"], safe="/:")[:500], exc_info=error)
         text = f"{type(error).__name__}: this is a bug of ellipsis_local; its log holds the traceback"
         if is_page(request):
-            return dashboard.error_page(request, 500, text)
+            return error_page(request, 500, text)
         return error_response(500, text)
 
 
 def is_page(request: Request) -> bool:
     """Whether it is for a page of the dashboard, whose errors are pages, too."""
-    return bool(request.scope["path"].startswith(f"{dashboard.BASE}/"))
+    return bool(request.scope["path"].startswith(f"{PAGES}/"))
 
 
 def problem(detail: Any) -> str:

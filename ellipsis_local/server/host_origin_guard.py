@@ -15,7 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ellipsis_local.clocks import monotonic
 from ellipsis_local.dashboard import BASE as PAGES
-from ellipsis_local.dashboard import RequestLog
+from ellipsis_local.dashboard.request_log import RequestLog
 from ellipsis_local.server.error_responses import error_response
 
 log = logging.getLogger("ellipsis_local.server.requests")

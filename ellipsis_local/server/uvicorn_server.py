@@ -18,7 +18,7 @@ import uvicorn
 from ellipsis_local import direct_requests
 from ellipsis_local.arguments import invalid
 from ellipsis_local.clocks import monotonic
-from ellipsis_local.dashboard import Sessions
+from ellipsis_local.dashboard.sessions import Sessions
 from ellipsis_local.emulator import Emulator, current_settings
 from ellipsis_local.errors import ArgumentError, EllipsisLocalError
 from ellipsis_local.server.app import BASE_PATH, MAX_UPLOAD, create_app

@@ -25,6 +25,12 @@ pytestmark = [pytest.mark.slow, pytest.mark.skipif(CHROMIUM is None, reason="no 
 
 NOWHERE = "http://127.0.0.1:1/"
 """A page of the tests' own, in the process of the server's pages."""
+ARGUMENTS = [
+    # One name leads here, as a rebinding one would, and no other one anywhere.
+    "--host-resolver-rules=MAP rebound.example 127.0.0.1, MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
+    # As root it has no sandbox.
+    *(["--no-sandbox"] if os.geteuid() == 0 else []),
+]
 SCRIPT = """
 import sys, ellipsis_local as el
 from pathlib import Path
@@ -50,12 +56,8 @@ sys.stdin.read()
 @pytest.fixture(scope="module")
 def tab() -> Iterator[Any]:
     """One tab for all tests: the process of another one would outlive its test by seconds."""
-    # One name leads here, as a rebinding one would, and no other one anywhere.
-    arguments = ["--host-resolver-rules=MAP rebound.example 127.0.0.1, MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"]
-    # As root it has no sandbox.
-    arguments += ["--no-sandbox"] if os.geteuid() == 0 else []
     with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=arguments)
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
         made = browser.new_context().new_page()
         made.set_default_timeout(20_000)
         made.route(NOWHERE, lambda route: route.fulfill(body="", content_type="text/html"))
@@ -194,8 +196,11 @@ def test_other_sites_reach_nothing(
 ) -> None:
     compute_id = create([raster])
     el.compute.terminateCompute(compute_id, token)
-    # With the cookies of the first one, and gone with this test.
-    other = page.context.new_page()
+    # Another browser with the same cookies, whose processes are gone with the test.
+    browser = page.context.browser.browser_type.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+    context = browser.new_context()
+    context.add_cookies(page.context.cookies())
+    other = context.new_page()
     other.route("http://evil.example/", lambda route: route.fulfill(body="<p>here</p>", content_type="text/html"))
     other.goto("http://evil.example/")
     sent = other.evaluate(
@@ -204,7 +209,7 @@ def test_other_sites_reach_nothing(
     )
     assert sent == "sent" or "Failed to fetch" in sent
     assert other.goto(f"http://rebound.example:{server.port}/ui/").status == 421
-    other.close()
+    browser.close()
     assert server.emulator.computes.records.get(compute_id)
 
 
