@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -11,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 POLL_SECONDS = 0.2
+HEAD = re.compile(rb'\{"time": [^,]*, "execution": (\d+), "node": (\d+), ')
+"""Of a line as nodes write it."""
 
 
 @dataclass(frozen=True)
@@ -69,3 +73,17 @@ def read_lines(path: Path, over: Callable[[], bool]) -> Iterator[dict[str, Any] 
 def chosen(lines: Iterable[dict[str, Any] | None], execution: int, node: int | None) -> Iterator[dict[str, Any]]:
     """Those of one execution, and of one node or all."""
     return (line for line in lines if line and line["execution"] == execution and node in (None, line["node"]))
+
+
+def count_lines(path: Path, execution: int) -> Counter[int]:
+    """How many lines each node has in one execution; a page that is open asks for it again and again."""
+    found: Counter[int] = Counter()
+    if path.is_file():
+        with path.open("rb") as file:
+            # The last one may be in the course of being written.
+            for text in (text for text in file if text.endswith(b"\n")):
+                head = HEAD.match(text)
+                line = {"execution": int(head[1]), "node": int(head[2])} if head else json.loads(text)
+                if line["execution"] == execution:
+                    found[line["node"]] += 1
+    return found

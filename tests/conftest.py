@@ -40,7 +40,7 @@ def shared_environments(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return shared
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory, shared_environments: Path) -> Iterator[Any]:
     """A small Dask cluster of two worker processes, each with a home of its own, as two machines have."""
     pytest.importorskip("distributed")
@@ -61,6 +61,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory, shared_environments: Path)
     with SpecCluster({number: worker(number) for number in (0, 1)}, scheduler, silence_logs=False) as running:
         LASTING.update(_children() - before)
         yield running
+    LASTING.clear()
 
 
 @pytest.fixture
@@ -118,7 +119,7 @@ def new_id() -> str:
 
 
 LASTING: set[psutil.Process] = set()
-"""Processes of the whole run."""
+"""Processes of the tests of a module."""
 
 
 def _children() -> set[psutil.Process]:

@@ -127,7 +127,7 @@ def read_log(path: Path, start: int) -> tuple[list[list[Any]], int]:
         return [], 0
     # What is being written is for the next time.
     whole = data[: data.rfind(b"\n") + 1]
-    lines = [json.loads(line) for line in whole.splitlines()]
+    lines = [json.loads(line) for line in whole.split(b"\n")[:-1]]
     return [[line["time"], line["execution"], line["node"], line["text"]] for line in lines], start + len(whole)
 
 

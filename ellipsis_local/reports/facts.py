@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING
 import psutil
 
 from ellipsis_local.errors import EllipsisLocalError
-from ellipsis_local.log_lines import chosen, read_lines
+from ellipsis_local.log_lines import count_lines
 from ellipsis_local.partitions import CutRequest, Shards
 from ellipsis_local.processes import available_cores
 
@@ -125,8 +124,7 @@ def read_facts(emulator: Emulator, record: Record) -> Facts:
     # Where the cut is still there.
     found = None if spec.cut is None else emulator.partitions.find(spec.cut)
     parts = () if found is None else found.parts
-    logged = read_lines(emulator.home.compute(record.id) / "log.jsonl", lambda: True)
-    lines = Counter(line["node"] for line in chosen(logged, record.executions, None))
+    lines = count_lines(emulator.home.compute(record.id) / "log.jsonl", record.executions)
     nodes = emulator.computes.records.nodes(record.id)
     return Facts(
         id=record.id,

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import html
 import io
 import json
 import math
+import os
 import re
+import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -24,6 +29,7 @@ from ellipsis_local.dashboard import compute, layers, request_log
 from ellipsis_local.dashboard.outlines import outlines
 from ellipsis_local.dashboard.pages import POLICY
 from ellipsis_local.dashboard.routes import static_files, vendored
+from ellipsis_local.home import Home
 from ellipsis_local.partitions import Shards, preview
 from ellipsis_local.server import Server
 
@@ -487,3 +493,26 @@ def test_the_disk_and_the_environments(
     )
     assert server.emulator.environments.get(spec.environment) is not None
     assert browser.post("/ui/environments/nothing/prune").status_code == 404
+
+
+def test_a_full_disk_is_told_in_words(browser: Browser, server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(_: Path) -> Path:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(Home, "temporary", full)
+    answer = browser.post("/ui/layers?name=a.tif", b"content", headers=ACT | {"HX-Request": "true"})
+    assert answer.status_code == 507
+    assert answer.text == f"the home {server.emulator.home.root} cannot be written: No space left on device"
+
+
+def test_the_command_prints_a_link_that_works_and_ends_with_ctrl_c(home: Path) -> None:
+    command = [sys.executable, "-m", "ellipsis_local", "--home", str(home), "ui", "--no-browser"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        link = ""
+        while not link.startswith("http://127.0.0.1:"):
+            link = process.stdout.readline().strip()
+        with requests.Session() as browser:
+            assert "No computes yet" in browser.get(link, timeout=20).text
+            process.send_signal(signal.SIGINT)
+            assert process.communicate(timeout=60)[1].strip() == "the server has ended"
+    assert process.returncode == 0
