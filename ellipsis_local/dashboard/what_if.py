@@ -16,6 +16,7 @@ from ellipsis_local.dashboard.layers import span
 from ellipsis_local.dashboard.outlines import outlines
 from ellipsis_local.dashboard.pages import emulator_of, is_fragment, render
 from ellipsis_local.emulator import Emulator
+from ellipsis_local.errors import EllipsisLocalError
 from ellipsis_local.partitions import Cut, CutRequest
 from ellipsis_local.types import Timestamp
 
@@ -40,14 +41,23 @@ def page(request: Request) -> Response:
         "problem": "",
         "rows": [],
     }
-    if chosen:
-        _, cut = planned(emulator, query)
-        found = emulator.partitions.preview(cut)
-        values["problem"] = FEATURES_DECIDE if found is None else ""
-        if found is not None:
-            none = (None,) * len(found.extents)
-            values["rows"] = [*zip(found.extents, found.pixels or none, found.features or none, strict=True)]
+    try:
+        values |= planned_rows(emulator, query) if chosen else {}
+    except EllipsisLocalError as error:
+        if is_fragment(request):
+            raise
+        # The form is there, to be mended.
+        values["problem"] = str(error)
     return render("what_if_rows.html" if is_fragment(request) else "what_if.html", request, values)
+
+
+def planned_rows(emulator: Emulator, query: QueryParams) -> dict[str, Any]:
+    _, cut = planned(emulator, query)
+    found = emulator.partitions.preview(cut)
+    if found is None:
+        return {"problem": FEATURES_DECIDE}
+    none = (None,) * len(found.extents)
+    return {"rows": [*zip(found.extents, found.pixels or none, found.features or none, strict=True)]}
 
 
 def map_data(request: Request) -> Response:

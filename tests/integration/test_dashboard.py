@@ -431,6 +431,7 @@ def test_the_page_of_what_if(browser: Browser, server: Server, raster: dict[str,
         answer = browser.get(f"/ui/what-if?layer={layer}&{query}", headers={"HX-Request": "true"})
         assert answer.status_code == 400, query
         assert said in answer.text
+        assert said in browser.get(f"/ui/what-if?layer={layer}&{query}").text
 
 
 def test_requests_are_kept_without_what_lets_anybody_in(browser: Browser, server: Server) -> None:

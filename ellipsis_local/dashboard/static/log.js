@@ -21,7 +21,8 @@ document.addEventListener("DOMContentLoaded", () => {
       row.append(mark, line[3]);
       return row;
     }));
-    count.textContent = `${chosen.length.toLocaleString("en")} of ${lines.length.toLocaleString("en")} lines`;
+    box.classList.toggle("short-log", chosen.length < 15);
+    count.textContent = !lines.length ? "nothing was printed or logged" : `${chosen.length.toLocaleString("en")} of ${lines.length.toLocaleString("en")} lines`;
   }
   function show(added) {
     chosen = added ? chosen.concat(added.filter(fits)) : lines.filter(fits);
