@@ -15,6 +15,7 @@ import tarfile
 import uuid
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -33,7 +34,7 @@ LEASE_SECONDS = 20.0
 GROW_SECONDS = 2.0
 """How often an execution that could use more workers looks for some."""
 MOST_ASKED = 100
-MOST_MOVES = 3
+MOST_TRIES = 5
 AGAIN_SECONDS = 30.0
 """How long an execution waits for a worker when it has lost all."""
 CLOSE_SECONDS = 2.0
@@ -87,6 +88,10 @@ class DaskEngine:
     def close(self) -> None:
         """Let the cluster go."""
         self.link.close()
+
+
+class _WorkerLostError(EngineError):
+    """A worker was lost before its nodes could run; others may do."""
 
 
 @dataclass(eq=False)
@@ -151,7 +156,7 @@ class DaskPool:
         self._program = program
         self._place = place
         self._share = share
-        self._parts: Parts = ()
+        self._cut: Future[Parts] = Future()
         self._sites: list[Site] = []
         self._closed = False
         self._news: queue.SimpleQueue[Any] = queue.SimpleQueue()
@@ -168,14 +173,41 @@ class DaskPool:
         for folder in ("results", "scratch"):
             (self._place.folder / folder).mkdir(parents=True, exist_ok=True)
         self._renewing = self._link.start(self._renew())
-        preparing = self._link.start(self._prepare(self._program.nodes, WORKERS_SECONDS))
+        opening = self._link.start(self._open_all())
         try:
-            self._parts = parts()
-            self._sites = preparing.result()
+            self._cut.set_result(parts())
+            opening.result()
         except BaseException:
-            preparing.cancel()
+            opening.cancel()
             raise
-        self._link.run(self._supply(self._sites, self._groups()))
+
+    async def _open_all(self) -> None:
+        """Sites for all nodes, in the place of those that there are."""
+        sites, self._sites = self._sites, []
+        await self._end(sites)
+        self._sites = await self._open(self._program.nodes, self._groups, WORKERS_SECONDS)
+        self._moved = False
+
+    async def _open(
+        self, nodes: int, groups: Callable[[int], list[list[int]]], patience: float, machines: Sequence[Machine] = ()
+    ) -> list[Site]:
+        """Sites that are ready, with what `groups` gives to so many slots; on these machines, or on any."""
+        left = MOST_TRIES
+        while True:
+            try:
+                sites = await self._prepare(machines or await self._machines(patience), nodes)
+                await asyncio.wrap_future(self._cut)
+                await self._supply(sites, groups(sum(site.slots for site in sites)))
+                return sites
+            except _WorkerLostError:
+                # The next one may be about to go, too.
+                machines, left = (), left - 1
+                if not left:
+                    raise
+
+    @property
+    def _parts(self) -> Parts:
+        return self._cut.result()
 
     @property
     def _partitions(self) -> int:
@@ -186,20 +218,16 @@ class DaskPool:
         """How many nodes may run at one time."""
         return min(self._program.nodes, self._program.cores or self._program.nodes)
 
-    def _groups(self) -> list[list[int]]:
-        """The nodes of each slot of the sites; all of one node in the same."""
+    def _groups(self, slots: int) -> list[list[int]]:
+        """The nodes of each slot; all partitions of one node in the same."""
         count, nodes = self._partitions, self._program.nodes
-        groups: list[list[int]] = [[] for _ in range(sum(site.slots for site in self._sites))]
+        groups: list[list[int]] = [[] for _ in range(slots)]
         for number in range(count):
-            groups[node_of(number, count, nodes) % len(groups)].append(number)
+            groups[node_of(number, count, nodes) % slots].append(number)
         return groups
 
-    async def _prepare(self, nodes: int, patience: float) -> list[Site]:
-        """Begin sites for so many nodes, on workers that are waited for, with their environments."""
-        return await self._prepare_on(await self._machines(patience), nodes)
-
-    async def _prepare_on(self, machines: Sequence[Machine], nodes: int) -> list[Site]:
-        """The same on these workers."""
+    async def _prepare(self, machines: Sequence[Machine], nodes: int) -> list[Site]:
+        """Begin sites for so many nodes on workers, with their environments."""
         threads = [machine for number in range(max(one.threads for one in machines)) for machine in machines
                    if machine.threads > number]  # fmt: skip
         used = threads[: min(nodes, self._wanted)]
@@ -250,7 +278,7 @@ class DaskPool:
     def _told(site: Site, error: Exception) -> EllipsisLocalError:
         """An error of a worker, with its name."""
         if not isinstance(error, EllipsisLocalError):
-            return EngineError(f"worker {site.machine} was lost: {error}")
+            return _WorkerLostError(f"worker {site.machine} was lost: {error}")
         error.args = (f"worker {site.machine}: {error}",)
         return error
 
@@ -374,18 +402,9 @@ class DaskPool:
     async def _move(self, nodes: list[int], machines: Sequence[Machine] = ()) -> list[Site]:
         """Further sites for nodes that no other has begun, on these machines, or on any; see `_settle`."""
         self._moved = True
-        for attempt in range(MOST_MOVES):
-            try:
-                sites = await self._prepare_on(machines or await self._machines(AGAIN_SECONDS), len(nodes))
-                slots = sum(site.slots for site in sites)
-                await self._supply(sites, [sorted(nodes)[slot::slots] for slot in range(slots)])
-                break
-            except EngineError:
-                # The next worker may be about to go, too.
-                self._link.check()
-                machines = ()
-                if attempt == MOST_MOVES - 1:
-                    raise
+        sites = await self._open(
+            len(nodes), lambda slots: [sorted(nodes)[slot::slots] for slot in range(slots)], AGAIN_SECONDS, machines
+        )
         self._sites += sites
         return sites
 
@@ -397,10 +416,7 @@ class DaskPool:
             machines = {one.instance: one.threads for one in await self._link.machines()}
             usable = slots == min(self._wanted, sum(machines.values()))
         if not usable:
-            await self._end(self._sites)
-            self._sites = await self._prepare(self._program.nodes, WORKERS_SECONDS)
-            await self._supply(self._sites, self._groups())
-            self._moved = False
+            await self._open_all()
 
     async def _serve(self, site: Site, command: Command) -> list[int]:
         """Have a site run its nodes; those that it has not begun when it is lost."""

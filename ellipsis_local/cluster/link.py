@@ -213,6 +213,8 @@ class Link:
                     asked = self.client.scheduler.broadcast(msg={"op": handler, **message}, workers=[address])
                     answer = (await asyncio.wait_for(asked, seconds))[address]
                 else:
+                    if not await self._is_reachable(address):
+                        raise OSError("it cannot be reached")
                     answer = await asyncio.wait_for(getattr(self.client.rpc(address), handler)(**message), seconds)
                 break
             except TimeoutError as error:
@@ -220,7 +222,7 @@ class Link:
             except OSError as error:
                 # The scheduler hears of it at the same moment.
                 await asyncio.sleep(0 if last else 0.1)
-                if last or address not in await self._known() or not await self._is_reachable(address):
+                if last or address not in await self._known():
                     raise LostError(f"its connection ended: {error}") from error
                 if handler == NAME:
                     # Another process may have come to the address, who lacks the handler.
