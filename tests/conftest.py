@@ -57,7 +57,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory, shared_environments: Path)
             "options": {"nthreads": 2, "env": environ, "local_directory": str(home), "dashboard": False},
         }
 
-    scheduler = {"cls": Scheduler, "options": {"host": "127.0.0.1", "port": 0, "dashboard": False}}
+    scheduler = {"cls": Scheduler, "options": {"host": "127.0.0.1", "port": 0, "dashboard_address": "127.0.0.1:0"}}
     with SpecCluster({number: worker(number) for number in (0, 1)}, scheduler, silence_logs=False) as running:
         LASTING.update(_children() - before)
         yield running

@@ -227,6 +227,9 @@ class Link:
                 if handler == NAME:
                     # Another process may have come to the address, who lacks the handler.
                     await self._call(address, "run", GREET_SECONDS, function=dumps(greet))
+        if answer is None:
+            # Nothing of ours is there, and no answer for it.
+            raise LostError("another process has come to its address, or it is about to leave")
         if answer["status"] == "error":
             raise clean_exception(**answer)[1]
         return answer["result"]
