@@ -14,14 +14,14 @@ import queue
 import tarfile
 import uuid
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from ellipsis_local.clocks import monotonic
-from ellipsis_local.cluster.link import WORKERS_SECONDS, Link, LostError
+from ellipsis_local.cluster.link import WORKERS_SECONDS, Link, LostError, NotAskedError
 from ellipsis_local.cluster.sites import Event, Machine, boot, hold
 from ellipsis_local.cluster.transfer import bring, fetch, pinned
 from ellipsis_local.errors import EllipsisLocalError, EngineError
@@ -103,6 +103,10 @@ class Site:
     shares: bool = False
     id: str = field(default_factory=lambda: uuid.uuid4().hex[:12])
     nodes: list[list[int]] = field(default_factory=list)
+    many: dict[int, int] = field(default_factory=dict)
+    """How many nodes of the function a slot is granted at one time, where that is not one."""
+    function: str = ""
+    """The key of the last function."""
     known: int = 0
     """The number of the last event that has come."""
     lost: bool = False
@@ -118,8 +122,6 @@ class Run:
     granted: dict[int, int] = field(default_factory=dict)
     """Nodes that are not over, with their slots."""
     opened: set[int] = field(default_factory=set)
-    many: dict[int, int] = field(default_factory=dict)
-    """How many nodes a slot is granted at one time, where that is not one."""
     last: set[int] = field(default_factory=set)
     idle: bool = False
     fetching: set[asyncio.Task[None]] = field(default_factory=set)
@@ -128,11 +130,27 @@ class Run:
     def over(self) -> bool:
         return self.idle and not self.granted and not any(self.waiting)
 
+    def first(self) -> dict[int, list[int]]:
+        """Nodes that slots begin with, if they are free."""
+        return {
+            slot: [nodes[i] for i in range(min(len(nodes), self.site.many.get(slot, 1)))]
+            for slot, nodes in enumerate(self.waiting)
+        }
+
+    def granted_first(self, runs: Iterable[tuple[int, int]]) -> None:
+        """Take down that they are, to slots that are open so."""
+        for node, slot in runs:
+            self.waiting[slot].remove(node)
+            self.granted[node] = slot
+            self.opened.add(slot)
+            if not self.waiting[slot]:
+                self.last.add(slot)
+
     def grants(self) -> tuple[list[tuple[int, int]], list[int]]:
         """Nodes to grant now, with their slots, and the slots that get no more after that."""
         runs: list[tuple[int, int]] = []
         for slot in self.opened:
-            room = self.many.get(slot, 1) - list(self.granted.values()).count(slot)
+            room = self.site.many.get(slot, 1) - list(self.granted.values()).count(slot)
             while room > 0 and self.waiting[slot]:
                 runs.append((self.waiting[slot].popleft(), slot))
                 room -= 1
@@ -144,7 +162,7 @@ class Run:
     def ended(self, outcome: NodeOutcome) -> None:
         slot = self.granted.pop(outcome.node)
         short = outcome.seconds is not None and outcome.seconds < SHORT_SECONDS
-        self.many[slot] = min(2 * self.many.get(slot, 1), MOST_GRANTED) if short else 1
+        self.site.many[slot] = min(2 * self.site.many.get(slot, 1), MOST_GRANTED) if short else 1
         self.idle = False
 
 
@@ -160,10 +178,15 @@ class DaskPool:
         self._sites: list[Site] = []
         self._closed = False
         self._news: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        self._count = 0
+        """Of executions."""
         self._runs: list[Run] = []
         """Of the execution that is going on."""
+        self._finishing: set[asyncio.Task[None]] = set()
         self._moved = False
         """Whether some nodes belong to another site than the first."""
+        self._moving = 0
+        """How many lots of nodes belong to no site as yet."""
         self._renewing: Any = None
 
     # ----- sites -----------------------------------------------------------------------------------------------------
@@ -242,7 +265,7 @@ class DaskPool:
     def _ask_for_workers(self, count: int, name: str = "nodes") -> Any:
         """Tasks that wait for a thread: an adaptive cluster grows by them. They do nothing, and end with the answer."""
         keys = [f"{name}-{uuid.uuid4().hex}" for _ in range(count)]
-        return self._link.client.map(hold, keys, [0] * count, key=keys, pure=False)
+        return self._link.client.map(hold, keys, [0] * count, [0] * count, key=keys, pure=False)
 
     async def _machines(self, patience: float) -> list[Machine]:
         end, asked = monotonic() + patience, None
@@ -357,12 +380,12 @@ class DaskPool:
 
     async def _execute(self, command: Command) -> None:
         await self._settle()
-        self._runs = []
+        self._runs, self._moving, self._count = [], 0, self._count + 1
         serving: set[asyncio.Task[list[int]]] = set()
         growing: asyncio.Task[list[Site]] | None = None
         sites = list(self._sites)
         try:
-            while serving or sites:
+            while serving or sites or self._moving:
                 serving |= {asyncio.create_task(self._serve(site, command)) for site in sites}
                 sites = []
                 if growing is None and sum(site.slots for site in self._sites if not site.lost) < self._wanted:
@@ -401,11 +424,12 @@ class DaskPool:
 
     async def _move(self, nodes: list[int], machines: Sequence[Machine] = ()) -> list[Site]:
         """Further sites for nodes that no other has begun, on these machines, or on any; see `_settle`."""
-        self._moved = True
+        self._moved, self._moving = True, self._moving + 1
         sites = await self._open(
             len(nodes), lambda slots: [sorted(nodes)[slot::slots] for slot in range(slots)], AGAIN_SECONDS, machines
         )
         self._sites += sites
+        self._moving -= 1
         return sites
 
     async def _settle(self) -> None:
@@ -421,20 +445,35 @@ class DaskPool:
     async def _serve(self, site: Site, command: Command) -> list[int]:
         """Have a site run its nodes; those that it has not begun when it is lost."""
         address, name = site.machine.address, command.function.name or "function"
+        if site.function != command.function.key:
+            site.function, site.many = command.function.key, {}
         run = Run(site, [deque(nodes) for nodes in site.nodes])
         self._runs.append(run)
-        keys = [f"{name}-{command.execution}-{site.id}-{slot}" for slot in range(site.slots)]
+        keys = [f"{name}-{self._count}-{site.id}-{slot}" for slot in range(site.slots)]
         names = [] if site.shares else list(self._files([site]))
+        number, first = self._count, run.first()
+        last = [slot for slot, nodes in first.items() if len(nodes) == len(run.waiting[slot])]
         tasks = []
         try:
-            await self._link.ask(address, "begin", site.id, command, names, keys)
-            tasks = self._link.client.map(
-                hold, [site.id] * site.slots, range(site.slots), key=keys, workers=[address], pure=False
-            )
-            while not run.over:
-                for event in await self._link.ask(address, "exchange", site.id, site.known, *run.grants()):
+            begin = "begin", site.id, site.known, number, command, names, keys, first, last
+            try:
+                events = await self._link.ask(address, *begin)
+            except NotAskedError:
+                raise
+            except LostError:
+                # Nobody knows whether they had begun.
+                run.granted_first((node, slot) for slot, nodes in first.items() for node in nodes)
+                raise
+            slots = range(site.slots)
+            same = [site.id] * site.slots, slots, [number] * site.slots
+            tasks = self._link.client.map(hold, *same, key=keys, workers=[address], pure=False)
+            while True:
+                for event in events:
                     site.known = event.number
                     self._take(run, event)
+                if run.over:
+                    break
+                events = await self._link.ask(address, "exchange", site.id, site.known, *run.grants())
         except LostError as error:
             site.lost = True
             text = f"worker {site.machine} was lost while it ran: {error}"
@@ -447,15 +486,25 @@ class DaskPool:
                 fetching.cancel()
             raise
         finally:
-            for task in tasks:
-                task.release()
+            finishing = asyncio.create_task(self._finish(site, number, tasks))
+            self._finishing.add(finishing)
+            finishing.add_done_callback(self._finishing.discard)
         await asyncio.gather(*run.fetching)
         return [number for nodes in run.waiting for number in nodes]
+
+    async def _finish(self, site: Site, number: int, tasks: list[Any]) -> None:
+        """Give the threads of an execution back; before, a task that is forgotten would end the site."""
+        with contextlib.suppress(LostError, EngineError):
+            await self._link.ask(site.machine.address, "finish", site.id, number)
+        for task in tasks:
+            task.release()
 
     def _take(self, run: Run, event: Event) -> None:
         """What has come about on a site."""
         if event.kind == "open":
             run.opened.add(event.value)
+        elif event.kind == "granted":
+            run.granted_first(event.value)
         elif event.kind == "begun":
             self._tell(event.value)
         elif event.kind == "idle":

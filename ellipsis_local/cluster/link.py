@@ -62,6 +62,10 @@ def check_probe(who: str, found: dict[str, Any]) -> None:
         raise EngineError(f"{who} {text}: start it with Python {here} (the nodes' own interpreter is another matter)")
 
 
+class NotAskedError(LostError):
+    """The same, where it is known that nothing was done: the worker was not asked."""
+
+
 class Link:
     """A client of a cluster, made at the first use, and the workers that have introduced themselves to it."""
 
@@ -195,26 +199,29 @@ class Link:
     async def ask(self, address: str, operation: str, *arguments: Any) -> Any:
         """Have our plugin of a worker do something; LostError where it is gone, or what was asked for is."""
         if address not in self._machines:
-            raise LostError("it is gone")
+            raise NotAskedError("it is gone")
         try:
             return await self._call(address, NAME, operation=operation, arguments=dumps(arguments))
         except SiteGoneError as error:
-            raise LostError(str(error)) from error
+            raise NotAskedError(str(error)) from error
         except LostError:
             self._machines.pop(address, None)
             raise
 
     async def _call(self, address: str, handler: str, seconds: float = LOST_SECONDS, **message: Any) -> Any:
         """What a handler of a worker answers; it is asked once more where only the connection was lost."""
+        lost: type[LostError] = NotAskedError
         for last in (False, True):
             self.check()
             try:
                 if address in self._relayed:
+                    lost = LostError
                     asked = self.client.scheduler.broadcast(msg={"op": handler, **message}, workers=[address])
                     answer = (await asyncio.wait_for(asked, seconds))[address]
                 else:
                     if not await self._is_reachable(address):
                         raise OSError("it cannot be reached")
+                    lost = LostError
                     answer = await asyncio.wait_for(getattr(self.client.rpc(address), handler)(**message), seconds)
                 break
             except TimeoutError as error:
@@ -223,13 +230,13 @@ class Link:
                 # The scheduler hears of it at the same moment.
                 await asyncio.sleep(0 if last else 0.1)
                 if last or address not in await self._known():
-                    raise LostError(f"its connection ended: {error}") from error
+                    raise lost(f"its connection ended: {error}") from error
                 if handler == NAME:
                     # Another process may have come to the address, who lacks the handler.
                     await self._call(address, "run", GREET_SECONDS, function=dumps(greet))
         if answer is None:
             # Nothing of ours is there, and no answer for it.
-            raise LostError("another process has come to its address, or it is about to leave")
+            raise NotAskedError("another process has come to its address, or it is about to leave")
         if answer["status"] == "error":
             raise clean_exception(**answer)[1]
         return answer["result"]

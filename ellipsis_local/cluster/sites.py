@@ -17,7 +17,7 @@ import shutil
 import socket
 import tarfile
 import threading
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -54,8 +54,8 @@ class SiteGoneError(Exception):
 class Event(NamedTuple):
     """What has come about on a site.
 
-    A slot is ``open``, a node has ``begun`` or ``ended``, there is ``log``, a node has ``left`` files in its folder,
-    the host is ``idle`` or ``lost``.
+    A slot is ``open``, nodes are ``granted`` with their slots, a node has ``begun`` or ``ended``, there is ``log``, a
+    node has ``left`` files in its folder, the host is ``idle`` or ``lost``.
     """
 
     number: int
@@ -89,11 +89,11 @@ async def greet(dask_worker: Any) -> Machine:
     return machine
 
 
-def hold(site: str, slot: int) -> None:
+def hold(site: str, slot: int, run: int) -> None:
     """The task of Dask that lends a site one thread of the worker, for the nodes of one slot."""
     plugin = get_worker().plugins.get(NAME)
     if plugin is not None and site in plugin.sites:
-        plugin.sites[site].hold(slot)
+        plugin.sites[site].hold(slot, run)
 
 
 def boot() -> str:
@@ -233,12 +233,35 @@ class Sites(WorkerPlugin):  # type: ignore[misc]
     def settle(self, name: str, sender: str) -> None:
         self.store.settle(name, sender)
 
-    def begin(self, site_id: str, command: Command, names: Sequence[str], keys: Collection[str]) -> None:
-        """An execution, whose nodes are granted later; SiteGoneError where its parts are gone, too."""
+    async def begin(
+        self,
+        site_id: str,
+        known: int,
+        run: int,
+        command: Command,
+        names: Sequence[str],
+        keys: Collection[str],
+        first: Mapping[int, Sequence[int]],
+        last: Collection[int],
+    ) -> list[Event]:
+        """An execution, the caller's `run`, with the `first` nodes of slots: granted where the worker has idle threads.
+
+        SiteGoneError where its parts are gone, too.
+        """
         site = self._site(site_id)
         if self.store.lacking(names):
             raise SiteGoneError("its parts were removed meanwhile")
-        site.begin(command, keys)
+        site.begin(run, command, keys)
+        state = self.worker.state
+        used = max(state.executing_count, sum(len(one.slots) for one in self.sites.values()))
+        for slot in list(first)[: max(0, state.nthreads - used)]:
+            # Waiting until Dask has brought the task that lends the thread takes longer than short nodes.
+            site.open(slot, first[slot], last=slot in last)
+        return await site.since(known)
+
+    def finish(self, site_id: str, run: int) -> None:
+        """Nothing follows in a run: threads for it are given back, and not taken any more."""
+        self._site(site_id).finish(run)
 
     async def exchange(
         self, site_id: str, known: int, runs: Sequence[tuple[int, int]], last: Collection[int]
@@ -292,12 +315,15 @@ class Site:
         self._closed = threading.Event()
         self._lock = threading.Lock()
         self._command: Command | None = None
+        self._run = 0
+        """The caller's number of the execution, in which nothing follows where it `_is_finished`."""
+        self._is_finished = True
         self._sent = False
         """Whether the host has the function of the execution."""
         self._events: list[Event] = []
         self._number = 0
-        self._slots: dict[int, threading.Event] = {}
-        """Set once a slot gets no more nodes and has none left."""
+        self.slots: dict[int, threading.Event] = {}
+        """Those that are open; set once one gets no more nodes and has none left."""
         self._last: set[int] = set()
         self._granted: set[int] = set()
         self._runs: dict[int, int] = {}
@@ -355,8 +381,12 @@ class Site:
             shutil.move(self.folder / "results" / outcome.file, results / outcome.file)
         with self._lock:
             slot = self._runs.pop(outcome.node)
-        self._add("ended", outcome)
+            self._append("ended", outcome)
+            over = not self._runs and self._last >= self.slots.keys()
         self._release(slot)
+        if not over:
+            self._tell()
+        # Else the host says at once that it is idle, and both are one answer.
 
     def _send_left(self, node: int) -> None:
         """What a failed node left in its working directory, as far as it is little."""
@@ -412,21 +442,46 @@ class Site:
             self._parts = parts
             self._supplied.set()
 
-    def begin(self, command: Command, keys: Collection[str]) -> None:
+    def begin(self, run: int, command: Command, keys: Collection[str]) -> None:
+        """An execution; what is asked for again is none."""
+        if self._run == run:
+            return
+        self.finish(self._run)
         with self._lock:
-            self._command, self.keys = command, keys
-            self._slots, self._last, self._granted, self._runs, self._sent = {}, set(), set(), {}, False
+            self._run, self._command, self.keys, self._is_finished = run, command, keys, False
+            self._granted, self._runs, self._sent = set(), {}, False
 
-    def hold(self, slot: int) -> None:
-        """Lend a thread to a slot until it is done; in that thread."""
-        done = threading.Event()
+    def finish(self, run: int) -> None:
         with self._lock:
-            if self._closed.is_set():
+            if self._run != run:
                 return
-            self._slots[slot] = done
-            self._append("open", slot)
-        self._tell()
-        self._release(slot)
+            self._is_finished, self.keys = True, ()
+            slots, self.slots = self.slots, {}
+            self._last.clear()
+        for done in slots.values():
+            done.set()
+
+    def open(self, slot: int, nodes: Sequence[int], *, last: bool) -> None:
+        """Have nodes run in a slot before a thread is lent to it."""
+        with self._lock:
+            if self._granted.intersection(nodes):
+                # The answer was lost on the way.
+                return
+            self.slots.setdefault(slot, threading.Event())
+            self._append("granted", [(node, slot) for node in nodes])
+        self.grant([(node, slot) for node in nodes], [slot] if last else [])
+
+    def hold(self, slot: int, run: int) -> None:
+        """Lend a thread to a slot until it is done; in that thread."""
+        with self._lock:
+            if self._closed.is_set() or self._run != run or self._is_finished or slot in self._last:
+                # It comes late.
+                return
+            if slot not in self.slots:
+                self.slots[slot] = threading.Event()
+                self._append("open", slot)
+                self._tell()
+            done = self.slots[slot]
         done.wait()
 
     def grant(self, runs: Sequence[tuple[int, int]], last: Collection[int]) -> None:
@@ -451,9 +506,8 @@ class Site:
     def _release(self, slot: int) -> None:
         """Give the thread of a slot back, where nothing is left for it."""
         with self._lock:
-            done = self._slots.get(slot)
-            if done is not None and slot in self._last and slot not in self._runs.values():
-                done.set()
+            if slot in self.slots and slot in self._last and slot not in self._runs.values():
+                self.slots.pop(slot).set()
 
     async def since(self, known: int) -> list[Event]:
         """What came about after the event of that number, which the caller has with all before it."""
@@ -470,7 +524,7 @@ class Site:
         """End the host and all that it runs."""
         with self._lock:
             self._closed.set()
-            pool, slots = self.pool, list(self._slots.values())
+            pool, slots = self.pool, list(self.slots.values())
         self._supplied.set()
         self.commands.end()
         if pool is not None:
