@@ -6,6 +6,7 @@ Its schema is made of the tables that rooms declare, as they are today; MIGRATIO
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import os
 import sqlite3
@@ -220,6 +221,11 @@ class Database:
     def row(self, query: str, values: Sequence[Any] = ()) -> sqlite3.Row | None:
         found = self.rows(query, values)
         return found[0] if found else None
+
+    def digest(self, query: str, values: Sequence[Any] = ()) -> str:
+        """A short text that is another one where the rows are."""
+        rows = [tuple(row) for row in self.rows(query, values)]
+        return hashlib.sha256(repr(rows).encode("utf-8", "replace")).hexdigest()[:16]
 
     def now(self) -> datetime:
         """The time for what is stored now."""

@@ -8,7 +8,6 @@ A node: queued → ready → waiting → executing → completed or failed (→ 
 
 from __future__ import annotations
 
-import hashlib
 import json
 import sqlite3
 from collections import Counter
@@ -361,8 +360,7 @@ class Records:
     def state_of_all(self, compute_id: str | None = None) -> str:
         """A text that is another one as soon as any compute changed, or the given one."""
         query = "SELECT id, changed, message FROM computes WHERE ? IS NULL OR id = ?"
-        rows = self._database.rows(query, (compute_id, compute_id))
-        return hashlib.sha256(repr([*map(tuple, rows)]).encode("utf-8", "replace")).hexdigest()[:16]
+        return self._database.digest(query, (compute_id, compute_id))
 
     def count_by_owner(self) -> Counter[str]:
         """How many computes each user has made."""

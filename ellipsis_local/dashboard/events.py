@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import AsyncIterator, Callable, Generator
+from functools import partial
 from pathlib import Path
 
 import anyio
@@ -14,7 +15,6 @@ from starlette.responses import Response, StreamingResponse
 from ellipsis_local.dashboard.pages import emulator_of
 from ellipsis_local.dashboard.request_log import RequestLog
 from ellipsis_local.database import connect
-from ellipsis_local.emulator import Emulator
 
 States = Generator[str, None, None]
 
@@ -24,14 +24,19 @@ BEAT = 60
 
 
 def events(request: Request) -> Response:
-    """`?of=` computes, home, requests or the id of one compute; `Last-Event-ID` brings an event's id after a break."""
-    of = request.query_params.get("of", "home")
+    """`?of=` computes, layers, requests or a compute's id; `Last-Event-ID` brings the id of an event after a break."""
+    of = request.query_params.get("of", "computes")
     emulator = emulator_of(request)
     if of == "requests":
         states = _counts(request.app.state.requests)
+    elif of == "layers":
+        states = _states(emulator.home.database, emulator.store.catalogue.state)
+    elif of == "computes":
+        states = _states(emulator.home.database, emulator.computes.records.state_of_all)
     else:
-        one = None if of in ("home", "computes") else emulator.computes.records.get(of).id
-        states = _states(emulator, of == "home", one)
+        compute_id = emulator.computes.records.get(of).id
+        look = partial(emulator.computes.records.state_of_all, compute_id)
+        states = _states(emulator.home.database, look, emulator.home.compute(compute_id) / "log.jsonl")
     stream = _stream(states, request.headers.get("last-event-id"), request.app.state.sessions.closing.is_set)
     return StreamingResponse(stream, media_type="text/event-stream")
 
@@ -63,17 +68,16 @@ def _counts(log: RequestLog) -> States:
         yield str(log.changes)
 
 
-def _states(emulator: Emulator, home: bool, one: str | None) -> States:
-    """A text per look, another one where something changed; cheap while nothing does."""
-    with contextlib.closing(connect(emulator.home.database, check_same_thread=False)) as connection:
+def _states(database: Path, look: Callable[[], str], log: Path | None = None) -> States:
+    """What `look` sees, asked again only where another connection committed; with the size of a log."""
+    with contextlib.closing(connect(database, check_same_thread=False)) as connection:
         version, state = None, ""
         while True:
             # Of this connection: another number as soon as any other one committed.
             (now,) = connection.execute("PRAGMA data_version").fetchone()
             if now != version:
-                version = now
-                state = str(now) if home else emulator.computes.records.state_of_all(one)
-            yield state if one is None else f"{state}-{_size(emulator.home.compute(one) / 'log.jsonl')}"
+                version, state = now, look()
+            yield state if log is None else f"{state}-{_size(log)}"
 
 
 def _size(file: Path) -> int:

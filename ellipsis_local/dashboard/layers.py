@@ -39,12 +39,15 @@ def list_page(request: Request) -> Response:
     for path in paths:
         # What lies in a folder of the trash stands at the top.
         below.setdefault(path.parent_id if path.parent_id in known else None, []).append(path)
-    rows: list[dict[str, Any]] = []
+    tree: list[PathRecord] = []
+    depths: dict[str, int] = {}
     left = [(path, 0) for path in reversed(below.get(None, []))]
     while left:
         path, depth = left.pop()
-        rows.append(path_row(emulator, path, depth))
+        tree.append(path)
+        depths[path.id] = depth
         left += [(child, depth + 1) for child in reversed(below.get(path.id, []))]
+    rows = emulator.store.catalogue.still_here(tree, lambda path: path_row(emulator, path, depths[path.id]))
     template = "layers_rows.html" if is_fragment(request) else "layers.html"
     return render(template, request, {"rows": rows, "home": emulator.home.root})
 

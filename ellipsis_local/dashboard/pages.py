@@ -49,8 +49,8 @@ def error_page(request: Request, status: int, text: str) -> Response:
 
 
 def done(text: str) -> Response:
-    """What an act says; the page itself hears of the change as of any other."""
-    return PlainTextResponse(text)
+    """What an act says; pages hear of the change as of any other, or by the event."""
+    return PlainTextResponse(text, headers={"HX-Trigger": "acted"})
 
 
 def ago(seconds: float) -> str:

@@ -160,6 +160,14 @@ class Catalogue:
     def set_public_access(self, path_id: str, public_access: Mapping[str, Any]) -> None:
         self._edit_path(path_id, public_access=as_json("publicAccess", public_access))
 
+    def state(self) -> str:
+        """A text that is another one as soon as any path, timestamp or file changed."""
+        return self.database.digest(
+            "SELECT id, name, parent_id, trashed FROM paths "
+            "UNION ALL SELECT id, status, date_from, trashed FROM timestamps "
+            "UNION ALL SELECT id, status, name, trashed FROM files"
+        )
+
     def still_here(self, records: Iterable[PathRecord], shape: Callable[[PathRecord], T]) -> list[T]:
         """`shape` of each of these paths, without those that are removed meanwhile."""
         shaped = []

@@ -177,6 +177,11 @@ def test_a_page_hears_of_what_others_do(
         assert "event: changed" in iter(coming)
         while next(coming) != f"id: {state}":
             pass
+    with browser.get("/ui/events?of=layers", stream=True) as stream:
+        coming = stream.iter_lines(decode_unicode=True)
+        assert next(coming) == "retry: 500"
+        server.emulator.store.catalogue.rename(raster["pathId"], "another name")
+        assert "event: changed" in iter(coming)
     with browser.get("/ui/events?of=computes", stream=True, headers={"Last-Event-ID": "former"}) as stream:
         coming = stream.iter_lines(decode_unicode=True)
         assert [next(coming), next(coming)] == ["event: changed", f"id: {state}"]

@@ -120,6 +120,8 @@ def test_a_run_of_another_process_is_seen_live_and_terminated(
         gate.touch()
         expect(page.locator("#live > p .state")).to_have_text("completed")
         expect(page.locator("td .state.completed")).to_have_count(3)
+        page.get_by_label("Nodes that say").fill("failed")
+        expect(page.locator("tr.node").first).to_be_hidden()
         expect(page.locator("#map path.leaflet-interactive")).to_have_count(2)
         page.on("dialog", lambda dialog: dialog.accept())
         page.get_by_role("button", name="Terminate").click()

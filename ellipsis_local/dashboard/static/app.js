@@ -37,7 +37,7 @@ async function send(target, files) {
     const answer = await fetch(url, { method: "POST", body: file, headers: { "X-Ellipsis-Local": "1", "HX-Request": "true" } });
     notice(await answer.text());
     if (!answer.ok) return;
-    if (!document.querySelector("[data-live=home]")) location.reload();
+    if (!document.querySelector("[data-live=layers]")) location.reload();
   }
 }
 

@@ -116,6 +116,12 @@ document.addEventListener("DOMContentLoaded", () => {
   };
   document.addEventListener("changed", ask);
   ask();
+  const find = document.getElementById("node-find");
+  const choose = () => {
+    for (const row of document.querySelectorAll("tr.node")) row.hidden = !row.textContent.toLowerCase().includes(find.value.toLowerCase());
+  };
+  find.addEventListener("input", choose);
+  document.addEventListener("htmx:afterSwap", choose);
 });
 
 document.addEventListener("DOMContentLoaded", () => {
