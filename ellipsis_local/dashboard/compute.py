@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -75,7 +76,8 @@ def map_data(request: Request) -> Response:
     """The partitions as polygons, each with what the last execution tells of it, and the layers below them."""
     emulator, record = found(request)
     facts, names = report_of(emulator, record).facts, layer_names(emulator)
-    nodes = emulator.computes.records.nodes(record.id)
+    # Read a moment later: of a compute that starts there may be more by now.
+    numbers = {node.node: number_returned(node) for node in emulator.computes.records.nodes(record.id)}
     rings, degrees = outlines([node.extent for node in facts.nodes], facts.crs)
     types = {} if record.spec.cut is None else {plan.id: plan.type for plan in record.spec.cut.layers}
     layers = [
@@ -84,8 +86,8 @@ def map_data(request: Request) -> Response:
         if path in names
     ]
     partitions = [
-        {"ring": ring, **partition_values(one), "result": number_returned(node)}
-        for ring, one, node in zip(rings, facts.nodes, nodes, strict=True)
+        {"ring": ring, **partition_values(one), "result": numbers.get(one.node)}
+        for ring, one in zip(rings, facts.nodes, strict=True)
     ]
     return JSONResponse({"degrees": degrees, "unit": facts.unit, "layers": layers, "partitions": partitions})
 
@@ -104,8 +106,8 @@ def number_returned(node: NodeRecord) -> float | None:
         value = json_value(outcome.payload)
     except NotJsonError:
         return None
-    finite = isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < float("inf")
-    return float(value) if finite else None
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return float(value) if is_number and abs(value) <= sys.float_info.max else None
 
 
 def log_lines(request: Request) -> Response:
@@ -134,7 +136,8 @@ def read_log(path: Path, start: int) -> tuple[list[list[Any]], int]:
 def node_page(request: Request) -> Response:
     """One node, or shard, of the last execution."""
     emulator, record = found(request)
-    facts, node = node_of(emulator, record, request)
+    nodes = report_of(emulator, record).facts.nodes
+    node = nodes[checked_number(request, record, len(nodes))]
     inputs, problem = read_inputs(emulator, record, node.node)
     names = layer_names(emulator)
     results = {number_of(one): one for one in compute_answer(emulator, record).get("result", [])}
@@ -142,29 +145,27 @@ def node_page(request: Request) -> Response:
     values = {
         "record": record,
         "unit": record.spec.unit,
-        "node": facts,
-        "result": None if result is None or facts.failure else f"{result['value']!r}"[:LONGEST],
+        "node": node,
+        "result": None if result is None or node.failure else f"{result['value']!r}"[:LONGEST],
         "replay": replay_command(emulator.home.root, record.id, node.node),
         "left": left_behind(emulator.home.compute(record.id), node.node),
         "inputs": inputs,
         "problem": problem,
         "names": {timestamp: names.get(path, path) for path, timestamp in record.spec.request.layers},
-        "count": len(emulator.computes.records.nodes(record.id, results=False)),
+        "count": len(nodes),
     }
     return render("node.html", request, values)
 
 
-def node_of(emulator: Emulator, record: Record, request: Request) -> tuple[NodeFacts, NodeRecord]:
-    number = request.path_params["node"]
-    facts, nodes = report_of(emulator, record).facts.nodes, emulator.computes.records.nodes(record.id)
-    if number >= len(nodes):
-        text = f"compute {record.id} has {len(nodes)} {record.spec.unit}s, which count from 0; there is no {number}"
+def checked_number(request: Request, record: Record, count: int) -> int:
+    number: int = request.path_params["node"]
+    if number >= count:
+        text = f"compute {record.id} has {count} {record.spec.unit}s, which count from 0; there is no {number}"
         raise NotFoundError(text, argument="node", value=number)
-    return facts[number], nodes[number]
+    return number
 
 
 def input_picture(request: Request) -> Response:
     emulator, record = found(request)
-    _, node = node_of(emulator, record, request)
-    png = picture(emulator, record, node.node, request.path_params["layer"])
-    return Response(png, media_type="image/png")
+    node = checked_number(request, record, emulator.computes.records.partitions(record))
+    return Response(picture(emulator, record, node, request.path_params["layer"]), media_type="image/png")

@@ -9,14 +9,14 @@ from pathlib import Path, PurePath
 from typing import Any
 
 import anyio.to_thread
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 
 from ellipsis_local.answers import path_answer
 from ellipsis_local.arguments import invalid
 from ellipsis_local.dashboard.pages import done, emulator_of, is_fragment, render
 from ellipsis_local.emulator import Emulator
-from ellipsis_local.errors import LayerError, LimitError, StoreError
+from ellipsis_local.errors import ArgumentError, LayerError, LimitError, StoreError
 from ellipsis_local.home import Home
 from ellipsis_local.imagery.default_style import COLOURS, Style
 from ellipsis_local.types import PathRecord, RasterFile, Timestamp, VectorFile
@@ -92,11 +92,14 @@ async def upload(request: Request) -> Response:
 async def receive(request: Request, target: Path) -> None:
     most, size = request.app.state.max_upload, 0
     with target.open("xb") as file:
-        async for piece in request.stream():
-            size += len(piece)
-            if size > most:
-                raise LimitError(f"the upload is larger than the {most:,} bytes that are taken (serve --max-upload)")
-            await anyio.to_thread.run_sync(file.write, piece)
+        try:
+            async for piece in request.stream():
+                size += len(piece)
+                if size > most:
+                    raise LimitError(f"the upload is larger than the {most:,} bytes that are taken (--max-upload)")
+                await anyio.to_thread.run_sync(file.write, piece)
+        except ClientDisconnect as error:
+            raise ArgumentError("the upload ended before its end", argument="name") from error
 
 
 def layer_page(request: Request) -> Response:

@@ -77,6 +77,12 @@ document.addEventListener("htmx:sendError", () => notice("the server does not an
 document.addEventListener("htmx:afterSettle", tick);
 // What was opened stays open when a page hears of something new.
 document.addEventListener("htmx:beforeSwap", (event) => {
+  if (event.detail.target.id === "notice") {
+    // What an act says is a text.
+    event.detail.shouldSwap = false;
+    if (event.detail.xhr.status < 400) notice(event.detail.xhr.responseText);
+    return;
+  }
   const open = [...event.detail.target.querySelectorAll("details[open][id]")].map((one) => one.id);
   event.detail.target.addEventListener("htmx:afterSwap", () => {
     for (const id of open) document.getElementById(id)?.setAttribute("open", "");
