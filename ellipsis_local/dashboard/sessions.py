@@ -8,6 +8,7 @@ import threading
 from starlette.requests import Request
 from starlette.responses import Response
 
+from ellipsis_local.dashboard import BASE
 from ellipsis_local.errors import AccountError
 
 HEADER = "x-ellipsis-local"
@@ -44,9 +45,9 @@ class Sessions:
             self._links.remove(token)
             cookie = secrets.token_urlsafe(24)
             self._cookies.add(cookie)
-        response.set_cookie(
-            cookie_name(request), cookie, httponly=True, samesite="strict", secure=request.url.scheme == "https"
-        )
+        secure = request.url.scheme == "https"
+        # Servers on other ports of this host get the cookie, too, but for this path.
+        response.set_cookie(cookie_name(request), cookie, path=BASE, httponly=True, samesite="strict", secure=secure)
         return True
 
     def check(self, request: Request) -> None:

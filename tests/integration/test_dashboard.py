@@ -73,7 +73,9 @@ def test_a_link_lets_one_browser_in_once(server: Server) -> None:
         answer = first.get(link, timeout=20)
         assert (answer.status_code, answer.url) == (200, f"{origin}/ui/")
         (cookie,) = answer.history[0].headers["set-cookie"].splitlines()
-        assert "HttpOnly" in cookie and "SameSite=strict" in cookie and str(server.port) in cookie
+        assert (
+            "Path=/ui" in cookie and "HttpOnly" in cookie and "SameSite=strict" in cookie and str(server.port) in cookie
+        )
         other = first.post(f"{origin}/ui/link", headers=ACT, timeout=20).text
     again = requests.get(link, timeout=20)
     assert again.status_code == 401
@@ -93,44 +95,46 @@ def test_a_page_names_no_other_host_and_runs_no_script_of_another(browser: Brows
             assert browser.get(one).status_code == 200
 
 
-@pytest.mark.parametrize(
-    ("method", "path", "headers", "status"),
-    [
-        # A link in a notebook on another port.
-        ("GET", "/ui/", {"Sec-Fetch-Site": "same-site", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document"}, 200),
-        # A script there, a frame, another site, the API.
-        ("GET", "/ui/", {"Sec-Fetch-Site": "same-site", "Sec-Fetch-Mode": "cors", "Sec-Fetch-Dest": "empty"}, 403),
-        ("GET", "/ui/", {"Sec-Fetch-Site": "same-site", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "iframe"}, 403),
-        ("GET", "/ui/", {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document"}, 403),
-        ("GET", "/v3/account", {"Sec-Fetch-Site": "same-site", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document"}, 403),
-        ("GET", "/ui/", {"Host": "evil.example"}, 421),
-        ("POST", "/ui/computes/prune", {}, 401),
-        ("POST", "/ui/computes/prune", ACT | {"Origin": "http://127.0.0.1:1"}, 403),
-        ("POST", "/ui/computes/prune", ACT | {"Sec-Fetch-Site": "same-site", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document"}, 403),
-        ("POST", "/ui/computes/prune", ACT, 200),
-    ],
-)  # fmt: skip
-def test_who_is_let_in(browser: Browser, method: str, path: str, headers: dict[str, str], status: int) -> None:
-    assert browser.request(method, path, headers=headers).status_code == status
-
-
-@pytest.mark.parametrize(
-    ("path", "status", "said"),
-    [
-        ("/ui/nowhere", 404, "there is no page /ui/nowhere"),
-        ("/ui/static/..%2fvendored.json", 404, "there is no page"),
-        ("/ui/static/vendored.json", 404, "there is no file"),
-        ("/ui/events?of=7c9e6679-7425-40de-944b-e07fc1f90ae7", 404, "listComputes shows them"),
-        ("/ui/?before=7c9e6679-7425-40de-944b-e07fc1f90ae7", 404, "no compute of yours"),
-    ],
+NEAR = {"Sec-Fetch-Site": "same-site"}
+DOCUMENT = {"Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document"}
+LET_IN = (
+    # A link in a notebook on another port.
+    ("GET", "/ui/", NEAR | DOCUMENT, 200),
+    # A script there, a frame, another site, the API, another name for this machine.
+    ("GET", "/ui/", NEAR | {"Sec-Fetch-Mode": "cors", "Sec-Fetch-Dest": "empty"}, 403),
+    ("GET", "/ui/", NEAR | DOCUMENT | {"Sec-Fetch-Dest": "iframe"}, 403),
+    ("GET", "/ui/", DOCUMENT | {"Sec-Fetch-Site": "cross-site"}, 403),
+    ("GET", "/v3/account", NEAR | DOCUMENT, 403),
+    ("GET", "/ui/", {"Host": "evil.example"}, 421),
+    # A change without the header, of another origin, of a form there.
+    ("POST", "/ui/computes/prune", {}, 401),
+    ("POST", "/ui/computes/prune", ACT | {"Origin": "http://127.0.0.1:1"}, 403),
+    ("POST", "/ui/computes/prune", ACT | NEAR | DOCUMENT, 403),
+    ("POST", "/ui/computes/prune", ACT, 200),
 )
-def test_errors_are_pages_in_words(browser: Browser, path: str, status: int, said: str) -> None:
-    answer = browser.get(path)
-    assert answer.status_code == status
-    assert answer.headers["content-type"].startswith("text/html")
-    assert said in answer.text
-    # A script of a page wants the words alone.
-    assert "<" not in browser.get(path, headers={"HX-Request": "true"}).text
+
+
+def test_who_is_let_in(browser: Browser) -> None:
+    for method, path, headers, status in LET_IN:
+        assert browser.request(method, path, headers=headers).status_code == status, (method, path, headers)
+
+
+def test_errors_are_pages_in_words(browser: Browser) -> None:
+    unknown = "7c9e6679-7425-40de-944b-e07fc1f90ae7"
+    for path, said in (
+        ("nowhere", "there is no page /ui/nowhere"),
+        ("static/..%2fvendored.json", "there is no page"),
+        ("static/vendored.json", "there is no file"),
+        (f"events?of={unknown}", "listComputes shows them"),
+        (f"computes/{unknown}", "listComputes shows them"),
+        (f"?before={unknown}", "no compute of yours"),
+    ):
+        answer = browser.get(f"/ui/{path}")
+        assert answer.status_code == 404
+        assert answer.headers["content-type"].startswith("text/html")
+        assert said in answer.text
+        # A script of a page wants the words alone.
+        assert "<" not in browser.get(f"/ui/{path}", headers={"HX-Request": "true"}).text
 
 
 def test_a_home_that_a_newer_release_took_over(browser: Browser, server: Server) -> None:
