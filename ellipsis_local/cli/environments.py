@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from datetime import timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -27,7 +29,8 @@ from ellipsis_local.errors import NotFoundError
 from ellipsis_local.progress import BAR, Progress
 
 if TYPE_CHECKING:
-    from ellipsis_local.environments import EnvironmentInfo, Interpreter
+    from ellipsis_local.emulator import Emulator
+    from ellipsis_local.environments import Environment, EnvironmentInfo, Interpreter
 
 app = typer.Typer(
     help="Environments: a virtualenv per interpreter and requirements, made once, shared by all that ask for the same.",
@@ -70,38 +73,88 @@ def list_(ctx: typer.Context, as_json: Json = False) -> None:
     )  # fmt: skip
 
 
-@app.command()
-def prefetch(
-    ctx: typer.Context,
-    requirements: Annotated[
-        list[str] | None,
-        typer.Argument(help="As createCompute takes them: numpy 'scikit-image>=0.24' …", show_default=False),
-    ] = None,
-    interpreter: Annotated[
-        str | None, typer.Option(help="python3.9 to python3.14; createCompute's default where left out.")
-    ] = None,
-    as_json: Json = False,
-) -> None:
-    """Make an environment now, so that createCompute finds it ready, also without a network."""
+Requirements = Annotated[
+    list[str] | None,
+    typer.Argument(help="As createCompute takes them: numpy 'scikit-image>=0.24' …", show_default=False),
+]
+Interpreters = Annotated[
+    str | None, typer.Option(help="python3.9 to python3.14; createCompute's default where left out.")
+]
+
+
+def made(emulator: Emulator, interpreter: str | None, requirements: list[str] | None) -> Environment:
+    """The environment, with a word to the user on the way."""
     from ellipsis_local.environments import DEFAULT_INTERPRETER, choose_interpreter
 
-    def tell(step: Progress) -> None:
-        with BAR.hidden():
-            errors().print(str(step), style="dim", markup=False)
-        BAR.tell(step)
+    chosen = choose_interpreter(interpreter or DEFAULT_INTERPRETER, emulator.home)
+    return emulator.environments.prefetch(chosen, requirements or (), tell)
 
-    with session_of(ctx).emulator() as emulator, BAR.working("making an environment", lambda: True):
-        chosen = choose_interpreter(interpreter or DEFAULT_INTERPRETER, emulator.home)
-        environment = emulator.environments.prefetch(chosen, requirements or (), tell)
+
+def tell(step: Progress) -> None:
+    with BAR.hidden():
+        errors().print(str(step), style="dim", markup=False)
+    BAR.tell(step)
+
+
+def working(text: str) -> AbstractContextManager[None]:
+    return BAR.working(text, lambda: True)
+
+
+def print_ready(environment: Environment, *, as_json: bool) -> None:
     answer = {
         "key": environment.key,
         "folder": environment.folder,
-        "python": version_of(chosen),
+        "python": version_of(environment.interpreter),
         "requirements": list(environment.requirements),
         "packages": environment.packages,
     }
     ready = f"ready: {environment.key}, Python {answer['python']}, {len(environment.packages)} packages"
     print_answer(answer, ready, as_json=as_json)
+
+
+@app.command()
+def prefetch(
+    ctx: typer.Context, requirements: Requirements = None, interpreter: Interpreters = None, as_json: Json = False
+) -> None:
+    """Make an environment now, so that createCompute finds it ready, also without a network."""
+    with session_of(ctx).emulator() as emulator, working("making an environment"):
+        environment = made(emulator, interpreter, requirements)
+    print_ready(environment, as_json=as_json)
+
+
+@app.command()
+def pack(
+    ctx: typer.Context,
+    file: Annotated[Path, typer.Argument(help="The archive to write, such as lesson.zip.")],
+    requirements: Requirements = None,
+    interpreter: Interpreters = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a file that is there.")] = False,
+) -> None:
+    """Write an environment's packages to one file, for machines without a network. It is made where it is not there.
+
+    `env unpack` makes the environment of it, on a machine of the same system and processor that has the same Python.
+    """
+    from ellipsis_local.environments import pack as write_packed
+
+    with session_of(ctx).emulator() as emulator, working("packing an environment"):
+        environment = made(emulator, interpreter, requirements)
+        packed = write_packed(environment, file, tell, overwrite=overwrite)
+    told = f"{counted(len(packed.wheels), 'package')} for {packed.interpreter} on {packed.platform}"
+    console().print(f"{file}: {told}, {decimal(file.stat().st_size)}", markup=False, soft_wrap=True)
+
+
+@app.command()
+def unpack(
+    ctx: typer.Context, file: Annotated[Path, typer.Argument(help="What `env pack` wrote.")], as_json: Json = False
+) -> None:
+    """Make the environment of a file that `env pack` wrote; no index is asked.
+
+    createCompute with the same requirements finds it ready. Its packages are code that nodes will run: take the file
+    from somebody whom you trust.
+    """
+    with session_of(ctx).emulator() as emulator, working("making an environment"):
+        environment = emulator.environments.unpack(file, tell)
+    print_ready(environment, as_json=as_json)
 
 
 @app.command()

@@ -12,6 +12,7 @@ from ellipsis_local.environments.interpreters import (
 )
 from ellipsis_local.environments.manifest import Environment, EnvironmentInfo
 from ellipsis_local.environments.requirements import MOST_CHARACTERS, check_requirements
+from ellipsis_local.environments.wheels import Packed, pack
 
 __all__ = [
     "DEFAULT_INTERPRETER",
@@ -22,8 +23,10 @@ __all__ = [
     "Environments",
     "Interpreter",
     "OwnEnvironments",
+    "Packed",
     "check_requirements",
     "choose_interpreter",
     "find_interpreters",
+    "pack",
     "parse_interpreter",
 ]

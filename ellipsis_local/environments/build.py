@@ -33,6 +33,7 @@ from ellipsis_local.environments.manifest import (
 )
 from ellipsis_local.environments.package_index import index_of
 from ellipsis_local.environments.requirements import WORKER_REQUIREMENTS, check_requirements, local_path, normalise
+from ellipsis_local.environments.wheels import Wheels, unpacked
 from ellipsis_local.errors import EnvironmentBuildError, InterpreterError
 from ellipsis_local.home import Home
 from ellipsis_local.preflight import Installed, installed_in
@@ -63,6 +64,7 @@ class Environments:
         self._offline = offline
         self._environ = os.environ if environ is None else environ
         self._background = background
+        self._wheels: Wheels | None = None
         self._compilations = Compilations()
         self._builds: set[Commands] = set()
 
@@ -122,7 +124,9 @@ class Environments:
                 # another process may have made it meanwhile
                 environment = self.get(key)
                 if environment is None:
-                    environment = self._build(key, Request(interpreter, wanted, self._offline), report, commands)
+                    environment = self._build(
+                        key, Request(interpreter, wanted, self._offline, self._wheels), report, commands
+                    )
                     if self._background:
                         self._compilations.start(environment, child_environ(self._environ))
                     return environment
@@ -140,6 +144,24 @@ class Environments:
         report(Progress("compiling bytecode"))
         compile_now(environment, child_environ(self._environ))
         return environment
+
+    def unpack(self, source: Path, report: OnProgress = silent) -> Environment:
+        """The environment that `pack` wrote to `source`, ready; no index is asked. One that is here already stays.
+
+        ArgumentError for a file that is no such archive, or one for another platform; InterpreterError where its
+        Python is not here.
+        """
+        with unpacked(source) as (packed, wheels):
+            try:
+                interpreter = self.choose(packed.interpreter)
+            except InterpreterError as error:
+                here = ", ".join(error.found) or "none"
+                way_out = f"install {packed.interpreter}, or pack an environment of one that is here ({here})"
+                text = f"{source} holds packages for {packed.interpreter}, which is not on this machine: {way_out}"
+                raise InterpreterError(text, found=error.found) from error
+            asking = copy.copy(self)
+            asking._wheels = wheels
+            return asking.prefetch(interpreter, packed.requirements, report)
 
     def list(self) -> Infos:
         """Every environment that is ready, the most recently used first."""

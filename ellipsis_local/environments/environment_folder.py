@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import shutil
 from collections.abc import Iterator
@@ -59,6 +58,8 @@ class EnvironmentFolders:
         The value is an open lock that the installer inherits: after a `kill -9` of its parent it goes on writing, and
         its folder must not be given to another build before it ended.
         """
+        import fcntl
+
         name = f"environment-{key}"
         with self._home.lock(name, timeout=timeout):
             path = self._home.locks / f"{name}.children"

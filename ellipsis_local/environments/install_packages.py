@@ -26,6 +26,7 @@ from ellipsis_local.environments.installer import (
 )
 from ellipsis_local.environments.interpreters import Interpreter
 from ellipsis_local.environments.requirements import WORKER_REQUIREMENTS, local_path, misnamed
+from ellipsis_local.environments.wheels import Wheels
 from ellipsis_local.errors import EnvironmentBuildError
 from ellipsis_local.progress import OnProgress, Progress
 
@@ -45,6 +46,8 @@ class Request:
     interpreter: Interpreter
     requirements: tuple[str, ...]
     offline: bool | None
+    wheels: Wheels | None = None
+    """What to install it from, instead of an index."""
 
 
 def fill(
@@ -56,6 +59,7 @@ def fill(
     local = [found[0] for found in map(local_path, request.requirements) if found]
     # a package in a folder may have changed without a change of its version
     refresh = tuple(option for name in local for option in ("--refresh-package", name))
+    lines = (*request.requirements, *WORKER_REQUIREMENTS) if request.wheels is None else request.wheels.pins
 
     def attempt(options: tuple[str, ...]) -> Outcome:
         # Remade before each, so that none inherits from a failed one.
@@ -64,7 +68,7 @@ def fill(
         file, python = folder / "requirements.txt", folder / "bin" / "python"
         # addresses may hold a password
         file.touch(mode=0o600)
-        file.write_text("\n".join((*request.requirements, *WORKER_REQUIREMENTS, "")), encoding="utf-8")
+        file.write_text("\n".join((*lines, "")), encoding="utf-8")
         outcome = install(python, file, environ, uv, options + refresh, commands)
         if outcome.exit_code == 0 or uv is None or can_keep_packages(environ):
             return outcome
@@ -72,7 +76,10 @@ def fill(
         kept = {**environ, "UV_CACHE_DIR": str(data.with_name("uv"))}
         return install(python, file, kept, uv, options + refresh, commands)
 
-    outcome = attempt(OFFLINE) if offline else _with_index(attempt, uv, request.offline, report)
+    if request.wheels is not None:
+        outcome = attempt(("--no-index", "--no-deps", "--find-links", str(request.wheels.folder)))
+    else:
+        outcome = attempt(OFFLINE) if offline else _with_index(attempt, uv, request.offline, report)
     if outcome.exit_code == 0:
         return
     kind, sentence = explain(outcome, offline=offline)

@@ -17,7 +17,7 @@ from ellipsis_local.arguments import invalid
 from ellipsis_local.environments.commands import Commands
 from ellipsis_local.environments.interpreter_locations import SUPPORTED_MINORS, candidates, running
 from ellipsis_local.environments.probe import Probe
-from ellipsis_local.errors import EnvironmentWarning, InterpreterError
+from ellipsis_local.errors import EngineError, EnvironmentWarning, InterpreterError
 from ellipsis_local.home import Home
 from ellipsis_local.notices import warn
 
@@ -107,9 +107,12 @@ def choose_interpreter(
 
     Where the caller left the default (`name is DEFAULT_INTERPRETER`) and it is not here, the running interpreter, with
     an EnvironmentWarning (our choice: the service has its default). ArgumentError as `parse_interpreter`;
-    InterpreterError where it is not on this machine; `found` holds the names of those that are.
+    InterpreterError where it is not on this machine; `found` holds the names of those that are. EngineError on Windows.
     """
     wanted = parse_interpreter(name)
+    if not hasattr(os, "fork"):
+        way_out = "el.configure(inline=True) runs them in this process, one after the other, or use WSL"
+        raise EngineError(f"nodes are forked processes, which Windows does not have: {way_out}")
     interpreters = find_interpreters(home, environ, commands)
     for interpreter in interpreters:
         if interpreter.version[:2] == wanted:

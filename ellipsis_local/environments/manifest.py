@@ -7,6 +7,7 @@ import dataclasses
 import importlib.metadata
 import json
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -96,12 +97,16 @@ def write_manifest(home: Home, environment: Environment) -> None:
         draft.write_text(json.dumps(record, indent=1, default=str), encoding="utf-8")
 
 
-def scan_packages(folder: Path) -> dict[str, str]:
-    """Canonical name to version of what is installed in the environment in `folder`, read from its files."""
+def distributions(folder: Path) -> Iterator[importlib.metadata.Distribution]:
+    """What is installed in the environment in `folder`, read from its files."""
     # Some systems keep compiled packages in lib64, which elsewhere is a link to lib.
     sites = {site.resolve() for site in folder.glob("lib*/python3.*/site-packages")}
-    found = importlib.metadata.distributions(path=[str(site) for site in sorted(sites)])
-    named = ((distribution.metadata["Name"], distribution.version) for distribution in found)
+    yield from importlib.metadata.distributions(path=[str(site) for site in sorted(sites)])
+
+
+def scan_packages(folder: Path) -> dict[str, str]:
+    """Canonical name to version of what is installed in the environment in `folder`."""
+    named = ((distribution.metadata["Name"], distribution.version) for distribution in distributions(folder))
     return dict(sorted((str(canonicalize_name(name)), version) for name, version in named if name))
 
 

@@ -158,6 +158,9 @@ class Helpers:
 
 def is_for_here(request: CutRequest, place: Place) -> bool:
     """Whether to cut in this process: on `rasters` no features, because pandas' options are the caller's."""
+    if not hasattr(os, "fork"):
+        # On Windows pipes cannot be waited for.
+        return True
     if place == "rasters" and (request.vectors or "rasterio" not in sys.modules):
         return False
     return place != "never" and is_small(request)

@@ -9,7 +9,6 @@ import contextlib
 import importlib
 import json
 import os
-import resource
 import selectors
 import shutil
 import signal
@@ -229,6 +228,8 @@ def unpacked(error: Mapping[str, Any]) -> EllipsisLocalError:
 
 def main() -> None:
     """Answer until the caller ends, kills this process, or asks nothing for IDLE_SECONDS."""
+    import resource
+
     answers = os.fdopen(os.dup(1), "wb", buffering=0)
     os.dup2(2, 1)  # what libraries print must not come between the answers
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
@@ -249,6 +250,8 @@ def main() -> None:
 
 def prepare(kind: str | None) -> None:
     """Import what such a file may need, before the limits; what rasters do not need takes most of the memory."""
+    import resource
+
     _, hard = resource.getrlimit(resource.RLIMIT_CPU)
     resource.setrlimit(resource.RLIMIT_CPU, (hard, hard))
     for library in ("rasterio",) if kind == "raster" else ("rasterio", "pyarrow.parquet", "pyogrio.raw"):
@@ -270,6 +273,8 @@ def answered(question: dict[str, Any]) -> dict[str, Any]:
 
 def limit(seconds: float, memory: int) -> None:
     """What the rest may take on top of what this process has taken until now."""
+    import resource
+
     used = time.process_time()
     _, hard = resource.getrlimit(resource.RLIMIT_CPU)
     resource.setrlimit(resource.RLIMIT_CPU, (int(used + seconds) + 1, hard))

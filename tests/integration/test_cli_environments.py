@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
+import zipfile
 
 import pytest
 from typer.testing import CliRunner
 
 from ellipsis_local.cli.app import app
-from ellipsis_local.environments import build, install_packages
+from ellipsis_local.environments import build, install_packages, wheels
 
 INTERPRETER = f"python3.{sys.version_info[1]}"
 
@@ -44,6 +46,8 @@ def test_nothing_there(run):
     [
         (["prefetch", "--interpreter", "python2.7"], "python3.9"),
         (["prefetch", "numpy; rm -rf /"], "requirement"),
+        (["unpack", "no-such.zip"], "is no file; `ellipsis-local env pack` makes one"),
+        (["unpack", __file__], "is damaged, or no archive of an environment"),
         (["prune", "py312-0000"], "env list"),
     ],
 )
@@ -54,7 +58,7 @@ def test_errors_are_told(run, arguments, words):
 @pytest.mark.slow
 def test_prefetch_list_prune(run, own_home, monkeypatch):
     # Without the worker's own packages, which take seconds to install and to compile.
-    for module in (build, install_packages):
+    for module in (build, install_packages, wheels):
         monkeypatch.setattr(module, "WORKER_REQUIREMENTS", ())
     made = run("prefetch", "click", "--interpreter", INTERPRETER, "--json")
     assert made["requirements"] == ["click"]
@@ -67,6 +71,40 @@ def test_prefetch_list_prune(run, own_home, monkeypatch):
     assert (listed["key"], listed["interpreter"]) == (made["key"], INTERPRETER)
     assert made["key"] in run("list")
     assert "nothing to remove" in run("prune", "--unused-for", "1", "--yes")
+    check_unpacked(run, own_home, made, monkeypatch)
     assert "removed 1 environment" in run("prune", made["key"], "--yes")
     assert run("list", "--json") == []
     assert not (own_home / "environments" / made["key"]).exists()
+
+
+def check_unpacked(run, own_home, made, monkeypatch):
+    """The environment through a file to a home that has neither a network nor a cache."""
+    file = own_home.with_name("lesson.zip")
+    told = run("pack", str(file), "click", "--interpreter", INTERPRETER)
+    assert f"{len(made['packages'])} packages for {INTERPRETER} on {wheels.this_platform()}, " in told
+    assert "is there already" in run("pack", str(file), "click", "--interpreter", INTERPRETER, code=1)
+    run("prune", made["key"], "--yes")
+    monkeypatch.setenv("UV_CACHE_DIR", str(own_home.with_name("no cache")))
+    monkeypatch.setenv("UV_OFFLINE", "1")
+    other = altered(file, lambda data: data | {"platform": "Plan9 mips"})
+    assert f"was packed on Plan9 mips, and this machine is {wheels.this_platform()}: pack it" in run(
+        "unpack", str(other), code=1
+    )
+    newer = altered(file, lambda data: data | {"format": 99})
+    assert "was packed by a newer ellipsis_local" in run("unpack", str(newer), code=1)
+    there = run("unpack", str(file), "--json")
+    assert there == made
+    program = [f"{there['folder']}/bin/python", "-I", "-c", "import click.testing; print(click.testing.__file__)"]
+    assert there["folder"] in subprocess.run(program, check=True, capture_output=True, text=True).stdout
+    pip = subprocess.run([f"{there['folder']}/bin/pip", "--version"], check=True, capture_output=True, text=True)
+    assert there["folder"] in pip.stdout
+
+
+def altered(file, change):
+    """A copy of the archive whose manifest says something else."""
+    copy = file.with_name("altered.zip")
+    with zipfile.ZipFile(file) as source, zipfile.ZipFile(copy, "w") as target:
+        for info in source.infolist():
+            data = source.read(info)
+            target.writestr(info, json.dumps(change(json.loads(data))) if info.filename == wheels.MANIFEST else data)
+    return copy

@@ -1,17 +1,27 @@
 """Keys, records, lists and removal, with environments that are folders and nothing more."""
 
 import dataclasses
+import json
 import os
 import sys
+import zipfile
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
-from ellipsis_local.environments import build, install_packages, package_index
+from ellipsis_local.environments import build, install_packages, interpreters, package_index
 from ellipsis_local.environments.build import Environments
 from ellipsis_local.environments.interpreters import Interpreter
-from ellipsis_local.environments.manifest import Environment, read_manifest, scan_packages, write_manifest
+from ellipsis_local.environments.manifest import (
+    Environment,
+    distributions,
+    read_manifest,
+    scan_packages,
+    write_manifest,
+)
+from ellipsis_local.environments.requirements import WORKER_REQUIREMENTS
+from ellipsis_local.environments.wheels import KIND, this_platform, write_wheel
 from ellipsis_local.errors import ArgumentError, EnvironmentBuildError, InterpreterError
 from ellipsis_local.home import Home
 
@@ -308,3 +318,52 @@ def test_a_failed_build_tells_which_distribution_was_meant(environments, monkeyp
     monkeypatch.setattr(install_packages, "make_virtualenv", lambda folder, *_, **__: fake(folder))
     with pytest.raises(EnvironmentBuildError, match=r"could not be made: .*\nthe module 'cv2' .*'opencv-python': ask"):
         environments.ensure(INTERPRETER, ["cv2"])
+
+
+def test_a_wheel_is_what_was_installed_and_no_more(environments, builds, tmp_path):
+    environment = environments.ensure(INTERPRETER)
+    site = environment.folder / "lib/python3.12/site-packages"
+    info = "Some_Thing-1.0.dist-info"
+    files = {
+        "thing/__init__.py": "a = 1",
+        "thing/__pycache__/__init__.cpython-312.pyc": "x",
+        f"{info}/METADATA": (site / info / "METADATA").read_text(),
+        f"{info}/WHEEL": "Tag: cp312-cp312-manylinux_2_17_x86_64\nTag: cp312-cp312-manylinux2014_x86_64\n",
+        f"{info}/INSTALLER": "uv",
+        f"{info}/entry_points.txt": "[console_scripts]\nthing = thing:main\n",
+        "../../../bin/thing": f"#!{environment.python}\nmade by the installer",
+        "../../../bin/tool": f"#!{environment.python}\nprint(1)",
+        "../../../share/thing, it.txt": "data",
+        "../../../../elsewhere": "not of this environment",
+    }
+    for name, text in files.items():
+        (site / name).parent.mkdir(parents=True, exist_ok=True)
+        (site / name).write_text(text)
+    (site / info / "RECORD").write_text("".join(f'"{name}",,\n' for name in [*files, f"{info}/RECORD"]))
+    [distribution] = distributions(environment.folder)
+    wheel = write_wheel(distribution, environment, tmp_path)
+    assert wheel.name == "Some_Thing-1.0-cp312-cp312-manylinux_2_17_x86_64.manylinux2014_x86_64.whl"
+    with zipfile.ZipFile(wheel) as archive:
+        assert archive.namelist() == [
+            "thing/__init__.py", f"{info}/METADATA", f"{info}/WHEEL", f"{info}/entry_points.txt",
+            "Some_Thing-1.0.data/scripts/tool", "Some_Thing-1.0.data/data/share/thing, it.txt", f"{info}/RECORD",
+        ]  # fmt: skip
+        assert archive.read("Some_Thing-1.0.data/scripts/tool") == b"#!python\nprint(1)"
+        assert '"Some_Thing-1.0.data/data/share/thing, it.txt",sha256=' in archive.read(f"{info}/RECORD").decode()
+    (site / "thing/__init__.py").unlink()
+    with pytest.raises(
+        EnvironmentBuildError, match=f"__init__.py is missing in environment {environment.key}; .*prune"
+    ):
+        write_wheel(distribution, environment, tmp_path)
+
+
+def test_a_packed_environment_for_a_python_that_is_not_here(environments, monkeypatch, tmp_path):
+    there = {"interpreter": "python3.9", "platform": this_platform(), "requirements": [], "wheels": {}}
+    told = {"kind": KIND, "format": 1, **there, "packages": dict.fromkeys(WORKER_REQUIREMENTS, "1")}
+    with zipfile.ZipFile(tmp_path / "packed.zip", "w") as archive:
+        archive.writestr("environment.json", json.dumps(told))
+    monkeypatch.setattr(interpreters, "find_interpreters", lambda *_: [INTERPRETER])
+    text = rf"packed.zip holds packages for python3.9, which is not on this machine: .*\({INTERPRETER.name}\)"
+    with pytest.raises(InterpreterError, match=text):
+        environments.unpack(tmp_path / "packed.zip")
+    assert environments.list() == []

@@ -9,6 +9,7 @@ import logging
 import os
 import random
 import signal
+import subprocess
 import sys
 import threading
 import warnings
@@ -404,3 +405,52 @@ def test_another_interpreter_is_told(own):
         assert own.choose(other).version == sys.version_info[:3]
     with pytest.raises(ValueError, match="interpreter must be one of"):
         own.choose("python2.7")
+
+
+AS_ON_WINDOWS = """
+import asyncio, multiprocessing, os, shutil, signal, subprocess, sys, tempfile, time
+import filelock, geopandas, platformdirs, psutil, rasterio
+for name in "fcntl resource pwd grp termios tty pty syslog readline".split():
+    sys.modules[name] = None
+for module, names in (
+    (os, "fork forkpty getuid geteuid getgid getpgrp getpgid setsid killpg register_at_fork sched_getaffinity statvfs "
+         "uname mkfifo chown nice posix_spawn pread WNOHANG"),
+    (signal, "SIGKILL SIGALRM SIGCHLD SIGHUP SIGSTOP SIGCONT SIGXCPU setitimer getitimer pthread_sigmask"),
+    (time, "tzset"),
+):
+    for name in names.split():
+        if hasattr(module, name):
+            delattr(module, name)
+
+import ellipsis_local as el
+
+def f(params):
+    os.environ["TZ"] = "UTC"
+    print("told")
+    return sum(len(value) if hasattr(value, "columns") else int(value["raster"].size) for value in params.values())
+
+el.configure(home=sys.argv[1], inline=True, seed=1)
+layers = [el.layers.add(file) for file in sys.argv[2:]]
+token = el.account.logIn("demo_user", "demo_user")
+compute = el.compute.createCompute(layers, token, nodes=3)["id"]
+print(sum(el.compute.execute(compute, f, token)))
+el.compute.terminateAll(token)
+el.configure(inline=False)
+try:
+    el.compute.createCompute(layers, token, nodes=3)
+except el.errors.EngineError as error:
+    print(error)
+"""
+
+
+@pytest.mark.slow
+def test_nothing_is_needed_that_windows_does_not_have(tmp_path, fixtures):
+    files = [str(fixtures / name) for name in ("scene_2024.tif", "trees.fgb")]
+    (tmp_path / "lesson.py").write_text(AS_ON_WINDOWS)
+    command = [sys.executable, "lesson.py", str(tmp_path / "home"), *files]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
+    pixels = 4 * 480 * 512
+    assert done.returncode == 0, done.stderr
+    total, refusal = done.stdout.splitlines()
+    assert int(total) == pixels + len(gpd.read_file(fixtures / "trees.fgb"))
+    assert refusal.startswith("nodes are forked processes, which Windows does not have: el.configure(inline=True) runs")

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import decimal
-import fcntl
 import gc
 import io
 import locale
@@ -27,7 +26,7 @@ from importlib import import_module
 from typing import Any, Callable, Dict, Iterator, List, Set
 
 GiveBack = Callable[[], None]
-SIGNALS = [int(number) for number in signal.Signals if number < 32]
+SIGNALS = sorted(int(number) for number in signal.valid_signals() if number < 32)
 """But those of real time."""
 IO_BASE = io.FileIO.__mro__[-2]
 """What files, buffers and texts inherit from in C."""
@@ -56,7 +55,7 @@ def _environ() -> GiveBack:
         for name in os.environ.keys() - wanted.keys():
             del os.environ[name]
         os.environ.update({name: value for name, value in wanted.items() if os.environ.get(name) != value})
-        if zone != wanted.get("TZ"):
+        if zone != wanted.get("TZ") and hasattr(time, "tzset"):
             time.tzset()
 
     return give_back
@@ -99,7 +98,8 @@ def _signals() -> GiveBack:
     if threading.current_thread() is not threading.main_thread():
         return lambda: None
     before = [(number, _handler_of(number)) for number in SIGNALS]
-    ringing = signal.getitimer(signal.ITIMER_REAL)[0] > 0
+    # Windows has no alarms.
+    ringing = not hasattr(signal, "setitimer") or signal.getitimer(signal.ITIMER_REAL)[0] > 0
 
     def give_back() -> None:
         if not ringing:
@@ -327,6 +327,8 @@ def _path_of(descriptor: int) -> str:
     """Where an open file lies; empty where that cannot be told."""
     try:
         if sys.platform == "darwin":
+            import fcntl
+
             return os.fsdecode(fcntl.fcntl(descriptor, fcntl.F_GETPATH, bytes(1024)).rstrip(b"\0"))
         return os.readlink(f"/proc/self/fd/{descriptor}")
     except OSError:
