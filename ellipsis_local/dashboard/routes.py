@@ -25,7 +25,8 @@ KINDS = {"js": "text/javascript", "css": "text/css", "json": "application/json"}
 Page = Callable[[Request], Response]
 
 
-def dashboard_routes() -> list[Route]:
+def dashboard_routes(api: str) -> list[Route]:
+    """All pages; `api` is the address that clients use, and that people open as well."""
     gets: dict[str, Page] = {
         "/": computes.list_page,
         "/events": events,
@@ -56,8 +57,7 @@ def dashboard_routes() -> list[Route]:
         "/computes/{compute}/delete": computes.delete,
     }
     return [
-        Route("/", enter, methods=["GET"]),
-        Route(BASE, enter, methods=["GET"]),
+        *(Route(path, enter, methods=["GET"]) for path in ("/", api, BASE)),
         Route(f"{BASE}/static/{{name}}", static, methods=["GET"]),
         *(Route(BASE + path, guarded(page), methods=["GET"]) for path, page in gets.items()),
         Route(f"{BASE}/layers", upload, methods=["POST"]),

@@ -76,7 +76,7 @@ def _app() -> FastAPI:
     for router in (account.router, computes.router, sharing.router, *layers, paths.router):
         root.include_router(router)
     app.include_router(root)
-    app.router.routes.extend(dashboard_routes())
+    app.router.routes.extend(dashboard_routes(BASE_PATH))
     add_error_handlers(app)
     document = app.openapi
     app.openapi = functools.cache(lambda: fix_openapi(document()))  # type: ignore[method-assign]

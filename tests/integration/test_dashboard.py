@@ -68,7 +68,10 @@ def test_what_others_wrote_is_as_it_was_taken() -> None:
 
 def test_a_link_lets_one_browser_in_once(server: Server) -> None:
     link, origin = server.link(), server.url.removesuffix("/v3")
-    assert requests.get(f"{origin}/ui/", timeout=20).status_code == 401
+    for address in (f"{origin}/ui/", origin, server.url):
+        refused = requests.get(address, timeout=20)
+        assert refused.status_code == 401
+        assert "open the link that ellipsis-local serve or ellipsis-local ui printed" in refused.text
     with requests.Session() as first:
         answer = first.get(link, timeout=20)
         assert (answer.status_code, answer.url) == (200, f"{origin}/ui/")
