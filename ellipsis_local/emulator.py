@@ -154,7 +154,7 @@ class Emulator:
         self._check_computes(user)
         # What is missing is told as a whole, unless it can be fetched.
         self.drive(user).readable([*layers, *request.files], missing_ok=True)
-        with BAR.working("starting a compute", self._shows_bar) if wait else contextlib.nullcontext():
+        with BAR.working("starting a compute", self.shows_bar) if wait else contextlib.nullcontext():
             return self.computes.create(request, user.id, wait=wait)
 
     def execute_compute(
@@ -164,7 +164,7 @@ class Emulator:
         self._check_computes(user, compute_id)
         if target is not None:
             self.drive(user).editable(target.path_id)
-        with BAR.working("executing", self._shows_bar) if wait else contextlib.nullcontext():
+        with BAR.working("executing", self.shows_bar) if wait else contextlib.nullcontext():
             return self.computes.execute(compute_id, function, user.id, wait=wait, target=target)
 
     def terminate_compute(self, compute_id: str, user: User, *, wait: bool) -> None:
@@ -220,7 +220,8 @@ class Emulator:
         elif progress:
             print(f"ellipsis_local: {step}", file=sys.stderr, flush=True)  # noqa: T201 - asked for
 
-    def _shows_bar(self) -> bool:
+    def shows_bar(self) -> bool:
+        """Whether the setting `progress` leaves it to us what is shown, on a terminal and in a notebook."""
         return self.settings.progress is None
 
     @property

@@ -80,8 +80,8 @@ class Settings:
     offline: bool | None = None
     """Never ask a package index; None asks it only where the local cache has no answer, or passed a newer one over."""
     progress: Progress = None
-    """True prints steps to stderr, a callable receives them; None prints where stderr is a terminal, and in a
-    notebook shows the last one below the cell that waits."""
+    """True prints steps to stderr, a callable receives them; None shows a bar where stderr is a terminal, and in a
+    notebook, for what takes more than a second."""
     cache_size: int = 20 * 1024**3
     """Bytes of cut layers that are kept; the least recently used go first."""
     upstream: str | None = None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -96,10 +95,6 @@ def tell(step: Progress) -> None:
     BAR.tell(step)
 
 
-def working(text: str) -> AbstractContextManager[None]:
-    return BAR.working(text, lambda: True)
-
-
 def print_ready(environment: Environment, *, as_json: bool) -> None:
     answer = {
         "key": environment.key,
@@ -117,7 +112,7 @@ def prefetch(
     ctx: typer.Context, requirements: Requirements = None, interpreter: Interpreters = None, as_json: Json = False
 ) -> None:
     """Make an environment now, so that createCompute finds it ready, also without a network."""
-    with session_of(ctx).emulator() as emulator, working("making an environment"):
+    with session_of(ctx).emulator() as emulator, BAR.working("making an environment", emulator.shows_bar):
         environment = made(emulator, interpreter, requirements)
     print_ready(environment, as_json=as_json)
 
@@ -136,7 +131,7 @@ def pack(
     """
     from ellipsis_local.environments import pack as write_packed
 
-    with session_of(ctx).emulator() as emulator, working("packing an environment"):
+    with session_of(ctx).emulator() as emulator, BAR.working("packing an environment", emulator.shows_bar):
         environment = made(emulator, interpreter, requirements)
         packed = write_packed(environment, file, tell, overwrite=overwrite)
     told = f"{counted(len(packed.wheels), 'package')} for {packed.interpreter} on {packed.platform}"
@@ -152,7 +147,7 @@ def unpack(
     createCompute with the same requirements finds it ready. Its packages are code that nodes will run: take the file
     from somebody whom you trust.
     """
-    with session_of(ctx).emulator() as emulator, working("making an environment"):
+    with session_of(ctx).emulator() as emulator, BAR.working("making an environment", emulator.shows_bar):
         environment = emulator.environments.unpack(file, tell)
     print_ready(environment, as_json=as_json)
 

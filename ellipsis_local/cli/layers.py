@@ -84,7 +84,7 @@ def add(
     as_json: Json = False,
 ) -> None:
     """Add one file as a layer. It is copied; the same file under the same ids again changes nothing."""
-    with session_of(ctx).emulator() as emulator:
+    with session_of(ctx).emulator() as emulator, BAR.working(f"adding {source.name}", emulator.shows_bar):
         if kind is Kind.FILE:
             answer = {"pathId": emulator.store.add_plain_file(source, name=name, path_id=path_id, replace=replace)}
         else:
@@ -115,8 +115,8 @@ def load(
     as_json: Json = False,
 ) -> None:
     """Add a folder of layers: by its catalog.toml, else every layer file, under ids that are the same everywhere."""
-    with session_of(ctx).emulator() as emulator:
-        loaded = emulator.store.load(folder, replace=replace)
+    with session_of(ctx).emulator() as emulator, BAR.working("adding layers", emulator.shows_bar):
+        loaded = emulator.store.load(folder, replace=replace, progress=emulator.report)
     if as_json:
         print_json(loaded)
         return

@@ -37,7 +37,7 @@ from ellipsis_local.arguments import invalid
 from ellipsis_local.errors import ArgumentError, EllipsisLocalError, LayerError, LayerWarning
 from ellipsis_local.gdal_errors import reading
 from ellipsis_local.notices import warn
-from ellipsis_local.progress import OnProgress
+from ellipsis_local.progress import OnProgress, Reporter
 from ellipsis_local.store import formats
 from ellipsis_local.store.staging import FileParcel, NewFile, Overrides, Target
 
@@ -66,9 +66,12 @@ class Context:
     root: Path
     replace: bool
     owner: str | None
-    progress: OnProgress
+    reporter: Reporter
     names: Collection[str] | None
     """Of a catalog the layers that are wanted; all where None."""
+
+    def count(self, done: int, total: int) -> None:
+        self.reporter.count("adding layers", done, total, "layers")
 
 
 def fixtures_folder() -> Path:
@@ -95,7 +98,7 @@ def load(
     root = Path(os.path.abspath(Path(os.fspath(folder)).expanduser()))  # noqa: PTH100 - symbolic links stay
     if not root.is_dir():
         raise ArgumentError(f"{root} is no folder", argument="folder", value=str(folder))
-    context = Context(store, root, replace, owner, progress, names)
+    context = Context(store, root, replace, owner, Reporter(progress), names)
     if (root / CATALOG).is_file():
         return dict(from_catalog(context))
     if names is not None:
@@ -125,7 +128,8 @@ def from_catalog(context: Context) -> Iterator[tuple[str, Loaded]]:
     wanted = set(names if context.names is None else context.names)
     if unknown := ", ".join(sorted(wanted - set(names))):
         raise invalid("names", sorted(wanted), f"must be of {', '.join(names)}, not {unknown}")
-    for plan in (plan for plan in plans if plan["name"] in wanted):
+    for number, plan in enumerate(chosen := [plan for plan in plans if plan["name"] in wanted]):
+        context.count(number, len(chosen))
         yield plan["name"], (plain_layer if plan["type"] == "file" else dated_layer)(context, plan)
 
 
@@ -176,7 +180,6 @@ def plain_layer(context: Context, plan: dict[str, Any]) -> Loaded:
         metadata=plan["metadata"],
         owner=context.owner,
         replace=context.replace,
-        progress=context.progress,
     )
     return {"pathId": plan["pathId"], "type": "file"}
 
@@ -190,7 +193,7 @@ def dated_layer(context: Context, plan: dict[str, Any]) -> Loaded:
             timestamp.get("description"), context.owner, plan["metadata"],
         )  # fmt: skip
         with context.store.intake.parcels(files, plan["type"]) as parcels:
-            context.store.put(target, parcels, replace=context.replace, progress=context.progress)
+            context.store.put(target, parcels, replace=context.replace)
     return answer(plan["pathId"], plan["type"], [timestamp["id"] for timestamp in plan["timestamp"]])
 
 
@@ -208,7 +211,8 @@ def from_folder(context: Context) -> dict[str, Loaded]:
         candidates = sorted(one for one in context.root.rglob("*") if is_candidate(context.root, one))
     taken: set[Path] = set()
     # VRTs first: their sources are theirs.
-    for path in sorted(candidates, key=lambda one: one.suffix.lower() != ".vrt"):
+    for number, path in enumerate(sorted(candidates, key=lambda one: one.suffix.lower() != ".vrt")):
+        context.count(number, len(candidates))
         if path in taken:
             continue
         try:
@@ -252,6 +256,6 @@ def layers_in(context: Context, path: Path) -> Iterator[tuple[str, Loaded, tuple
         made = ids.made_id("path", name), ids.made_id("timestamp", name)
         target = Target(*made, found.kind, name, date=modified, owner=context.owner)
         with context.store.intake.parcel(path, kind=found.kind, overrides=Overrides(layer=layer)) as parcel:
-            context.store.put(target, [parcel], replace=context.replace, progress=context.progress)
+            context.store.put(target, [parcel], replace=context.replace)
             parts = cast(FileParcel, parcel).parts
         yield name, answer(target.path_id, found.kind, [target.timestamp_id]), parts
