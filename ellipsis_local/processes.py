@@ -134,6 +134,7 @@ def run(
     The program is ended when `over` says so; `around` is entered with its id, which is also that of its group.
     """
     groups: list[int] = []
+    running: list[subprocess.Popen[Any]] = []
     future: Future[subprocess.CompletedProcess[Any]] = Future()
     done = threading.Event()
     future.add_done_callback(lambda _: done.set())
@@ -143,7 +144,10 @@ def run(
             # A group of its own: what it started holds the pipe as well, and goes on where only itself is ended.
             with subprocess.Popen(command, start_new_session=True, **options) as process, around(process.pid):
                 groups.append(process.pid)
+                running.append(process)
                 output, errors = process.communicate(text)
+                # What it started and did not wait for, because it was killed, for instance.
+                _kill(groups)
             future.set_result(subprocess.CompletedProcess(command, process.returncode, output, errors))
         except BaseException as error:  # noqa: BLE001 - for the caller
             future.set_exception(error)
@@ -154,7 +158,8 @@ def run(
         threading.Thread(target=work, name="ellipsis_local-command", daemon=True).start()
         while not done.wait(WATCH_SECONDS):
             left -= WATCH_SECONDS
-            if left <= 0 or over():
+            # Whoever holds the pipes of a program that is gone would be waited for without end.
+            if left <= 0 or over() or any(process.poll() is not None for process in running):
                 _kill(groups)
     except BaseException:
         # The thread may be about to start it, or not have begun at all.

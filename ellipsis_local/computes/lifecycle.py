@@ -39,7 +39,7 @@ from ellipsis_local.node_program.ellipsis_node.block_hosts import closed_hosts
 from ellipsis_local.node_program.ellipsis_node.records import NodeFile, NodeFunction
 from ellipsis_local.nodes import Engine, NodeEnvironment, Place, Pool, Program, Sent, describe_function, describe_sent
 from ellipsis_local.notices import Notice, held_back, warn
-from ellipsis_local.partitions import Partitioning, Partitions
+from ellipsis_local.partitions import CutRequest, Partitioning, Partitions
 from ellipsis_local.preflight import Surroundings, check_pixels, is_unsigned, read_source
 from ellipsis_local.progress import OnProgress, Progress
 from ellipsis_local.settings import Settings
@@ -156,7 +156,7 @@ class Computes:
             raise self._ended(compute_id)
         tell = self._progress(compute_id)
         try:
-            environment, cut = self._prepare(specification, tell)
+            environment, cut = self._prepare(compute_id, specification)
 
             def parts() -> Partitioning | None:
                 partitioning = cut()
@@ -194,22 +194,34 @@ class Computes:
         text = f"compute {compute_id} was terminated while it was being started"
         return ComputeStateError(text, compute_id=compute_id, status=self.records.get(compute_id).status)
 
+    def _check_wanted(self, compute_id: str) -> None:
+        """ComputeStateError where nobody waits for the compute's partitions any more."""
+        if self._closed.is_set():
+            text = "the emulator was closed while layers were being cut"
+            raise ComputeStateError(text, compute_id=compute_id, status="starting")
+        if self.records.statuses((compute_id,)).get(compute_id) not in ("starting", "executing"):
+            raise self._ended(compute_id)
+
+    def _cut(self, compute_id: str, cut: CutRequest) -> Partitioning:
+        check = functools.partial(self._check_wanted, compute_id)
+        return self._partitions.ensure(cut, self._progress(compute_id), check)
+
     def _prepare(
-        self, specification: Specification, report: OnProgress
+        self, compute_id: str, specification: Specification
     ) -> tuple[Environment, Callable[[], Partitioning | None]]:
         """The environment, and how to come by the partitions."""
-        cut = specification.cut
+        cut, report = specification.cut, self._progress(compute_id)
         arguments = specification, self._environments, self._home, report
         if cut is None:
             return node_environment(*arguments), lambda: None
         if self._environments.get(specification.environment) is not None:
             # The cut is left for the time in which the nodes start.
-            return node_environment(*arguments), lambda: self._partitions.ensure(cut, report)
+            return node_environment(*arguments), lambda: self._cut(compute_id, cut)
         # One waits for the network, the other for the disk. Where the cut fails, the build goes on for the next one.
         commands = Commands()
         building = _submit("ellipsis_local-environment", lambda: node_environment(*arguments, commands))
         try:
-            partitioning = self._partitions.ensure(cut, report)
+            partitioning = self._cut(compute_id, cut)
             if not building.done():
                 report(Progress("waiting for the environment"))
             return building.result(), lambda: partitioning
@@ -245,7 +257,7 @@ class Computes:
         """Workers for a compute that another process made, or whose workers ended."""
         cut, tell = record.spec.cut, self._progress(record.id)
         environment = node_environment(record.spec, self._environments, self._home, tell)
-        return self._pool(record, environment, lambda: None if cut is None else self._partitions.ensure(cut, tell))
+        return self._pool(record, environment, lambda: None if cut is None else self._cut(record.id, cut))
 
     def execute(
         self, compute_id: str, f: Any, owner: str, *, wait: bool, target: WriteTarget | None = None

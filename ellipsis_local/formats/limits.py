@@ -19,7 +19,7 @@ MOST_BANDS = 10_000
 """A year of hours; each band is an object with a test of its own in several libraries."""
 MOST_PIXELS_IN_ORDER = 5 * 10**8
 """Of a format that is decoded from its beginning for every window (PNG, JPEG, ASCII grids, …): seconds, not minutes."""
-MOST_BLOCK_BYTES = 2**30
+MOST_BLOCK_BYTES, MOST_BLOCK_PIXELS = 2**29, 2**26
 """Of one block decoded, all bands of it where they are interleaved: a window of one pixel needs it whole in memory."""
 IN_ORDER = {"PNG", "JPEG", "WEBP", "GIF", "BIGGIF", "BMP", "AAIGrid", "GSAG", "USGSDEM"}
 
@@ -67,10 +67,11 @@ def check_raster(dataset: Any, source: str) -> None:
     interleaved = str(getattr(dataset.interleaving, "value", "") or "").lower() == "pixel"
     for (rows, columns), dtype in zip(dataset.block_shapes, dataset.dtypes, strict=True):
         block = rows * columns * bytes_of(dtype) * (bands if interleaved else 1)
-        if block > MOST_BLOCK_BYTES:
+        if block > MOST_BLOCK_BYTES or rows * columns > MOST_BLOCK_PIXELS:
             raise LimitError(
                 f"{source} has blocks of {rows:,} × {columns:,} pixels, {block:,} bytes decoded, and at most "
-                f"{MOST_BLOCK_BYTES:,} are taken; rewrite it in tiles (gdal_translate -co TILED=YES)"
+                f"{MOST_BLOCK_PIXELS:,} pixels and {MOST_BLOCK_BYTES:,} bytes are taken; rewrite it in smaller tiles "
+                "(gdal_translate -co TILED=YES)"
             )
 
 

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 MOST_PIXELS = 4096 * 4096
 MOST_BYTES = 256 * 2**20
 """Of a window, which is in memory three times at the end: as pixels, as a TIFF, and as its bytes."""
+MOST_DECODED, MOST_DECODED_OF_TILE = 2**34, 2**32
+"""Bytes of a layer's blocks that one request may have decoded: seconds, where a few pixels may lie in many blocks."""
 LEAST_METRES = 1e-100
 """Of an extent's sides: the area of a pixel is a number then."""
 MOST_LOCATIONS = 100_000
@@ -81,7 +83,7 @@ class Imagery:
         size = WORLD / 2**z
         extent = Extent(x * size - WORLD / 2, WORLD / 2 - (y + 1) * size, (x + 1) * size - WORLD / 2,
                         WORLD / 2 - y * size)  # fmt: skip
-        image = self._paint(timestamp, extent, TILE, TILE)
+        image = self._paint(self._layer(timestamp, MOST_DECODED_OF_TILE), timestamp, extent, TILE, TILE)
         return None if image is None else self._written(timestamp, image, extent, "band", styled=styled)
 
     def window(self, timestamp: Timestamp, extent: Extent, width: int, height: int, *, styled: bool = False) -> bytes:
@@ -97,13 +99,14 @@ class Imagery:
         check_size(width, height, (rasters[0].bands + 1) * np.dtype(rasters[0].dtype).itemsize)
         image = np.zeros((rasters[0].bands + 1, height, width), dtype=rasters[0].dtype)
         dx, dy = extent.width / width, extent.height / height
+        layer = self._layer(timestamp, MOST_DECODED)
         for rows in pieces(height):
             for columns in pieces(width):
                 part = Extent(
                     extent.x_min + columns.start * dx, extent.y_max - rows.stop * dy,
                     extent.x_min + columns.stop * dx, extent.y_max - rows.start * dy,
                 )  # fmt: skip
-                painted = self._paint(timestamp, part, columns.stop - columns.start, rows.stop - rows.start)
+                painted = self._paint(layer, timestamp, part, columns.stop - columns.start, rows.stop - rows.start)
                 if painted is not None:
                     image[:, rows, columns] = painted
         return self._written(timestamp, image, extent, "pixel", styled=styled)
@@ -118,7 +121,7 @@ class Imagery:
         places = checked_locations(locations)
         if not timestamp.rasters:
             raise LayerError(f"timestamp {timestamp.id} has no files")
-        pixels, valid = self._layer(timestamp).at(places[:, 0], places[:, 1])
+        pixels, valid = self._layer(timestamp, MOST_DECODED).at(places[:, 0], places[:, 1])
         if pixels.dtype.kind in "fc":
             # JSON has no infinity.
             valid = valid & np.isfinite(pixels)
@@ -180,22 +183,25 @@ class Imagery:
             if shown is None:
                 if len(self._ranges) >= MOST_RANGES:
                     self._ranges.clear()
-                self._ranges[key] = shown = ranges(timestamp, self._layer(timestamp), style)
+                self._ranges[key] = shown = ranges(timestamp, self._layer(timestamp, MOST_DECODED_OF_TILE), style)
         return shown
 
-    def _layer(self, timestamp: Timestamp) -> RasterLayer:
-        from ellipsis_local.raster.layer import RasterLayer
+    def _layer(self, timestamp: Timestamp, most: int) -> RasterLayer:
+        """For one request, for which so many bytes may be decoded."""
+        from ellipsis_local.raster.layer import RasterLayer, Work
 
-        return RasterLayer.of(self._pool, timestamp.rasters)
+        return RasterLayer.of(self._pool, timestamp.rasters, Work(most))
 
-    def _paint(self, timestamp: Timestamp, extent: Extent, width: int, height: int) -> NDArray[np.generic] | None:
+    def _paint(
+        self, layer: RasterLayer, timestamp: Timestamp, extent: Extent, width: int, height: int
+    ) -> NDArray[np.generic] | None:
         """The bands and the mask; see `masked`."""
         from ellipsis_local.raster.grid import TargetGrid
 
         dx, dy = extent.width / width, extent.height / height
         grid = TargetGrid(WEB_MERCATOR, (dx, 0.0, extent.x_min, 0.0, -dy, extent.y_max), width, height)
         coarse = min(dx, dy) >= 2 * (resolution(timestamp) or math.inf)
-        sample = self._layer(timestamp).read(grid, coarse=coarse)
+        sample = layer.read(grid, coarse=coarse)
         return None if sample is None else masked(sample)
 
 

@@ -19,6 +19,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import IO, Literal
 
+from ellipsis_local.clocks import monotonic
 from ellipsis_local.errors import PartitionError, StoreError
 from ellipsis_local.partitions.cut_worker import perform
 from ellipsis_local.partitions.request import CutRequest
@@ -30,6 +31,8 @@ FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS}
 
 Place = Literal["never", "rasters", "all"]
 """What may be cut here: rasters where this process has their library loaded, or whatever is small."""
+
+LOOK_SECONDS = 0.2
 
 KEEPERS = ("frames", "pixels")
 """Modules that keep something from one task to the next; a helper takes it along when it ends."""
@@ -104,7 +107,9 @@ class Helper:
 class Helpers:
     """A few helper processes, until they are closed, whatever they are doing."""
 
-    def __init__(self, count: int, bytecode: Path) -> None:
+    def __init__(self, count: int, bytecode: Path, check: Callable[[], None] = lambda: None) -> None:
+        """What `check` raises, from time to time while tasks are performed, ends them."""
+        self._check = check
         environ, path = environment(bytecode), library_folders()
         self._helpers: list[Helper] = []
         try:
@@ -128,13 +133,17 @@ class Helpers:
         """
         answers: list[Task] = [{} for _ in tasks]
         waiting = deque(enumerate(tasks))
-        left = len(tasks)
+        left, looked = len(tasks), monotonic()
         with selectors.DefaultSelector() as selector:
             for number, helper in enumerate(self._helpers):
                 selector.register(helper.stdout, selectors.EVENT_READ, (number, helper))
                 self._give(number, helper, waiting)
             while left:
-                for key, _ in selector.select():
+                ready = selector.select(LOOK_SECONDS)
+                if monotonic() - looked >= LOOK_SECONDS:
+                    self._check()
+                    looked = monotonic()
+                for key, _ in ready:
                     number, helper = key.data
                     answer = helper.receive()
                     if answer is None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field, replace
 from functools import reduce
@@ -54,10 +54,22 @@ class Making:
     """By key: the folders of those that are missing."""
 
 
-def make(home: Home, cache: CutCache, request: CutRequest, cores: int, report: OnProgress, *, here: Place) -> Json:
+def make(
+    home: Home,
+    cache: CutCache,
+    request: CutRequest,
+    cores: int,
+    report: OnProgress,
+    check: Callable[[], None],
+    *,
+    here: Place,
+) -> Json:
     """Cut what is not cut yet, in this process what is little and `here` allows; the index of the request (`cache`)."""
     helpers: Helpers | Here
-    helpers = Here() if is_for_here(request, here) else Helpers(tasks.count_helpers(request, cores), home.bytecode)
+    if is_for_here(request, here):
+        helpers = Here()
+    else:
+        helpers = Helpers(tasks.count_helpers(request, cores), home.bytecode, check)
     # Left in this order: helpers end first, whatever happened, then drafts are published or vanish, then locks go.
     try:
         with ExitStack() as drafts, closing(helpers):

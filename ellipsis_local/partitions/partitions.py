@@ -40,8 +40,13 @@ class Partitions:
 
         return preview(request)
 
-    def ensure(self, request: CutRequest, report: OnProgress = silent) -> Partitioning:
-        """The partitions, found or made; PartitionError or StoreError, and nothing is left of it, where that fails."""
+    def ensure(
+        self, request: CutRequest, report: OnProgress = silent, check: Callable[[], None] = lambda: None
+    ) -> Partitioning:
+        """The partitions, found or made; PartitionError or StoreError, and nothing is left of it, where that fails.
+
+        `check` is called often while helpers are at work, and what it raises ends them.
+        """
         if request.layers:
             self._check_present(request)
         found = self.find(request)
@@ -54,7 +59,7 @@ class Partitions:
                     return found
                 self._cache.discard(request)
                 cores = self._cores or available_cores()
-                index = make(self._home, self._cache, request, cores, report, here=self._here)
+                index = make(self._home, self._cache, request, cores, report, check, here=self._here)
                 return self._cache.store(request, index)
         except OSError as error:
             raise StoreError(f"the home {self._home.root} cannot be used: {error}") from error

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ellipsis_local.crs import WGS84, transformer
+from ellipsis_local.errors import LimitError
 from ellipsis_local.raster.dataset_pool import DatasetPool, OpenRaster
 from ellipsis_local.raster.grid import TargetGrid
 from ellipsis_local.raster.locate import Centres, Located, at_points, shifts
@@ -42,6 +43,27 @@ class Sample(NamedTuple):
     """(bands, height, width), of the layer's dtype."""
     valid: Bools
     """The same shape: where a file has a value."""
+
+
+@dataclass
+class Work:
+    """What one request may still have decoded; a thousand pixels may lie in a thousand blocks."""
+
+    left: int
+
+    def spend(self, source: OpenRaster, file: RasterFile, box: Rectangle, step: int) -> None:
+        """LimitError where the blocks that hold a part of the file are too much."""
+        level = max((one for one in source.overviews if one <= step), default=1)
+        blocks = 1
+        for (first, end), side in zip((box[:2], box[2:]), file.block, strict=True):
+            there = (end - 1) // (side * level) - first // (side * level) + 1
+            # Of a thinned part each row and column lies in one.
+            blocks *= min(there, -(-(end - first) // step))
+        high, wide = (min(one, size) for one, size in zip(file.block, (file.height, file.width), strict=True))
+        self.left -= blocks * high * wide * file.bands * np.dtype(file.dtype).itemsize
+        if self.left < 0:
+            text = "more of the layer's files has to be decoded for this than one request may take: ask for a smaller"
+            raise LimitError(f"{text} part, for a nearer zoom, or add files with overviews (gdaladdo)")
 
 
 NOTHING: Bools = np.zeros((0, 0, 0), bool)
@@ -96,21 +118,23 @@ class RasterLayer:
         files: Sequence[RasterFile],
         missing: Missing,
         placements: Sequence[Placement] | None = None,
+        work: Work | None = None,
     ) -> None:
         self.files = tuple(files)
         self.missing = missing
         self.dtype = np.result_type(*{file.dtype for file in files})
         self._pool = pool
         self._placements = placements
+        self._work = work
 
     def blank(self, shape: tuple[int, int]) -> Sample:
         """Pixels where no file lies."""
         return Sample(np.full((self.files[0].bands, *shape), self.fill), np.zeros((self.files[0].bands, *shape), bool))
 
     @classmethod
-    def of(cls, pool: DatasetPool, files: Sequence[RasterFile]) -> RasterLayer:
+    def of(cls, pool: DatasetPool, files: Sequence[RasterFile], work: Work | None = None) -> RasterLayer:
         """A layer whose pixels come with which of them are there, so that nothing else has to tell it."""
-        return cls(pool, files, missing_in(files, masked=False, covered=True))
+        return cls(pool, files, missing_in(files, masked=False, covered=True), work=work)
 
     @property
     def fill(self) -> Any:
@@ -191,7 +215,7 @@ class RasterLayer:
                 place = at_points(file, x - shift, y)
                 if place is not None:
                     with self._pool.lent(file.location) as source:
-                        by_block(source, file, place, canvas)
+                        by_block(source, file, place, canvas, self._work)
         assert canvas.valid is not None  # noqa: S101 - it was asked for
         return Sample(canvas.pixels, canvas.valid)
 
@@ -235,6 +259,8 @@ class RasterLayer:
                 if part.inside is None or part.inside.any():
                     self._take(source, file, part, canvas.part(rows, columns), coarse=coarse)
             return
+        if self._work is not None:
+            self._work.spend(source, file, box, step)
         values, there = read_decimated(source, file, box, step, masks=canvas.valid is not None)
         row, column = shrink(place.rows, file.height, step), shrink(place.columns, file.width, step)
         top, left = shrink(box[0], file.height, step), shrink(box[2], file.width, step)
@@ -257,7 +283,7 @@ def shape_of(area: Rectangle) -> tuple[int, int]:
     return area[1] - area[0], area[3] - area[2]
 
 
-def by_block(source: OpenRaster, file: RasterFile, place: Located, canvas: Canvas) -> None:
+def by_block(source: OpenRaster, file: RasterFile, place: Located, canvas: Canvas, work: Work | None) -> None:
     """Take the pixels of one block of the file after the other: no block is read twice, or for nothing."""
     rows, columns = np.broadcast_to(place.rows, place.shape)[0], np.broadcast_to(place.columns, place.shape)[0]
     high, wide = (min(size, LARGEST_BLOCK) for size in file.block)
@@ -269,6 +295,8 @@ def by_block(source: OpenRaster, file: RasterFile, place: Located, canvas: Canva
     for points in np.split(order, np.flatnonzero(np.diff(number[order])) + 1):
         top, left = int(rows[points].min()), int(columns[points].min())
         box = (top, int(rows[points].max()) + 1, left, int(columns[points].max()) + 1)
+        if work is not None:
+            work.spend(source, file, box, 1)
         values, there = read_decimated(source, file, box, 1)
         where = (slice(None), rows[points] - top, columns[points] - left)
         assert canvas.valid is not None  # noqa: S101 - points are asked with it

@@ -27,7 +27,7 @@ from ellipsis_local.environments import Environments, choose_interpreter, find_i
 from ellipsis_local.environments import build as build_module
 from ellipsis_local.environments import install_packages as install_module
 from ellipsis_local.environments.bytecode import compile_now
-from ellipsis_local.environments.commands import GUARD
+from ellipsis_local.environments.commands import GUARD, Commands
 from ellipsis_local.errors import EnvironmentBuildError, InterpreterError
 from ellipsis_local.home import Home
 
@@ -365,6 +365,18 @@ def test_sweep_after_a_killed_build(home, tmp_path, how):
         time.sleep(0.1)
     assert len(swept) == 1
     assert list(home.environments.iterdir()) == []
+
+
+@pytest.mark.parametrize("output", ["", ">/dev/null 2>&1"])
+def test_what_a_killed_installer_started_ends_with_it(tmp_path, output):
+    """Whether it holds the installer's pipes or not."""
+    compiler = f"sleep 600.{uuid.uuid4().int % 10**9}"
+    done = Commands().run(["/bin/sh", "-c", f"{compiler} {output} & kill -9 $$"])
+    assert done.returncode == -signal.SIGKILL
+    deadline = time.monotonic() + 60
+    while any(" ".join(one.info["cmdline"] or ()) == compiler for one in psutil.process_iter(["cmdline"])):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
 
 
 @needs_uv

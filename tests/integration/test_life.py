@@ -19,6 +19,8 @@ from types import ModuleType
 
 import psutil
 import pytest
+import rasterio
+from affine import Affine
 
 from ellipsis_local import emulator as emulator_module
 from ellipsis_local.computes.records import Records
@@ -121,6 +123,31 @@ def test_terminating_during_an_execution_ends_it_within_a_second(el, token, rast
     assert isinstance(caught[0], ComputeStateError)
     assert "terminated during the execution" in str(caught[0])
     assert gone(workers, 1)
+    assert el.compute.getComputeInfo(compute_id, token)["status"] == "stopped"
+
+
+def test_terminating_ends_the_cut(el, token, home, tmp_path, create) -> None:
+    """Of a file of 30 kB that takes minutes to cut."""
+    scene = tmp_path / "scene.tif"
+    profile = {"driver": "GTiff", "width": 200_000, "height": 200_000, "count": 1, "dtype": "uint8", "sparse_ok": True}
+    tiles = {"tiled": True, "blockxsize": 8192, "blockysize": 8192, "compress": "deflate", "crs": "EPSG:3857"}
+    with rasterio.open(scene, "w", **profile, **tiles, transform=Affine(1, 0, 0, 0, -1, 200_000)):
+        pass
+    compute_id = create([el.layers.add(scene)], awaitTillStarted=False)
+
+    def helpers() -> list[psutil.Process]:
+        found = psutil.Process().children(recursive=True)
+        return [one for one in found if one.is_running() and any("cut_worker" in word for word in one.cmdline())]
+
+    end = time.monotonic() + 60
+    while not helpers():
+        assert time.monotonic() < end, el.compute.getComputeInfo(compute_id, token)
+        time.sleep(0.02)
+    el.compute.terminateCompute(compute_id, token)
+    assert el.compute.getComputeInfo(compute_id, token)["status"] == "stopped"
+    while helpers() or list((home / "cache" / "cuts").glob(".new-*")):
+        assert time.monotonic() < end, helpers()
+        time.sleep(0.02)
     assert el.compute.getComputeInfo(compute_id, token)["status"] == "stopped"
 
 

@@ -29,8 +29,10 @@ from ellipsis_local.errors import ArgumentError, LayerError, LayerWarning, Limit
 from ellipsis_local.formats import limits
 from ellipsis_local.formats.tiff import missing_bytes
 from ellipsis_local.home import Home
+from ellipsis_local.imagery import imagery as imagery_module
 from ellipsis_local.store import SCHEMA, LayerStore, NewFile, Taken, sandbox
 from ellipsis_local.store.staging import Overrides
+from ellipsis_local.types import Extent
 
 PLACE = from_origin(500_000, 6_000_000, 10, 10)
 GIVEN = "What I call it {}"
@@ -211,9 +213,23 @@ def test_real_scenes_are_within_the_limits(store, tmp_path):
     assert store.add(path)
 
 
-def write_tif_sparse(path, size):
+def test_a_request_decodes_no_more_than_a_part_of_a_layer(store, tmp_path, imagery, monkeypatch):
+    """Few pixels may lie in thousands of blocks; with a nearer zoom they do not."""
+    with pytest.raises(LimitError, match="blocks of 16,384 × 16,384"):
+        store.add(write_tif_sparse(tmp_path / "blocks.tif", 200_000, 16_384))
+    monkeypatch.setattr(imagery_module, "MOST_DECODED", 2**27)
+    timestamp = store.timestamp(*store.add(write_tif_sparse(tmp_path / "large.tif", 20_000)))
+    (file,) = timestamp.rasters
+    west, east, south, north = file.transform[2], file.transform[2] + 10.0, file.transform[5] - 10.0, file.transform[5]
+    scene = Extent(west, north - 20_000 * file.transform[0], west + 20_000 * file.transform[0], north)
+    with pytest.raises(LimitError, match="smaller part, for a nearer zoom, or add files with overviews"):
+        imagery.window(timestamp, scene, 512, 512)
+    assert imagery.window(timestamp, Extent(west, south, east, north), 256, 256)
+
+
+def write_tif_sparse(path, size, block=1024):
     profile = {"driver": "GTiff", "width": size, "height": size, "count": 1, "dtype": "uint8", "sparse_ok": True}
-    tiles = {"tiled": True, "blockxsize": 1024, "blockysize": 1024}
+    tiles = {"tiled": True, "blockxsize": block, "blockysize": block}
     with rasterio.open(path, "w", **profile, **tiles, crs="EPSG:3857", transform=PLACE):
         pass
     return path
@@ -794,16 +810,16 @@ def test_the_clock_ends_what_only_waits(own, tmp_path, monkeypatch):
 
 
 def test_the_limit_on_memory_is_real(own, tmp_path):
-    """A tile of 400 MB in a process that may take 100 MB more than it has."""
+    """A tile of 512 MB in a process that may take 100 MB more than it has."""
     path = tmp_path / "tile.tif"
-    profile = {"driver": "GTiff", "width": 20_000, "height": 20_000, "count": 1, "dtype": "uint8", "compress": "zstd"}
-    tiles = {"tiled": True, "blockxsize": 20_000, "blockysize": 20_000}
+    profile = {"driver": "GTiff", "width": 8192, "height": 8192, "count": 1, "dtype": "float64", "compress": "zstd"}
+    tiles = {"tiled": True, "blockxsize": 8192, "blockysize": 8192}
     with rasterio.open(path, "w", **profile, **tiles, crs="EPSG:3857", transform=PLACE) as dataset:
-        dataset.write(np.zeros((1, 100, 100), "uint8"), window=((0, 100), (0, 100)))
+        dataset.write(np.zeros((1, 100, 100)), window=((0, 100), (0, 100)))
     assert path.stat().st_size < 100_000
     with pytest.raises((LimitError, LayerError), match="memory|allocat"):
         own(memory=100 * 1024**2).look(path, None, Overrides(), "a.tif", None)
-    assert own().look(path, None, Overrides(), "a.tif", None).seen.width == 20_000
+    assert own().look(path, None, Overrides(), "a.tif", None).seen.width == 8192
 
 
 def test_a_process_that_waited_too_long(own, tmp_path):
