@@ -70,7 +70,10 @@ class Settings:
     node_timeout: float | None = None
     """Seconds that one node may take for one execution."""
     node_memory: int | None = None
-    """Bytes that one node may hold: its partition and what the function allocates."""
+    """Bytes that one node may hold: its partition and what the function allocates.
+
+    Where None its share of the memory that is free when the nodes start, its partition not counted.
+    """
     max_nodes: int = Unstated(64)
     """The plan: nodes per compute, and what `nodes=None` asks for; see `plan`."""
     strict: bool | Literal["service"] = False

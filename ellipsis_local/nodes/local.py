@@ -23,6 +23,8 @@ from ellipsis_local.processes import available_cores, is_plain_variable, run, wa
 
 HOST = Path(__file__).parent.parent / "node_program" / "ellipsis_node"
 START_SECONDS = 300
+LEAST_SHARE = 2**30
+"""Bytes of memory for a node where the machine has little: what is free then may be free again soon."""
 END_SECONDS = 8
 """The host needs milliseconds, or some seconds where what a function started has to tidy up."""
 
@@ -116,7 +118,11 @@ class LocalPool:
             raise EngineError(f"the node program {place.python} cannot be started: {error}") from error
         try:
             # While it imports what it needs, the layers may still have to be cut.
-            self._start(replace(program.config(place, parts()), workers=workers))
+            config = replace(program.config(place, parts()), workers=workers)
+            if config.memory is None:
+                share = max(LEAST_SHARE, psutil.virtual_memory().available // workers)
+                config = replace(config, memory=share, memory_is_share=True)
+            self._start(config)
         except BaseException:
             self.close()
             raise

@@ -7,7 +7,7 @@ import warnings
 import zoneinfo
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import geopandas as gpd
 import numpy as np
@@ -32,6 +32,7 @@ from ellipsis_local.errors import (
     NotFoundError,
     ResultError,
 )
+from ellipsis_local.nodes import local
 from ellipsis_local.settings import typed_command
 from tests.integration.conftest import wait_for
 
@@ -459,6 +460,21 @@ def test_processes_of_the_function_can_be_ended_at_any_moment(el, token, raster,
         return signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
 
     assert el.compute.execute(create([raster]), f, token) == [True, True]
+
+
+def test_memory_is_limited_by_what_is_free(el, token, raster, create, monkeypatch) -> None:
+    class Free(NamedTuple):
+        available: int = 0
+
+    monkeypatch.setattr(local.psutil, "virtual_memory", Free)
+
+    def allocates(params):
+        import numpy
+
+        return numpy.empty(2**31, "uint8").size
+
+    with pytest.raises(NodeMemoryError, match=r"more than 1,073,741,824 bytes, its share of .* set node_memory"):
+        el.compute.execute(create([raster]), allocates, token)
 
 
 def test_time_and_memory_limits(el, token, raster) -> None:

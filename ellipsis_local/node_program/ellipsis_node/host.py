@@ -34,7 +34,6 @@ from .records import Command, GarbledError, Inbox, NodeConfig, NodeOutcome, mess
 from .worker import work
 
 TIMEOUT = "it ran longer than node_timeout={:g} s; give it less to do (more nodes), or raise node_timeout"
-MEMORY = "it asked for more than node_memory={:,} bytes; give it less (more nodes), or raise node_memory"
 GARBLED = "the function wrote to file descriptors that it did not open; write to files and streams of your own"
 PARENT_SECONDS = 1.0
 ANNOUNCE_SECONDS = 0.02
@@ -260,9 +259,8 @@ class _Host:
         self._next(worker)
 
     def _tell(self, outcome: NodeOutcome) -> None:
-        memory = self.config.memory
-        if outcome.kind == "memory" and memory and outcome.text.startswith("Traceback"):
-            outcome = replace(outcome, text=MEMORY.format(memory) + "\n" + outcome.text)
+        if outcome.kind == "memory" and self.config.memory and outcome.text.startswith("Traceback"):
+            outcome = replace(outcome, text=self.config.too_much_memory + "\n" + outcome.text)
         self._answer({"event": "node", **outcome.to_json()}, outcome.payload)
 
     def _too_late(self, worker: _Worker) -> None:
@@ -319,7 +317,7 @@ class _Host:
         elif garbled:
             outcome = replace(failed, kind="died", text=GARBLED)
         elif code == MEMORY_EXIT:
-            outcome = replace(failed, kind="memory", text=MEMORY.format(self.config.memory))
+            outcome = replace(failed, kind="memory", text=self.config.too_much_memory)
         else:
             hint = f"; {HINT}" if self.command.function.kind == "dill" else ""
             outcome = replace(failed, kind="died", text=how_it_ended(code) + hint)

@@ -130,6 +130,8 @@ class NodeConfig:
     """Ids of the GPUs that are handed out; without any, nodes see none."""
     memory: int | None = None
     """Bytes that a node may take besides what it starts with."""
+    memory_is_share: bool = False
+    """Whether nobody has set that: it is the worker's share of the machine's free memory, partitions not counted."""
     seed: int | None = None
     """`random` and numpy.random of a node, and the names of its result files, follow from it."""
     clock: float | None = None
@@ -175,6 +177,22 @@ class NodeConfig:
     def worker_of(self, partition: int) -> int:
         """The worker that runs a partition, as all of the same node."""
         return node_of(partition, self.partitions, self.nodes) % self.workers
+
+    def memory_of(self, partition: int) -> int | None:
+        """Bytes for the run on a partition; files that are mapped take none of the share until they are written to."""
+        if self.memory is None or not self.memory_is_share:
+            return self.memory
+        parts = self.parts[partition] if self.parts else ()
+        return self.memory + sum(os.path.getsize(name) for part in parts for name in files_of(part))
+
+    @property
+    def too_much_memory(self) -> str:
+        """What is said of a node that asked for more."""
+        way_out = "give it less (more nodes), or"
+        if self.memory_is_share:
+            share = "its share of the memory that was free here when the nodes started"
+            return f"it asked for more than {self.memory:,} bytes, {share}; {way_out} set node_memory"
+        return f"it asked for more than node_memory={self.memory:,} bytes; {way_out} raise node_memory"
 
     def make_folders(self) -> None:
         for folder in (self.results, self.scratch):

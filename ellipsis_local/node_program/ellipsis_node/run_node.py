@@ -48,7 +48,7 @@ def run_function(
     started, failed = time.perf_counter(), NodeOutcome(node, "failed", None)
     try:
         folders = config.node_folder(command.execution, node), config.spare_folder
-        with memory_limit(config.memory), working_folder(*folders) as remove:
+        with memory_limit(config.memory_of(node)), working_folder(*folders) as remove:
             outcome = _run(config, command, node, frames, interrupted, around or _NOTHING)
             # That of a node that failed is kept, for whoever looks for the reason.
             if outcome.state != "failed":
