@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
 from ellipsis_local import __version__
 
 sys.path.insert(0, str(Path(__file__).parent))
+
+# Pages are run in a temporary folder each: with a home there, and with the same ids and times whenever they are made.
+os.environ |= {
+    "ELLIPSIS_LOCAL_HOME": "home",
+    "ELLIPSIS_LOCAL_SEED": "0",
+    "ELLIPSIS_LOCAL_CLOCK": "2025-06-01T12:00:00Z",
+    "ELLIPSIS_LOCAL_OFFLINE": "true",
+    "ELLIPSIS_LOCAL_PROGRESS": "false",
+    "PYDEVD_DISABLE_FILE_VALIDATION": "1",
+    "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]),
+}
 
 project = "ellipsis_local"
 version = release = __version__

@@ -7,13 +7,16 @@ from __future__ import annotations
 
 import ast
 import inspect
+import os
 import re
+import shutil
+import tempfile
 from collections.abc import Iterator
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from ellipsis_local import errors, settings
+from ellipsis_local import errors, lesson, settings
 
 ROOT = Path(__file__).parents[1]
 MARK = re.compile(r"^%%% (\S+)$", re.MULTILINE)
@@ -61,10 +64,11 @@ def setting_table() -> Iterator[str]:
 
 def http_table() -> Iterator[str]:
     """Per request what it does, by the server's own OpenAPI document."""
-    from ellipsis_local.emulator import current_emulator
+    from ellipsis_local.emulator import Emulator
     from ellipsis_local.server.app import create_app
 
-    document = create_app(current_emulator()).openapi()
+    with tempfile.TemporaryDirectory() as folder, Emulator(settings.Settings(home=Path(folder))) as emulator:
+        document = create_app(emulator).openapi()
     yield "| request | | fields |\n|---|---|---|"
     for path, methods in sorted(document["paths"].items()):
         for method, operation in methods.items():
@@ -128,7 +132,25 @@ def fill(app: Any, name: str, source: list[str]) -> None:  # noqa: ARG001 - as S
     )
 
 
+def pack_lesson(app: Any) -> None:
+    """The 90-minute lesson as one file, its notebook without what is for the page alone; the page itself opens it."""
+    import nbformat
+    from myst_nb.core.read import read_myst_markdown_notebook
+
+    source = Path(app.srcdir) / "tutorials" / "valley"
+    notebook = read_myst_markdown_notebook((source / "lesson.md").read_text(encoding="utf-8"))
+    left_out = {"solution", "remove-cell"}
+    notebook.cells = [cell for cell in notebook.cells if not left_out & set(cell.metadata.get("tags", ()))]
+    with tempfile.TemporaryDirectory() as folder:
+        shutil.copy(source / "lesson.toml", folder)
+        nbformat.write(notebook, Path(folder) / "lesson.ipynb")
+        archive = Path(app.outdir) / "valley.zip"
+        lesson.pack(folder, archive, overwrite=True)
+    os.environ["LESSON_ARCHIVE"] = str(archive)
+
+
 def setup(app: Any) -> dict[str, bool]:
     """Called by Sphinx."""
+    app.connect("builder-inited", pack_lesson)
     app.connect("source-read", fill)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -12,7 +12,7 @@ import ellipsis_local
 from ellipsis_local.cli.printing import Json, print_answer
 from ellipsis_local.errors import StoreError
 
-PAGES = Path(ellipsis_local.__file__).parent / "_site"
+PAGES = Path(ellipsis_local.__file__).parent / "_site" / "html"
 """Written by `tox run -e docs`, and carried by wheels that are built after it."""
 
 

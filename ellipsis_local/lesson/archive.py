@@ -20,6 +20,7 @@ from ellipsis_local.lesson.lesson_file import (
     LESSON,
     PLAIN_NAME,
     Lesson,
+    named_layers,
     parse_lesson,
     parse_table,
     read_text,
@@ -36,10 +37,13 @@ def write_lesson(folder: Path, file: Path, overwrite: bool) -> Lesson:
     if file.exists() and not overwrite:
         raise invalid("file", str(file), f"{file} is there already; choose another name, or overwrite=True")
     text = read_text(folder / LESSON)
-    layers = parse_table(folder, text).get("layers")
+    table = parse_table(folder, text)
     with tempfile.TemporaryDirectory() as made:
         with Emulator(Settings(home=Path(made) / "home")) as emulator:
-            loaded = emulator.store.load(None if layers is None else folder / layers)
+            if "layers" in table:
+                loaded = emulator.store.load(folder / table["layers"])
+            else:
+                loaded = emulator.store.load(names=named_layers(table))
         lesson = parse_lesson(folder, text, loaded)
         packed = Path(made) / ARCHIVE
         export_home(packed, home=Path(made) / "home")

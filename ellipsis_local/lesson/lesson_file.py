@@ -2,7 +2,7 @@
 
 title = "Sums over a valley"
 files = ["lesson.ipynb"]            # what comes along; they lie beside lesson.toml
-layers = "layers"                   # optional: a folder with a catalog.toml; else the valley that is shipped
+layers = "layers"                   # optional: a folder with a catalog.toml; else those of the shipped valley
 inline = true                       # optional: nodes run in the notebook's own process (the default)
 interpreter = "python3.12"          # optional, with requirements for the computes of the lesson
 requirements = ["scipy"]
@@ -161,6 +161,13 @@ def parse_table(folder: Path, text: str) -> dict[str, Any]:
         raise _wrong(path, f"is no TOML: {error}") from error
     _check_keys(path, "the lesson", table, KEYS, {"title": str, "layers": str, "inline": bool, "interpreter": str})
     return table
+
+
+def named_layers(table: Mapping[str, Any]) -> list[str]:
+    """The layers that exercises name, as far as these are what they should be."""
+    exercises = table.get("exercise", ())
+    named = [one.get("layers", ()) for one in exercises if isinstance(one, dict)]
+    return [name.partition("@")[0] for names in named for name in names if isinstance(name, str)]
 
 
 def _wrong(path: Path, text: str) -> ArgumentError:
