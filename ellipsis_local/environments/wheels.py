@@ -88,7 +88,8 @@ def pack(environment: Environment, target: Path, report: OnProgress, *, overwrit
             packed = Packed(
                 environment.interpreter.name, this_platform(), environment.requirements, environment.packages, wheels
             )
-            archive.writestr(MANIFEST, json.dumps({"kind": KIND, "format": FORMAT, **asdict(packed)}, indent=1))
+            manifest = json.dumps({"kind": KIND, "format": FORMAT, **asdict(packed)}, indent=1)
+            _write(archive, MANIFEST, manifest.encode(), 0o644)
     except OSError as error:
         raise StoreError(f"{target} cannot be written: {error}") from error
     return packed

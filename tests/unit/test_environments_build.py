@@ -361,7 +361,7 @@ def test_a_packed_environment_for_a_python_that_is_not_here(environments, monkey
     there = {"interpreter": "python3.9", "platform": this_platform(), "requirements": [], "wheels": {}}
     told = {"kind": KIND, "format": 1, **there, "packages": dict.fromkeys(WORKER_REQUIREMENTS, "1")}
     with zipfile.ZipFile(tmp_path / "packed.zip", "w") as archive:
-        archive.writestr("environment.json", json.dumps(told))
+        archive.writestr(zipfile.ZipInfo("environment.json"), json.dumps(told))
     monkeypatch.setattr(interpreters, "find_interpreters", lambda *_: [INTERPRETER])
     text = rf"packed.zip holds packages for python3.9, which is not on this machine: .*\({INTERPRETER.name}\)"
     with pytest.raises(InterpreterError, match=text):
