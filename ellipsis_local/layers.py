@@ -5,6 +5,7 @@ Not part of the client: this is how layers get here, under the ids that scripts 
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from os import PathLike
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import Any
 from ellipsis_local import arguments
 from ellipsis_local.answers import path_answer, pull_answer
 from ellipsis_local.emulator import current_emulator, working
+from ellipsis_local.errors import LayerError
 from ellipsis_local.ids import as_uuid
 from ellipsis_local.layer_tables import Layer, Layers, layers_frame
 from ellipsis_local.settings import same_service
@@ -30,7 +32,7 @@ from ellipsis_local.stand_ins import (
 )
 from ellipsis_local.tracebacks import short_traceback
 
-__all__ = ["add", "export", "get", "invent", "list", "load", "lock", "pull", "remove"]
+__all__ = ["add", "export", "get", "invent", "list", "load", "lock", "open", "pull", "remove"]
 
 
 @short_traceback
@@ -55,10 +57,11 @@ def add(
 
     Parameters
     ----------
-    source : path, GeoDataFrame or dict
+    source : path, GeoDataFrame, DataArray or dict
         A file that rasterio or pyogrio reads (GeoTIFF, GeoPackage, GeoJSON, Shapefile also zipped, FlatGeobuf,
         GeoParquet, …), which is copied; a GeoDataFrame; or ``{'raster': ndarray (bands, height, width) or (height,
-        width), 'transform': Affine, 'crs': …}``, optionally with 'nodata'.
+        width), 'transform': Affine, 'crs': …}``, optionally with 'nodata'; or a DataArray of xarray as rioxarray has
+        them, with a CRS (extra `[xarray]`).
     pathId, timestampId : str, optional
         UUIDs to add it under: those written in the scripts. A new timestamp under a known path is another date of
         that layer.
@@ -95,6 +98,10 @@ def add(
     """
     if type not in (None, "raster", "vector"):
         raise arguments.invalid("type", type, f"must be 'raster' or 'vector', not {type!r}")
+    if "xarray" in sys.modules:
+        from ellipsis_local.raster.dataarray import is_dataarray, raster_of
+
+        source = raster_of(source) if is_dataarray(source) else source
     emulator = current_emulator()
     path_id, timestamp_id = emulator.store.add(
         source,
@@ -437,6 +444,34 @@ def remove(pathId: str, timestampId: str | None = None) -> None:
     current_emulator().store.remove(
         arguments.uuid_text("pathId", pathId), arguments.optional_uuid("timestampId", timestampId)
     )
+
+
+@short_traceback
+def open(pathId: str, timestampId: str) -> Any:
+    """A raster timestamp as a DataArray of xarray (band, y, x), whose pixels are read when they are used.
+
+    Our own function; it needs the extra `[xarray]`. CRS, transform and nodata are where rioxarray looks for them, the
+    names of the bands in the coordinate `band_name`. On the grid of its first file, where several files are one mosaic.
+    Pixels that only a mask tells as missing are the nodata value, or 0 where there is none.
+
+    Raises
+    ------
+    MissingExtraError
+        Where rioxarray is not installed.
+    ArgumentError, NotFoundError
+        A timestamp that is no raster, or is not here.
+    LayerError
+        A raster without files, or whose pixels are turned against the axes.
+    """
+    from ellipsis_local.raster.dataarray import open_dataarray
+
+    ids = arguments.uuid_text("pathId", pathId), arguments.uuid_text("timestampId", timestampId)
+    timestamp = current_emulator().store.timestamp(*ids)
+    if timestamp.type != "raster":
+        raise arguments.invalid("timestampId", timestampId, "is of a vector; `layers.export` writes it as a file")
+    if not timestamp.rasters:
+        raise LayerError(f"timestamp {timestampId} has no files")
+    return open_dataarray(timestamp.rasters, timestampId)
 
 
 @short_traceback

@@ -77,6 +77,20 @@ class Report:
             "fits": {"nodes": self.fits.nodes, "largeResult": self.fits.large_result},
         }
 
+    def to_geodataframe(self) -> Any:
+        """A GeoDataFrame with a row per node: the fields of `to_dict()['nodes']`, and its partition as the geometry.
+
+        In the compute's CRS; a node without an extent has no geometry (our own function).
+        """
+        import geopandas
+        from shapely import box
+
+        rows = self.to_dict()["nodes"]
+        extents = [row.pop("extent") for row in rows]
+        sides = ("xMin", "yMin", "xMax", "yMax")
+        boxes = [None if extent is None else box(*(extent[side] for side in sides)) for extent in extents]
+        return geopandas.GeoDataFrame(rows, geometry=boxes, crs=self.facts.crs)
+
     def table(self) -> Table:
         from rich import box
         from rich.table import Table

@@ -53,6 +53,8 @@ def test_the_life_of_a_report(el, home, token, compute, tmp_path, capsys):
     assert [finding.code for finding in report.findings] == ["not-executed"]
     assert [node["pixels"] for node in report.to_dict()["nodes"]] == [300] * 3
     assert "Nothing was executed yet" in show()
+    frame = report.to_geodataframe()
+    assert (frame.crs.to_epsg(), list(frame["pixels"]), frame.union_all().bounds) == (3857, [300] * 3, (0, 0, 900, 100))
 
     # One node waits, and prints more.
     assert len(el.compute.execute(compute, work, token)) == 3
