@@ -16,6 +16,7 @@ import data  # noqa: E402
 from bench import Bench  # noqa: E402
 from ours import Ours  # noqa: E402
 from rows_calls import calls  # noqa: E402
+from rows_dask import dask  # noqa: E402
 from rows_doubles import doubles  # noqa: E402
 from rows_memory import memory  # noqa: E402
 from rows_ndvi import ndvi  # noqa: E402
@@ -37,6 +38,7 @@ GROUPS = {
     "scaling": scaling,
     "server": server,
     "doubles": doubles,
+    "dask": dask,
     "rivals": rivals,
     "build": build,
 }

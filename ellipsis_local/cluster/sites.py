@@ -254,10 +254,11 @@ class Sites(WorkerPlugin):  # type: ignore[misc]
         site.begin(run, command, keys)
         state = self.worker.state
         used = max(state.executing_count, sum(len(one.slots) for one in self.sites.values()))
-        for slot in list(first)[: max(0, state.nthreads - used)]:
+        slots = list(first)[: max(0, state.nthreads - used)]
+        for slot in slots:
             # Waiting until Dask has brought the task that lends the thread takes longer than short nodes.
             site.open(slot, first[slot], last=slot in last)
-        return await site.since(known)
+        return await site.since(known) if slots else []
 
     def finish(self, site_id: str, run: int) -> None:
         """Nothing follows in a run: threads for it are given back, and not taken any more."""
