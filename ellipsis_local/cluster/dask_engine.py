@@ -14,7 +14,7 @@ import queue
 import tarfile
 import uuid
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -130,21 +130,17 @@ class Run:
     def over(self) -> bool:
         return self.idle and not self.granted and not any(self.waiting)
 
-    def first(self) -> dict[int, list[int]]:
-        """Nodes that slots begin with, if they are free."""
+    def offer(self) -> dict[int, list[int]]:
+        """Nodes that slots begin with where they are free; they are taken out of those that wait."""
         return {
-            slot: [nodes[i] for i in range(min(len(nodes), self.site.many.get(slot, 1)))]
+            slot: [nodes.popleft() for _ in range(min(len(nodes), self.site.many.get(slot, 1)))]
             for slot, nodes in enumerate(self.waiting)
         }
 
-    def granted_first(self, runs: Iterable[tuple[int, int]]) -> None:
-        """Take down that they are, to slots that are open so."""
-        for node, slot in runs:
-            self.waiting[slot].remove(node)
-            self.granted[node] = slot
-            self.opened.add(slot)
-            if not self.waiting[slot]:
-                self.last.add(slot)
+    def take_back(self, offered: Mapping[int, list[int]]) -> None:
+        """Let those wait that were not granted."""
+        for slot, nodes in offered.items():
+            self.waiting[slot].extendleft(node for node in reversed(nodes) if node not in self.granted)
 
     def grants(self) -> tuple[list[tuple[int, int]], list[int]]:
         """Nodes to grant now, with their slots, and the slots that get no more after that."""
@@ -451,19 +447,25 @@ class DaskPool:
         self._runs.append(run)
         keys = [f"{name}-{self._count}-{site.id}-{slot}" for slot in range(site.slots)]
         names = [] if site.shares else list(self._files([site]))
-        number, first = self._count, run.first()
-        last = [slot for slot, nodes in first.items() if len(nodes) == len(run.waiting[slot])]
-        tasks = []
+        number, offered = self._count, run.offer()
+        last = [slot for slot, nodes in enumerate(run.waiting) if not nodes]
+        tasks: list[Any] = []
         try:
-            begin = "begin", site.id, site.known, number, command, names, keys, first, last
+            begin = "begin", site.id, site.known, number, command, names, keys, offered, last
             try:
                 events = await self._link.ask(address, *begin)
-            except NotAskedError:
+            except LostError as error:
+                if not isinstance(error, NotAskedError):
+                    # Nobody knows whether they had begun.
+                    run.granted.update((node, slot) for slot, nodes in offered.items() for node in nodes)
+                run.take_back(offered)
                 raise
-            except LostError:
-                # Nobody knows whether they had begun.
-                run.granted_first((node, slot) for slot, nodes in first.items() for node in nodes)
-                raise
+            for event in events:
+                if event.kind == "granted":
+                    run.granted.update(event.value)
+                    run.opened.update(slot for _, slot in event.value)
+            run.last.update(run.opened.intersection(last))
+            run.take_back(offered)
             slots = range(site.slots)
             same = [site.id] * site.slots, slots, [number] * site.slots
             tasks = self._link.client.map(hold, *same, key=keys, workers=[address], pure=False)
@@ -504,7 +506,8 @@ class DaskPool:
         if event.kind == "open":
             run.opened.add(event.value)
         elif event.kind == "granted":
-            run.granted_first(event.value)
+            # It was taken down before all others.
+            pass
         elif event.kind == "begun":
             self._tell(event.value)
         elif event.kind == "idle":

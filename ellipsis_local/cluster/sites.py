@@ -258,7 +258,7 @@ class Sites(WorkerPlugin):  # type: ignore[misc]
         for slot in slots:
             # Waiting until Dask has brought the task that lends the thread takes longer than short nodes.
             site.open(slot, first[slot], last=slot in last)
-        return await site.since(known) if slots else []
+        return await site.since(known, wait=bool(slots))
 
     def finish(self, site_id: str, run: int) -> None:
         """Nothing follows in a run: threads for it are given back, and not taken any more."""
@@ -510,11 +510,11 @@ class Site:
             if slot in self.slots and slot in self._last and slot not in self._runs.values():
                 self.slots.pop(slot).set()
 
-    async def since(self, known: int) -> list[Event]:
+    async def since(self, known: int, *, wait: bool = True) -> list[Event]:
         """What came about after the event of that number, which the caller has with all before it."""
         with self._lock:
             self._events = [event for event in self._events if event.number > known]
-            waiting = not self._events
+            waiting = wait and not self._events
         if waiting:
             await self._wait()
             self._add_log()
