@@ -95,8 +95,8 @@ class _WorkerLostError(EngineError):
 
 
 @dataclass(eq=False)
-class Site:
-    """A site as the caller sees it: a worker, and the nodes of each of its slots."""
+class RemoteSite:
+    """A site (see `sites`) as the caller sees it: a worker, and the nodes of each of its slots."""
 
     machine: Machine
     slots: int
@@ -116,7 +116,7 @@ class Site:
 class Run:
     """What one site does of one execution."""
 
-    site: Site
+    site: RemoteSite
     waiting: list[deque[int]]
     """Per slot the nodes that are not granted."""
     granted: dict[int, int] = field(default_factory=dict)
@@ -171,7 +171,7 @@ class DaskPool:
         self._place = place
         self._share = share
         self._cut: Future[Parts] = Future()
-        self._sites: list[Site] = []
+        self._sites: list[RemoteSite] = []
         self._closed = False
         self._news: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self._count = 0
@@ -209,7 +209,7 @@ class DaskPool:
 
     async def _open(
         self, nodes: int, groups: Callable[[int], list[list[int]]], patience: float, machines: Sequence[Machine] = ()
-    ) -> list[Site]:
+    ) -> list[RemoteSite]:
         """Sites that are ready, with what `groups` gives to so many slots; on these machines, or on any."""
         left = MOST_TRIES
         while True:
@@ -245,12 +245,12 @@ class DaskPool:
             groups[node_of(number, count, nodes) % slots].append(number)
         return groups
 
-    async def _prepare(self, machines: Sequence[Machine], nodes: int) -> list[Site]:
+    async def _prepare(self, machines: Sequence[Machine], nodes: int) -> list[RemoteSite]:
         """Begin sites for so many nodes on workers, with their environments."""
         threads = [machine for number in range(max(one.threads for one in machines)) for machine in machines
                    if machine.threads > number]  # fmt: skip
         used = threads[: min(nodes, self._wanted)]
-        sites = [Site(machine, used.count(machine)) for machine in dict.fromkeys(used)]
+        sites = [RemoteSite(machine, used.count(machine)) for machine in dict.fromkeys(used)]
         try:
             await asyncio.gather(*map(self._begin, sites))
         except BaseException:
@@ -272,7 +272,7 @@ class DaskPool:
             await asyncio.sleep(0.1)
         return found
 
-    async def _begin(self, site: Site) -> None:
+    async def _begin(self, site: RemoteSite) -> None:
         """A site's environment, and the start of its host."""
         ask, address = self._link.ask, site.machine.address
         mark = self._place.folder / f".new-{site.id}"
@@ -294,21 +294,21 @@ class DaskPool:
             mark.unlink(missing_ok=True)
 
     @staticmethod
-    def _told(site: Site, error: Exception) -> EllipsisLocalError:
+    def _told(site: RemoteSite, error: Exception) -> EllipsisLocalError:
         """An error of a worker, with its name."""
         if not isinstance(error, EllipsisLocalError):
             return _WorkerLostError(f"worker {site.machine} was lost: {error}")
         error.args = (f"worker {site.machine}: {error}",)
         return error
 
-    async def _supply(self, sites: Sequence[Site], groups: list[list[int]]) -> None:
+    async def _supply(self, sites: Sequence[RemoteSite], groups: list[list[int]]) -> None:
         """Let sites have their parts, once per machine, and wait until they can run nodes."""
         begin = 0
         for site in sites:
             site.nodes = groups[begin : begin + site.slots]
             begin += site.slots
         try:
-            stores: dict[str, list[Site]] = {}
+            stores: dict[str, list[RemoteSite]] = {}
             for site in sites:
                 if not site.shares:
                     stores.setdefault(site.machine.store, []).append(site)
@@ -319,7 +319,7 @@ class DaskPool:
             await self._end(sites)
             raise
 
-    async def _supply_one(self, site: Site) -> None:
+    async def _supply_one(self, site: RemoteSite) -> None:
         own = {number for nodes in site.nodes for number in nodes}
         parts = tuple(node if number in own else () for number, node in enumerate(self._parts))
         try:
@@ -328,11 +328,11 @@ class DaskPool:
         except (LostError, EllipsisLocalError) as error:
             raise self._told(site, error) from error
 
-    def _own_parts(self, sites: Sequence[Site]) -> Iterator[Part]:
+    def _own_parts(self, sites: Sequence[RemoteSite]) -> Iterator[Part]:
         for number in (number for site in sites for nodes in site.nodes for number in nodes):
             yield from self._parts[number] if self._parts else ()
 
-    def _files(self, sites: Sequence[Site]) -> dict[str, Path]:
+    def _files(self, sites: Sequence[RemoteSite]) -> dict[str, Path]:
         """What nodes of sites read, by its name on every machine."""
         names = dict.fromkeys(name for part in self._own_parts(sites) for name in files_of(part))
         files = {f"{file.location}/file": self._place.files[file.location] for file in self._program.files}
@@ -346,7 +346,7 @@ class DaskPool:
             asked = (self._link.ask(site.machine.address, "renew", [site.id]) for site in sites)
             await asyncio.gather(*asked, return_exceptions=True)
 
-    async def _end(self, sites: Sequence[Site]) -> None:
+    async def _end(self, sites: Sequence[RemoteSite]) -> None:
         asked = (self._link.ask(site.machine.address, "close", site.id) for site in sites if not site.lost)
         await asyncio.gather(*asked, return_exceptions=True)
 
@@ -378,7 +378,7 @@ class DaskPool:
         await self._settle()
         self._runs, self._moving, self._count = [], 0, self._count + 1
         serving: set[asyncio.Task[list[int]]] = set()
-        growing: asyncio.Task[list[Site]] | None = None
+        growing: asyncio.Task[list[RemoteSite]] | None = None
         sites = list(self._sites)
         try:
             while serving or sites or self._moving:
@@ -398,7 +398,7 @@ class DaskPool:
             for task in (*serving, *([growing] if growing else [])):
                 task.cancel()
 
-    async def _grow(self, name: str) -> list[Site]:
+    async def _grow(self, name: str) -> list[RemoteSite]:
         """Sites on workers that have come, with nodes that waited elsewhere; it is waited for them."""
         used = {site.machine.instance for site in self._sites}
         await asyncio.sleep(GROW_SECONDS)
@@ -418,7 +418,7 @@ class DaskPool:
         share = max(1, slots * sum(map(len, queues)) // (slots + len(queues)))
         return await self._move([max(queues, key=len).pop() for _ in range(share)], new)
 
-    async def _move(self, nodes: list[int], machines: Sequence[Machine] = ()) -> list[Site]:
+    async def _move(self, nodes: list[int], machines: Sequence[Machine] = ()) -> list[RemoteSite]:
         """Further sites for nodes that no other has begun, on these machines, or on any; see `_settle`."""
         self._moved, self._moving = True, self._moving + 1
         sites = await self._open(
@@ -438,7 +438,7 @@ class DaskPool:
         if not usable:
             await self._open_all()
 
-    async def _serve(self, site: Site, command: Command) -> list[int]:
+    async def _serve(self, site: RemoteSite, command: Command) -> list[int]:
         """Have a site run its nodes; those that it has not begun when it is lost."""
         address, name = site.machine.address, command.function.name or "function"
         if site.function != command.function.key:
@@ -494,7 +494,7 @@ class DaskPool:
         await asyncio.gather(*run.fetching)
         return [number for nodes in run.waiting for number in nodes]
 
-    async def _finish(self, site: Site, number: int, tasks: list[Any]) -> None:
+    async def _finish(self, site: RemoteSite, number: int, tasks: list[Any]) -> None:
         """Give the threads of an execution back; before, a task that is forgotten would end the site."""
         with contextlib.suppress(LostError, EngineError):
             await self._link.ask(site.machine.address, "finish", site.id, number)
@@ -528,7 +528,7 @@ class DaskPool:
             else:
                 run.fetching.add(asyncio.ensure_future(self._fetch(run.site, outcome)))
 
-    async def _fetch(self, site: Site, outcome: NodeOutcome) -> None:
+    async def _fetch(self, site: RemoteSite, outcome: NodeOutcome) -> None:
         """Tell of a large result when it is here."""
         target = self._place.folder / "results" / str(outcome.file)
         try:

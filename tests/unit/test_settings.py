@@ -155,6 +155,8 @@ def test_the_token_is_not_shown() -> None:
         ("clock", "2025-06-01T12:00:00+02:00", datetime(2025, 6, 1, 10, tzinfo=UTC)),
         ("clock", "2025-06-01T12:00:00Z", datetime(2025, 6, 1, 12, tzinfo=UTC)),
         ("environments", "/shared", Path("/shared")),
+        ("scheduler", "tcp://10.0.0.5:8786", "tcp://10.0.0.5:8786"),
+        ("scheduler", "none", None),
     ],
 )
 def test_what_tests_are_run_with(name: str, given: str, value: object) -> None:
