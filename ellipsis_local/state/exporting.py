@@ -23,6 +23,7 @@ from ellipsis_local.database import VERSION, Database
 from ellipsis_local.emulator import SCHEMA
 from ellipsis_local.errors import ArgumentError, StoreError
 from ellipsis_local.home import Home
+from ellipsis_local.progress import BAR, Progress
 from ellipsis_local.settings import package_version
 from ellipsis_local.state.archive_manifest import CHUNK, DATABASE, FORMAT, MANIFEST, SETTINGS, Entry, Manifest
 from ellipsis_local.state.homes import RUNNING, read_only, relative
@@ -94,7 +95,9 @@ def _write(home: Home, draft: Path, created: datetime) -> Manifest:
     # The folder is for its owner alone, and so is the file once it is out of there: it holds hashes of passwords.
     descriptor = os.open(draft / "home.zip", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "wb") as file, zipfile.ZipFile(file, "w") as archive:
-        for name, path in _files(home, database):
+        files = list(_files(home, database))
+        for number, (name, path) in enumerate(files):
+            BAR.tell(Progress("writing the archive", number, len(files), "files"))
             entries.append(_add(archive, name, path))
         manifest = Manifest(FORMAT, package_version(), VERSION, created.isoformat(), tuple(entries))
         archive.writestr(_info(MANIFEST, zipfile.ZIP_DEFLATED), manifest.to_json())

@@ -16,6 +16,7 @@ from ellipsis_local.database import VERSION, Database, connect, migrate, newer
 from ellipsis_local.emulator import SCHEMA
 from ellipsis_local.errors import SettingsError, StoreError
 from ellipsis_local.home import Home
+from ellipsis_local.progress import BAR, Progress
 from ellipsis_local.restore import copy_rows, new_draft
 from ellipsis_local.settings import read_settings
 from ellipsis_local.state.archive_manifest import CHUNK, DATABASE, SETTINGS, Entry, Manifest, read_manifest, refused
@@ -83,7 +84,8 @@ def laid_out(archive: Archive, home: Home) -> Iterator[Path]:
         try:
             for name in ("layers", "computes"):
                 (draft / name).mkdir()
-            for entry in archive.manifest.entries:
+            for number, entry in enumerate(archive.manifest.entries):
+                BAR.tell(Progress("importing", number, len(archive.manifest.entries), "files"))
                 archive.unpack(entry, draft / (ARCHIVED if entry.name == DATABASE else entry.name))
             _check_settings(archive, draft, home)
             _build_database(archive, draft, home)
