@@ -10,7 +10,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextvars import copy_context
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TextIO
 
 from ellipsis_local.clocks import monotonic
@@ -162,7 +162,9 @@ class Bar:
                     while True:
                         with self._drawing:
                             minutes, seconds = divmod(int(monotonic() - begin), 60)
-                            draw(self._step, f"{minutes}:{seconds:02}")
+                            # A layer may be named by what moves a terminal's cursor.
+                            what = "".join(one if one.isprintable() else "\ufffd" for one in self._step.what)
+                            draw(replace(self._step, what=what), f"{minutes}:{seconds:02}")
                         if over.wait(pause):
                             return
                 finally:

@@ -58,7 +58,7 @@ with progress.BAR.working("adding layers", lambda: True):
     progress.BAR.tell(progress.Progress({LONG!r}, 1234, 2345678, "steps"))
     wait()
     warn("a warning", LayerWarning)
-    progress.BAR.tell(progress.Progress("nearly done"))
+    progress.BAR.tell(progress.Progress("nearly\\x1b[2J\\ndone"))
     wait()
 print("done")
 """
@@ -142,7 +142,7 @@ def test_a_bar_on_a_terminal() -> None:
             shown.resize(columns)
             shown.shows(text)
         shown.next()
-        shown.shows("nearly done ")
+        shown.shows("nearly\ufffd[2J\ufffddone ")
         shown.next()
         assert shown.end() == "done\n"
     drawn = lines(shown.written)
