@@ -37,6 +37,9 @@ def serve(
     name: Annotated[
         list[str] | None, typer.Option(help="Another NAME or NAME:PORT under which clients come; may be repeated.")
     ] = None,
+    allow_origin: Annotated[
+        list[str] | None, typer.Option(metavar="URL", help="An exact origin whose web pages may ask; may be repeated.")
+    ] = None,
     max_upload: Annotated[int, typer.Option(metavar="GIB", min=1, help="The most GiB of one upload.")] = 64,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Print a line per request.")] = False,
     as_json: Json = False,
@@ -52,7 +55,13 @@ def serve(
         requests = logging.getLogger("ellipsis_local.server.requests")
         requests.addHandler(lines)
         requests.setLevel(logging.INFO)
-    given = {"certificate": certificate, "key": key, "insecure": insecure, "names": name or ()}
+    given = {
+        "certificate": certificate,
+        "key": key,
+        "insecure": insecure,
+        "names": name or (),
+        "origins": allow_origin or (),
+    }
     with running(ctx, host=host, port=port, max_upload=max_upload * GIB, **given) as server:
         if as_json:
             print_json({"url": server.url, "home": server.emulator.home.root, "dashboard": server.link()})

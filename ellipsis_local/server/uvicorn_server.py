@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import re
 import socket
 import ssl
 import threading
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
 STOP_SECONDS = 5
 BACKLOG = 256
 
+ORIGIN = re.compile(r"https?://([a-z0-9.-]+|\[[0-9a-f:.]+\])(:[1-9]\d{0,4})?")
+
 
 @dataclass(frozen=True)
 class Options:
@@ -51,8 +54,14 @@ class Options:
     names: tuple[str, ...] = ()
     """Names under which clients may reach the server, besides `host` and loopback's."""
     max_upload: int = MAX_UPLOAD
+    origins: tuple[str, ...] = ()
+    """Of web pages that may ask."""
 
     def __post_init__(self) -> None:
+        for origin in self.origins:
+            if not ORIGIN.fullmatch(origin):
+                text = f"must be as a browser sends it, such as http://localhost:5173, not {origin!r}"
+                raise invalid("origins", origin, text)
         if isinstance(self.port, bool) or not isinstance(self.port, int) or not 0 <= self.port <= 65535:
             raise invalid("port", self.port, f"must be from 0 to 65535, not {self.port!r}")
         if (self.certificate is None) != (self.key is None):
@@ -126,7 +135,7 @@ class Server:
         app = FaultInjection(application, emulator.home.root, BASE_PATH)
         self._server = uvicorn.Server(
             uvicorn.Config(
-                Guard(app, options.accepted, self.port, options.scheme, application.state.requests),
+                Guard(app, options.accepted, self.port, options.scheme, options.origins, application.state.requests),
                 # Its own log would hold the query of every GET, and the client repeats its token there.
                 log_config=None,
                 access_log=False,
@@ -202,6 +211,7 @@ def serve(
     insecure: bool = False,
     names: Collection[str] = (),
     max_upload: int = MAX_UPLOAD,
+    origins: Collection[str] = (),
 ) -> Server:
     """Serve the configured home over HTTP, for the unmodified client in any process.
 
@@ -223,6 +233,9 @@ def serve(
         or with that of the name (``drive.local:8000``), where somebody in front of the server has another.
     max_upload : int
         The most bytes of one upload.
+    origins : collection of str
+        Exact origins of web pages that may ask (``https://maps.example``), with a token of their own and never with
+        cookies; none unless given.
 
     Returns
     -------
@@ -235,7 +248,7 @@ def serve(
     ArgumentError
         For an address that cannot or may not be listened on.
     """
-    options = Options(host, port, certificate, key, insecure, tuple(names), max_upload)
+    options = Options(host, port, certificate, key, insecure, tuple(names), max_upload, tuple(origins))
     emulator = Emulator(settings or current_settings())
     with contextlib.ExitStack() as stack:
         stack.callback(emulator.close)

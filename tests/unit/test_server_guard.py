@@ -23,15 +23,27 @@ async def _app(scope: Any, receive: Any, send: Any) -> None:
 
 
 def ask(
-    headers: dict[str, str | list[str]], names=NAMES, scheme: str = "http", query: bytes = b""
+    headers: dict[str, str | list[str]], names=NAMES, scheme: str = "http", query: bytes = b"", **options: Any
 ) -> tuple[int, bytes]:
+    sent = messages(headers, names, scheme, query, **options)
+    return sent[0]["status"], sent[1]["body"]
+
+
+def messages(
+    headers: dict[str, str | list[str]],
+    names=NAMES,
+    scheme: str = "http",
+    query: bytes = b"",
+    method: str = "GET",
+    origins=(),
+) -> list[dict[str, Any]]:
     sent: list[dict[str, Any]] = []
     listed = [
         (name.encode(), one.encode())
         for name, value in headers.items()
         for one in (value if isinstance(value, list) else [value])
     ]
-    scope = {"type": "http", "method": "GET", "path": "/v3/x", "query_string": query, "headers": listed}
+    scope = {"type": "http", "method": method, "path": "/v3/x", "query_string": query, "headers": listed}
 
     async def send(message: dict[str, Any]) -> None:
         sent.append(message)
@@ -39,8 +51,8 @@ def ask(
     async def receive() -> dict[str, Any]:
         return {"type": "http.request", "body": b"", "more_body": False}
 
-    asyncio.run(Guard(_app, names, 8642, scheme)(scope, receive, send))
-    return sent[0]["status"], sent[1]["body"]
+    asyncio.run(Guard(_app, names, 8642, scheme, origins)(scope, receive, send))
+    return sent
 
 
 @pytest.mark.parametrize(
@@ -69,6 +81,31 @@ def test_other_hosts_are_not(host: str) -> None:
     status, body = ask({"host": host})
     assert status == 421
     assert b"--name" in body
+
+
+def test_pages_of_an_origin_that_was_named_may_ask_without_cookies() -> None:
+    page = "https://maps.example"
+    asked = {"host": "localhost:8642", "origin": page, "sec-fetch-site": "cross-site"}
+    for method, status in (("GET", 200), ("OPTIONS", 204)):
+        start = messages(asked, method=method, origins=(page,))[0]
+        found = {name.decode(): value.decode() for name, value in start["headers"]}
+        assert (start["status"], found["access-control-allow-origin"], found["vary"]) == (status, page, "Origin")
+        assert "access-control-allow-credentials" not in found
+    assert found["access-control-allow-headers"] == "Authorization, Content-Type"
+    for other in ("https://maps.example.evil", "http://maps.example", "https://maps.example:444", "null", ""):
+        start = messages(asked | {"origin": other}, origins=(page,))[0]
+        assert start["status"] == 403
+        assert not any(name.startswith(b"access-control") for name, _ in start["headers"])
+    assert ask(asked)[0] == ask({"host": "localhost", "sec-fetch-site": "cross-site"}, origins=(page,))[0] == 403
+    assert ask(asked | {"host": "evil.example"}, origins=(page,))[0] == 421
+
+
+@pytest.mark.parametrize(
+    "origin", ["*", "null", "maps.example", "https://maps.example/", "https://*.example", "https://a b"]
+)
+def test_an_origin_is_exact(origin: str) -> None:
+    with pytest.raises(ArgumentError, match="as a browser sends it"):
+        Options(origins=(origin,))
 
 
 def test_headers_are_limited_in_number() -> None:
