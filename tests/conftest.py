@@ -92,10 +92,18 @@ def token(el: ModuleType) -> str:
 
 
 @pytest.fixture
-def server(el: ModuleType) -> Iterator[Server]:
-    """The HTTP API on the test's home, at a free port."""
+def server(el: ModuleType, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+    """The HTTP API on the test's home, at a free port; its answers are held to its description."""
+    from ellipsis_local.server import create_app, uvicorn_server
+    from tests.described import Described
+
+    wrong: list[str] = []
+    monkeypatch.setattr(
+        uvicorn_server, "create_app", lambda *args, **options: Described(create_app(*args, **options), wrong)
+    )
     with el.serve() as running:
         yield running
+    assert wrong == []
 
 
 @pytest.fixture(scope="session")

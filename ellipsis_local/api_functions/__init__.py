@@ -13,7 +13,7 @@ from types import FunctionType, ModuleType
 from typing import Any
 
 from ellipsis_local import arguments
-from ellipsis_local.api_functions.table import Name, Row, rows
+from ellipsis_local.client_requests import Name, Row, rows
 from ellipsis_local.emulator import working
 from ellipsis_local.errors import NotEmulatedError
 from ellipsis_local.tracebacks import short_traceback

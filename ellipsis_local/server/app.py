@@ -15,7 +15,7 @@ from ellipsis_local.dashboard.sessions import Sessions
 from ellipsis_local.emulator import Emulator
 from ellipsis_local.server.error_responses import add_error_handlers
 from ellipsis_local.server.idempotency import Idempotency
-from ellipsis_local.server.openapi import fix_openapi
+from ellipsis_local.server.openapi import OTHERWISE, fix_openapi
 from ellipsis_local.server.routes import account, computes, features, paths, rasters, sharing
 from ellipsis_local.server.routes.timestamps import timestamp_routes
 from ellipsis_local.server.wire import Answer, WireRoute
@@ -25,19 +25,22 @@ BASE_PATH = "/v3"
 MAX_UPLOAD = 64 * 1024**3
 """Bytes of one upload, unless told otherwise."""
 
-DESCRIPTION = """The part of the HTTP API of Ellipsis Drive that `ellipsis_local` emulates on this machine.
+DESCRIPTION = f"""The part of the HTTP API of Ellipsis Drive that `ellipsis_local` emulates on this machine.
 
-Every error is `{"message": text}`. GETs may carry the token as `?token=`; values in a query that are no strings are
-JSON. Lists come in pages, `{"result": […], "nextPageStart": id or null}`. What is not emulated answers 501.
+Every error is `{{"message": text}}`. {OTHERWISE} What is not emulated answers 501. GETs may carry the token as
+`?token=`; values in a query that are no strings are JSON. Lists come in pages, `{{"result": […], "nextPageStart": id or
+null}}`. Operations have the names of the functions of the Python client that are for them. A description says where a
+behaviour comes from: the documentation, what was seen in clients, or a choice of our own.
 """
-MESSAGE = {"type": "object", "required": ["message"], "properties": {"message": {"type": "string"}}}
-ERROR = {"content": {"application/json": {"schema": MESSAGE}}}
-FAULTS = {
-    400: "a bad argument", 401: "no token, or a wrong one", 403: "insufficient access", 404: "not here",
-    409: "not in this state", 413: "too large", 416: "no such range of bytes", 421: "not this server's name",
-    429: "too many wrong passwords", 501: "not emulated", 502: "upstream failed", 503: "too many requests at once",
-    507: "the home cannot be written",
-}  # fmt: skip
+SERVERS = [{"url": "/", "description": "the server that gave this description; an emulator, not the hosted service"}]
+TAGS = {
+    "account": "Logging in, access tokens, and other users by name.",
+    "compute": "Functions that are run on the partitions of layers. POSTs answer at once; GET /compute tells the rest.",
+    "sharing": "Who may do what with a path, and how much it was used.",
+    "raster": "Rasters, their timestamps and files, and pixels in several shapes.",
+    "vector": "Vectors, their timestamps and files, and features, read and changed.",
+    "path": "Folders, and what all paths have in common: search, names, metadata, trash.",
+}
 
 
 def create_app(emulator: Emulator, *, max_upload: int = MAX_UPLOAD) -> FastAPI:
@@ -59,7 +62,10 @@ def _app() -> FastAPI:
     app = FastAPI(
         title="ellipsis_local",
         version=package_version(),
+        summary="Ellipsis Drive compute on one machine",
         description=DESCRIPTION,
+        servers=SERVERS,
+        openapi_tags=[{"name": name, "description": text} for name, text in TAGS.items()],
         openapi_url="/openapi.json",
         # These pages load scripts from elsewhere.
         docs_url=None,
@@ -68,7 +74,6 @@ def _app() -> FastAPI:
         redirect_slashes=False,
         default_response_class=Answer,
         separate_input_output_schemas=False,
-        responses={status: {"description": text, **ERROR} for status, text in FAULTS.items()},
     )
     # The order decides between /path/hashtag and /path/{pathId}: fixed words first.
     root = APIRouter(prefix=BASE_PATH, route_class=WireRoute)
@@ -79,5 +84,5 @@ def _app() -> FastAPI:
     app.router.routes.extend(dashboard_routes(BASE_PATH))
     add_error_handlers(app)
     document = app.openapi
-    app.openapi = functools.cache(lambda: fix_openapi(document()))  # type: ignore[method-assign]
+    app.openapi = functools.cache(lambda: fix_openapi(document(), BASE_PATH))  # type: ignore[method-assign]
     return app

@@ -239,7 +239,7 @@ class World:
             return ids["result"] if "/compute/" in template else ids[f"{layer} file"]
         return {
             "timestampId": ids[f"{layer} timestamp"], "computeId": ids["compute"], "userId": self.c.id,
-            "inviteId": ids["invite"], "tokenId": ids["token"], "propertyId": ids["property"],
+            "inviteId": ids["invite"], "accessTokenId": ids["token"], "featurePropertyId": ids["property"],
             "featureId": ids["feature"], "rootName": "myDrive", "z": "0", "x": "0", "y": "0", "bandNumber": "1",
             "hashtag": "secret",
         }[name]  # fmt: skip

@@ -81,7 +81,7 @@ def test_the_openapi_document(server: Server) -> None:
     document = requests.get(server.url.replace("/v3", "/openapi.json"), timeout=20).json()
     assert {"/v3/compute", "/v3/path/{pathId}", "/v3/account/login"} <= set(document["paths"])
     assert document["components"]["securitySchemes"]
-    assert "409" in document["paths"]["/v3/compute"]["post"]["responses"]
+    assert "409" in document["paths"]["/v3/compute/{computeId}/execute"]["post"]["responses"]
 
 
 @pytest.mark.parametrize(

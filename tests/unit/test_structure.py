@@ -25,7 +25,7 @@ LEVELS = (
     {"clocks", "notebooks"},
     {"errors", "types"},
     {"progress", "tracebacks", "html_parts"},
-    {"settings", "arguments", "notices", "preflight", "faults", "identity", "svg_map", "extras"},
+    {"settings", "arguments", "client_requests", "notices", "preflight", "faults", "identity", "svg_map", "extras"},
     {
         "home",
         "database",

@@ -67,6 +67,11 @@ class NewExecution(Body):
 
 @router.post("/compute")
 def create(asker: Asker, body: NewCompute) -> dict[str, Any]:
+    """Make a compute: an environment, a partition of the layers per node, and the nodes.
+
+    The id comes at once, and GET /compute shows `available` when it can execute (seen in the client). A bad argument is
+    refused here, and there is no compute then (our choice).
+    """
     until = monotonic() + START_SECONDS
     user = asker.user
     request = compute_request(
@@ -86,6 +91,10 @@ def create(asker: Asker, body: NewCompute) -> dict[str, Any]:
 
 @router.get("/compute")
 def list_computes(asker: Asker, page_start: PageStart = None) -> dict[str, Any]:
+    """List the user's computes, the newest first, with status, results and nodes.
+
+    This is where clients look until a compute is `available`, `completed` or `stopped` (seen in the client).
+    """
     faults.polled(asker.emulator.home.root, asker.user.id, patience=PATIENCE_SECONDS)
     found, following = asker.answers.page(asker.user.id, page_start)
     if asker.user.grants is not None:
@@ -95,6 +104,12 @@ def list_computes(asker: Asker, page_start: PageStart = None) -> dict[str, Any]:
 
 @router.post("/compute/{computeId}/execute")
 def execute(asker: Asker, compute_id: ComputeId, body: NewExecution) -> None:
+    """Run a function on every partition of a compute.
+
+    `file` is the function's text as the client writes it, or a base64 dill pickle (seen in clients before 3.3.10). When
+    this answers the former results are gone; GET /compute shows `completed` when the new ones are there (seen in the
+    client).
+    """
     until = monotonic() + SECONDS
     target = write_target(body.writeToLayer)
     asker.emulator.execute_compute(compute_id, Sent(body.file), asker.user, wait=False, target=target)
@@ -103,6 +118,7 @@ def execute(asker: Asker, compute_id: ComputeId, body: NewExecution) -> None:
 
 @router.post("/compute/{computeId}/terminate")
 def terminate(asker: Asker, compute_id: ComputeId) -> None:
+    """End a compute, whatever it does; it is `stopped` soon after (seen in the client), and its results stay."""
     until = monotonic() + SECONDS
     asker.emulator.terminate_compute(compute_id, asker.user, wait=False)
     wait_briefly(asker, compute_id, until)
@@ -110,6 +126,7 @@ def terminate(asker: Asker, compute_id: ComputeId) -> None:
 
 @router.get("/compute/{computeId}/file/{fileId}", responses=FILE)
 def result_file(asker: Asker, compute_id: ComputeId, file_id: FileId) -> Download:
+    """Download one large result, whole or a range of bytes; its id is the value of a result of type `file`."""
     emulator = asker.emulator
     emulator.check_reach(compute_id, asker.user)
     url = f"/compute/{compute_id}/file/{file_id}"

@@ -42,7 +42,7 @@ FeatureStart = Annotated[
 ]
 """Where a page of features begins: an id, or the object that `featuresByExtent` gives."""
 FeatureId = Annotated[Id, Path(alias="featureId")]
-PropertyId = Annotated[Id, Path(alias="propertyId")]
+PropertyId = Annotated[Id, Path(alias="featurePropertyId")]
 Ids = Annotated[list[Id], Field(max_length=MOST_FEATURES)]
 
 
@@ -121,25 +121,29 @@ class Revert(Body):
 
 @router.post("/property")
 def add_property(asker: Asker, path_id: PathId, body: NewProperty) -> dict[str, Any]:
+    """Declare a property of the features of a layer; the same once more is nothing to do (the client sends again)."""
     record = asker.drive.layer(path_id, "vector", EDIT)
     made = asker.emulator.features.add_property(record.id, body.name, body.type, body.required, body.private)
     return {"id": made}
 
 
-@router.patch("/property/{propertyId}")
+@router.patch("/property/{featurePropertyId}")
 def edit_property(asker: Asker, path_id: PathId, property_id: PropertyId, body: ChangedProperty) -> None:
+    """Change whether a property is required or private."""
     record = asker.drive.layer(path_id, "vector", EDIT)
     asker.emulator.features.edit_property(record.id, property_id, body.required, body.private)
 
 
-@router.put("/property/{propertyId}/trashed")
+@router.put("/property/{featurePropertyId}/trashed")
 def trash_property(asker: Asker, path_id: PathId, property_id: PropertyId, body: Trashed) -> None:
+    """Move a property into the trash, or out of it: features are shown without it meanwhile."""
     asker.emulator.features.trash_property(asker.drive.layer(path_id, "vector", EDIT).id, property_id, body.trashed)
 
 
 @router.get(f"{ONE}/listFeatures")
 @router.get(f"{ONE}/compressedListFeatures")
 def list_features(at: At, start: FeatureStart = None, size: PageSize = None) -> dict[str, Any]:
+    """List features in EPSG:4326, page by page (seen in the client; a page ends at 3 MB: our choice)."""
     return collection(at.emulator.features.page(at.view("vector"), start, size))
 
 
@@ -151,6 +155,7 @@ def by_extent(
     start: FeatureStart = None,
     size: PageSize = None,
 ) -> dict[str, Any]:
+    """List the features whose bounds meet an extent in EPSG:4326, page by page (seen in the client)."""
     timestamp = at.view("vector")
     found = at.emulator.features.by_extent(timestamp, extent.checked(), property_filter, start, size)
     return collection(found, START_KEY)
@@ -174,6 +179,7 @@ def by_tiles(
 
 @router.get(f"{ONE}/featuresByIds")
 def by_ids(at: At, ids: Annotated[Any, *JsonQuery(Ids, '["…"]'), Query(alias="geometryIds")]) -> dict[str, Any]:
+    """Get features by their ids, in that order (seen in the client)."""
     return collection((at.emulator.features.by_ids(at.view("vector"), ids), None))
 
 
@@ -183,11 +189,13 @@ def location(
     locations: Annotated[Any, *JsonQuery(list[list[float]], "[[4.5, 52.1]]")],
     epsg: Annotated[int, Query()] = 4326,
 ) -> Any:
+    """Get the features at places: polygons that hold it, then what is within 10 metres (our choice)."""
     return at.emulator.features.at_locations(at.view("vector"), locations, epsg)
 
 
 @router.post(f"{ONE}/feature")
 def add(at: At, body: NewFeatures) -> list[str]:
+    """Add GeoJSON features in EPSG:4326, all or none, and get their ids (seen in the client)."""
     timestamp = at.edit("vector")
     features = [new.feature for new in body.features]
     return at.emulator.features.add(at.path_id, timestamp.id, features, at.asker.user)
@@ -195,6 +203,7 @@ def add(at: At, body: NewFeatures) -> list[str]:
 
 @router.patch(f"{ONE}/feature")
 def edit(at: At, body: Changes) -> None:
+    """Change properties and geometries of features, all or none (seen in the client)."""
     timestamp = at.edit("vector")
     changes = [change.model_dump(exclude_none=True) for change in body.changes]
     at.emulator.features.edit(at.path_id, timestamp.id, changes, at.asker.user)
@@ -202,11 +211,13 @@ def edit(at: At, body: Changes) -> None:
 
 @router.put(f"{ONE}/feature/trashed")
 def trash(at: At, body: TrashedFeatures) -> None:
+    """Move features into the trash, or out of it."""
     at.emulator.features.trash(at.path_id, at.edit("vector").id, body.featureIds, body.trashed, at.asker.user)
 
 
 @router.get(f"{ONE}/feature/{{featureId}}/version")
 def versions(at: At, feature_id: FeatureId) -> dict[str, Any]:
+    """List what a feature has been, the newest first (our choice), also of one in the trash."""
     return {"result": at.emulator.features.versions(at.view("vector"), feature_id), "nextPageStart": None}
 
 
@@ -214,6 +225,7 @@ def versions(at: At, feature_id: FeatureId) -> dict[str, Any]:
 def changes(
     at: At, start: Start = None, actions: Annotated[Any, *JsonQuery(list[str] | None, '["add"]')] = None
 ) -> dict[str, Any]:
+    """List the changes of a timestamp's features, the newest first (our choice)."""
     timestamp = at.view("vector")
     found, following = at.emulator.features.changes(timestamp, start, None, actions)
     return {"result": found, "nextPageStart": following}
@@ -221,4 +233,5 @@ def changes(
 
 @router.post(f"{ONE}/file/{{fileId}}/revert")
 def revert_file(at: At, file_id: FileId, body: Revert) -> None:
+    """Take the features of a file out of the timestamp, or bring them back."""
     at.emulator.store.catalogue.trash_file(at.path_id, at.timestamp_id, at.edit_file(file_id, "vector").id, body.revert)

@@ -110,6 +110,10 @@ def search_paths(
     date: Annotated[Any, *JsonQuery(DateRange | None, '{"from": "2024-01-01T00:00:00"}')] = None,
     page_start: PageStart = None,
 ) -> dict[str, Any]:
+    """Find paths by type, text, owner, hashtag, extent, resolution and date.
+
+    `text` is looked for in names and descriptions (our choice).
+    """
     query = Search(
         types=types,
         roots=root,
@@ -126,6 +130,7 @@ def search_paths(
 
 @router.put("/path/parentId")
 def move(asker: Asker, body: Move) -> None:
+    """Move paths into a folder, or to the user's own root."""
     asker.drive.move(body.pathIds, body.parentId)
 
 
@@ -140,6 +145,7 @@ def _new(asker: Asker, type: PathType, body: NewPath, source: Taken | None = Non
 def _add_route(type: PathType) -> None:
     @router.post(f"/path/{type}", name=f"add_{type}")
     def add(asker: Asker, body: NewPath) -> dict[str, Any]:
+        """Make a path, in a folder or in the user's own root."""
         return _new(asker, type, body)
 
 
@@ -149,6 +155,7 @@ for _type in ("raster", "vector", "folder"):
 
 @router.post("/path/file", openapi_extra=DESCRIPTION)
 async def add_file(request: Request, asker: Asker) -> dict[str, Any]:
+    """Upload a plain file as a form: the file is the part `data` (seen in the client)."""
     # Before the body is read: who may not upload does not get to.
     await anyio.to_thread.run_sync(lambda: asker.drive)
     async with received(request, asker.emulator.home, request.app.state.max_upload) as upload:
@@ -169,11 +176,13 @@ def set_up_tasks() -> dict[str, Any]:
 
 @router.get("/path/{pathId}")
 def get(asker: Asker, path_id: PathId) -> dict[str, Any]:
+    """Get a path with what it holds; where clients learn of bands, properties and timestamps (seen in the client)."""
     return path_answer(asker.emulator, asker.guest.path(path_id), asker.guest)
 
 
 @router.delete("/path/{pathId}")
 def delete(asker: Asker, path_id: PathId) -> None:
+    """Delete a path for good, with all below it."""
     asker.drive.delete(path_id)
 
 
@@ -186,6 +195,7 @@ def list_folder(
     include_trashed: Annotated[bool, Query(alias="includeTrashed")] = False,
     page_start: PageStart = None,
 ) -> dict[str, Any]:
+    """List what lies in a folder."""
     if types is None and is_folder is not None:
         # The older listPath asks so (seen in the client).
         types = ["folder"] if is_folder else ["raster", "vector", "file"]
@@ -200,41 +210,49 @@ def traverse(
     location: Annotated[Any, *JsonQuery(list[str], '["folder", "layer"]')],
     type: PathType | None = None,
 ) -> dict[str, Any]:
+    """Get the path that is reached from a folder by names (documented)."""
     return path_answer(asker.emulator, asker.guest.traverse(path_id, location, type), asker.guest)
 
 
 @router.put("/path/{pathId}/trashed")
 def trash(asker: Asker, path_id: PathId, body: Trashed) -> None:
+    """Move a path into the trash, or out of it, with all below it."""
     asker.drive.trash(path_id, body.trashed)
 
 
 @router.put("/path/{pathId}/name")
 def rename(asker: Asker, path_id: PathId, body: NewName) -> None:
+    """Rename a path."""
     asker.drive.rename(path_id, body.name)
 
 
 @router.put("/path/{pathId}/favorite")
 def favourite(asker: Asker, path_id: PathId, body: Favourite) -> None:
+    """Make a path one of the user's favourites, or no longer."""
     asker.emulator.sharing.set_favourite(asker.full_user, asker.drive.path(path_id).id, body.favorite)
 
 
 @router.put("/path/{pathId}/domain")
 def set_domains(asker: Asker, path_id: PathId, body: Domains) -> None:
+    """Name the domains from which a path may be used: kept as data, without effect (our choice)."""
     asker.drive.set_domains(path_id, body.domains or [])
 
 
 @router.patch("/path/{pathId}/publicAccess")
 def edit_public_access(asker: Asker, path_id: PathId, body: JsonObject) -> None:
+    """Say what everybody may do with a path; `hidden` keeps it out of searches (documented)."""
     asker.drive.set_public_access(path_id, body)
 
 
 @router.patch("/path/{pathId}/metadata")
 def edit_metadata(asker: Asker, path_id: PathId, body: Metadata) -> None:
+    """Change description, attribution, licence and properties of a path; null leaves a part as it is."""
     asker.drive.set_metadata(path_id, body.model_dump())
 
 
 @router.get("/path/{pathId}/file/data", responses=FILE)
 def file_data(asker: Asker, path_id: PathId) -> Download:
+    """Download a plain file, whole or a range of bytes."""
     record = asker.guest.path(path_id, DOWNLOAD)
     file = asker.emulator.store.get_plain_file(record.id)
     return Download(file.location, filename=file.name)

@@ -61,6 +61,11 @@ def tile(
     style: Style = None,
     apply: ApplyStyle = None,
 ) -> Response:
+    """Get a tile of Web Mercator: 256 × 256 pixels, bands first, the last band the mask (seen in the client).
+
+    A TIFF of the values, or a PNG drawn in one default style where a style is asked for (inferred from clients). 204
+    where there is nothing.
+    """
     styled = is_styled(style, apply)
     made = at.emulator.imagery.tile(readable(at), z, x, y, styled=styled)
     return Response(status_code=204) if made is None else picture(made, styled)
@@ -75,6 +80,7 @@ def by_extent(
     style: Style = None,
     apply: ApplyStyle = None,
 ) -> Response:
+    """Get a window in EPSG:3857, in a width and height: bands last, the last one the mask (seen in the client)."""
     styled = is_styled(style, apply)
     return picture(at.emulator.imagery.window(readable(at), extent.checked(), width, height, styled=styled), styled)
 
@@ -83,6 +89,7 @@ def by_extent(
 def location(
     at: At, locations: Annotated[Any, *JsonQuery(list[Location], "[[4.5, 52.1]]"), Query(max_length=1000)]
 ) -> Any:
+    """Get the values of all bands at places (longitude, latitude); null where there is none (seen in scripts)."""
     return at.emulator.imagery.locations(readable(at), locations)
 
 
@@ -95,6 +102,11 @@ def analyse(
     geometry: Annotated[Any, *JsonQuery(JsonObject, POINT)],
     approximate: bool = True,
 ) -> Any:
+    """Get statistics of the pixels inside a GeoJSON geometry in EPSG:4326, per timestamp and band.
+
+    Pixels count whose centre lies inside (our choice). `approximate` takes a part of them where they are many; a
+    parameter `percentiles` or `histogram` gives these alone (seen in the client).
+    """
     timestamps = [readable(TimestampRequest(asker, path_id, timestamp_id)) for timestamp_id in timestamp_ids]
     # The client sends its returnType as a parameter of that name; others as the value of returnType.
     want = set(request.query_params) - {"timestampIds", "geometry", "approximate", "token", "returnType"}
@@ -104,6 +116,7 @@ def analyse(
 
 @router.put(f"{ONE}/file/{{fileId}}/trashed")
 def trash_file(at: At, file_id: FileId, body: Trashed) -> None:
+    """Move a file of a timestamp into the trash, or out of it; what is in the trash is no part of the layer."""
     file = at.edit_file(file_id, "raster")
     at.emulator.store.catalogue.trash_file(at.path_id, at.timestamp_id, file.id, body.trashed)
 
@@ -112,9 +125,11 @@ def trash_file(at: At, file_id: FileId, body: Trashed) -> None:
 def name_band(
     asker: Asker, path_id: PathId, band: Annotated[int, Path(alias="bandNumber", ge=1)], body: NewName
 ) -> None:
+    """Name a band; the first is 1 (documented)."""
     asker.drive.name_band(path_id, band, body.name)
 
 
 @router.patch("")
 def edit(asker: Asker, path_id: PathId, body: Options) -> None:
+    """Say how the service would show a raster: kept as data, without effect (our choice)."""
     asker.drive.set_raster_options(path_id, body.model_dump(exclude_none=True))

@@ -57,6 +57,7 @@ def timestamp_routes(type: LayerType) -> APIRouter:
 
     @router.post("", name=f"add_{type}_timestamp")
     def add(asker: Asker, path_id: PathId, body: NewTimestamp) -> dict[str, Any]:
+        """Make a timestamp of the layer, without files; `remote` is not emulated."""
         if body.remote:
             raise NotEmulatedError("timestamps of remote files (remote=True) are not emulated")
         record = asker.drive.layer(path_id, type, EDIT)
@@ -65,33 +66,44 @@ def timestamp_routes(type: LayerType) -> APIRouter:
 
     @router.patch(one, name=f"edit_{type}_timestamp")
     def edit(at: At, body: ChangedTimestamp) -> None:
+        """Change date and description of a timestamp."""
         given: dict[str, Any] = {"date": dates_of(body.date), "description": body.description}
         given = {name: value for name, value in given.items() if value is not None}
         at.emulator.store.catalogue.edit_timestamp(at.path_id, at.edit(type).id, **given)
 
     @router.delete(one, name=f"delete_{type}_timestamp")
     def delete(at: At) -> None:
+        """Delete a timestamp and its files for good."""
         at.emulator.store.remove(at.path_id, at.edit(type).id)
 
     @router.put(f"{one}/trashed", name=f"trash_{type}_timestamp")
     def trash(at: At, body: Trashed) -> None:
+        """Move a timestamp into the trash, or out of it."""
         at.emulator.store.catalogue.trash_timestamp(at.path_id, at.edit(type).id, body.trashed)
 
     @router.post(f"{one}/activate", name=f"activate_{type}_timestamp")
     def activate(at: At) -> None:
+        """Make a timestamp usable."""
         at.emulator.store.activate(at.path_id, at.edit(type).id)
 
     @router.post(f"{one}/deactivate", name=f"deactivate_{type}_timestamp")
     def deactivate(at: At) -> None:
+        """Make a timestamp unusable, until it is activated again."""
         at.emulator.store.deactivate(at.path_id, at.edit(type).id)
 
     @router.get(f"{one}/bounds", name=f"{type}_bounds")
     def bounds(at: At) -> Any:
+        """Get where the data of a timestamp lie, as a GeoJSON geometry in EPSG:4326 (seen in the client)."""
         timestamp = at.asker.guest.timestamp(at.path_id, at.timestamp_id, type)
         return at.emulator.store.bounds(at.path_id, timestamp.id).__geo_interface__
 
     @router.post(f"{one}/file", name=f"add_{type}_file", openapi_extra=DESCRIPTION)
     async def add_file(request: Request, at: At, remote: Annotated[bool, Query()] = False) -> dict[str, Any]:
+        """Upload a file as a form: the file is the part `data` (seen in the client).
+
+        It is looked at after the answer; the list of files shows how that ends (seen in scripts). `remoteInfo` is not
+        emulated.
+        """
         if remote:
             raise NotEmulatedError("files that lie elsewhere (remoteInfo) are not emulated: upload the file")
         # Before the body is read: who may not upload does not get to.
@@ -108,16 +120,19 @@ def timestamp_routes(type: LayerType) -> APIRouter:
 
     @router.get(f"{one}/{'file' if type == 'raster' else 'upload'}", name=f"list_{type}_files")
     def list_files(at: At, page_start: PageStart = None) -> dict[str, Any]:
+        """List the files of a timestamp; one that cannot be read is `errored`, with its `message` (seen in scripts)."""
         timestamp = at.asker.drive.timestamp(at.path_id, at.timestamp_id, type)
         files = at.emulator.store.files(at.path_id, timestamp.id)
         return page(files, page_start, lambda file: file.id, file_json)
 
     @router.get(f"{one}/file/{{fileId}}/data", name=f"{type}_file_data", responses=FILE)
     def file_data(at: At, file_id: FileId) -> Response:
+        """Download a file as it was uploaded, whole or a range of bytes."""
         return download(at.emulator.home, at.asker.guest.file(at.path_id, at.timestamp_id, file_id, type, DOWNLOAD))
 
     @router.delete(f"{one}/file/{{fileId}}", name=f"delete_{type}_file")
     def delete_file(at: At, file_id: FileId) -> None:
+        """Delete a file of a timestamp for good."""
         at.emulator.store.remove_file(at.path_id, at.timestamp_id, at.edit_file(file_id, type).id)
 
     return router

@@ -2,7 +2,8 @@
 
 Behind the address stands what goes into the body, or the query of a GET: arguments by their names, `key=argument`, or a
 constant. ``<a,b>`` stands for several functions, and ``<>`` in the address for the same word. What has no such
-list is sent without one. A line without a request runs in the caller's own process, and is not here.
+list is sent without one. A line without a request runs in the caller's own process, and is not here. The functions that
+have code of their own here stand in a second table, with the request that they are for.
 """
 
 from __future__ import annotations
@@ -182,6 +183,45 @@ util.stringToDate(date)
 util.transformPoint(point, sourceEpsg, targetEpsg)
 """
 
+OWN = """
+account.logIn POST /account/login
+account.getInfo GET /account
+path.get GET /path/{pathId}
+path.editPublicAccess PATCH /path/{pathId}/publicAccess
+path.root.listPath GET /path/{pathId}/list
+path.<folder,raster,vector>.add POST /path/<>
+path.file.<add,addCsv,addJson,addPickle> POST /path/file
+path.file.<download,getCsv,getJson,getPickle> GET /path/{pathId}/file/data
+path.<raster,vector>.timestamp.add POST /path/{pathId}/<>/timestamp
+path.<raster,vector>.timestamp.activate POST /path/{pathId}/<>/timestamp/{timestampId}/activate
+path.<raster,vector>.timestamp.deactivate POST /path/{pathId}/<>/timestamp/{timestampId}/deactivate
+path.<raster,vector>.timestamp.getBounds GET /path/{pathId}/<>/timestamp/{timestampId}/bounds
+path.raster.timestamp.getRaster GET /path/{pathId}/raster/timestamp/{timestampId}/tile/{z}/{x}/{y}
+path.raster.timestamp.<getSampledRaster,contour> GET /path/{pathId}/raster/timestamp/{timestampId}/rasterByExtent
+path.raster.timestamp.getLocationInfo GET /path/{pathId}/raster/timestamp/{timestampId}/location
+path.raster.timestamp.analyse GET /path/{pathId}/raster/timestamp/analyse
+path.<raster,vector>.timestamp.file.add POST /path/{pathId}/<>/timestamp/{timestampId}/file
+path.raster.timestamp.file.get GET /path/{pathId}/raster/timestamp/{timestampId}/file
+path.vector.timestamp.file.get GET /path/{pathId}/vector/timestamp/{timestampId}/upload
+path.<raster,vector>.timestamp.file.download GET /path/{pathId}/<>/timestamp/{timestampId}/file/{fileId}/data
+path.vector.timestamp.listFeatures GET /path/{pathId}/vector/timestamp/{timestampId}/listFeatures
+path.vector.timestamp.getFeaturesByExtent GET /path/{pathId}/vector/timestamp/{timestampId}/featuresByExtent
+path.vector.timestamp.getFeaturesByIds GET /path/{pathId}/vector/timestamp/{timestampId}/featuresByIds
+path.vector.timestamp.getChanges GET /path/{pathId}/vector/timestamp/{timestampId}/changelog
+path.vector.timestamp.feature.add POST /path/{pathId}/vector/timestamp/{timestampId}/feature
+path.vector.timestamp.feature.edit PATCH /path/{pathId}/vector/timestamp/{timestampId}/feature
+path.vector.timestamp.feature.<trash,recover> PUT /path/{pathId}/vector/timestamp/{timestampId}/feature/trashed
+path.vector.timestamp.feature.versions GET /path/{pathId}/vector/timestamp/{timestampId}/feature/{featureId}/version
+compute.createCompute POST /compute
+compute.listComputes GET /compute
+compute.root.getComputeInfo GET /compute
+compute.execute POST /compute/{computeId}/execute
+compute.<terminateCompute,terminateAll> POST /compute/{computeId}/terminate
+compute.root.downloadFile GET /compute/{computeId}/file/{fileId}
+compute.addToLayer GET /compute/{computeId}/file/{fileId}
+util.<saveRaster,saveVector>
+"""
+
 LINE = re.compile(r"([\w.]+)\((.*?)\)(?: ([A-Z]+) ([^ ]+)(?: \((.*)\))?)?")
 SEVERAL = re.compile(r"<(.+?)>")
 
@@ -202,12 +242,24 @@ class Name(str):
 
 
 def rows() -> Iterator[Row]:
-    """The table, a row per function."""
-    for entry in re.findall(r"^\S.*(?:\n +.*)*", TABLE, re.MULTILINE):
+    """The first table, a row per function."""
+    return map(_row, _lines(TABLE))
+
+
+def requests_by_function() -> dict[str, tuple[str, str]]:
+    """Both tables: by function the method and address of the request that it is for; empty where there is none."""
+    own = ((*line.split(" "), "", "")[:3] for line in _lines(OWN))
+    return {row.name: (row.method, row.address) for row in rows()} | {
+        name: (method, address) for name, method, address in own
+    }
+
+
+def _lines(table: str) -> Iterator[str]:
+    for entry in re.findall(r"^\S.*(?:\n +.*)*", table, re.MULTILINE):
         line = " ".join(entry.split())
         several = SEVERAL.search(line)
         for word in several[1].split(",") if several else [""]:
-            yield _row(line.replace(several[0], word).replace("<>", word) if several else line)
+            yield line.replace(several[0], word).replace("<>", word) if several else line
 
 
 def _row(line: str) -> Row:
