@@ -24,6 +24,7 @@ from ellipsis_local.accounts.validation import (
     checked_password,
     checked_text,
     checked_valid_for,
+    normal_name,
 )
 from ellipsis_local.accounts.wrong_passwords import WrongPasswords
 from ellipsis_local.arguments import invalid
@@ -83,7 +84,9 @@ class Accounts:
             return self._tokens.give(connection, row["id"], "login", None, valid_for)[1]
 
     def _row_of(self, name: str) -> sqlite3.Row | None:
-        return self._database.row("SELECT id, name, salt, password FROM users WHERE name = ?", (name,))
+        """Of the name as it is, else as it is kept: what looks the same is one user (our choice)."""
+        query = "SELECT id, name, salt, password FROM users WHERE name IN (?, ?) ORDER BY name = ? DESC"
+        return self._database.row(query, (name, normal_name(name), name))
 
     def _hash(self, password: str) -> bytes:
         with self._hashing:
@@ -117,7 +120,7 @@ class Accounts:
         with self._database.transaction() as connection:
             if self._insert_user(connection, name, made) == 0:
                 raise self._exists(name)
-            user = own_user(name)
+            user = own_user(normal_name(name))
             if digest is not None:
                 self._tokens.register(connection, user, digest)
         return user
@@ -127,6 +130,7 @@ class Accounts:
         return ArgumentError(f"there is a user {name!r} in this home already", argument="username", value=name)
 
     def _insert_user(self, connection: sqlite3.Connection, name: str, made: bytes) -> int:
+        name = checked_name(normal_name(name))
         if name.startswith(RESERVED):
             text = f"must not begin with {RESERVED!r}: such names are those of unknown tokens; choose another"
             raise invalid("username", name, text)

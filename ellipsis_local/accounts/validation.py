@@ -55,6 +55,11 @@ def checked_name(value: Any, argument: str = "username", *, most: int = MOST_NAM
     return name
 
 
+def normal_name(name: str) -> str:
+    """A user's name as it is kept: what letters look like, and not how they were typed (NFKC)."""
+    return unicodedata.normalize("NFKC", name)
+
+
 def checked_password(value: Any, argument: str = "password") -> str:
     """A password: 1 to 1024 characters. The errors do not show it."""
     if type(value) is not str:

@@ -188,7 +188,11 @@ class LocalPool:
         if self._closed.is_set():
             return EngineError("the nodes were ended")
         wait(self._process, 5)
-        evidence = self._stderr.read_text(encoding="utf-8", errors="replace")[-4000:].strip()
+        try:
+            evidence = self._stderr.read_text(encoding="utf-8", errors="replace")[-4000:].strip()
+        except OSError as error:
+            # Whoever removed the compute's folder took it along.
+            evidence = f"{self._stderr.name} cannot be read ({error.strerror})"
         text = f"the node program {self._python} ended with exit code {self._process.returncode}"
         return EngineError(f"{text}:\n{evidence}" if evidence else text)
 

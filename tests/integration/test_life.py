@@ -24,7 +24,14 @@ from affine import Affine
 
 from ellipsis_local import emulator as emulator_module
 from ellipsis_local.computes.records import Records
-from ellipsis_local.errors import ComputeStateError, EllipsisLocalError, FidelityWarning, NodeError, StoreError
+from ellipsis_local.errors import (
+    ComputeStateError,
+    EllipsisLocalError,
+    EngineError,
+    FidelityWarning,
+    NodeError,
+    StoreError,
+)
 from ellipsis_local.node_program.ellipsis_node.output import Recorder, Source
 from tests.integration.conftest import INTERPRETER, wait_for
 
@@ -223,6 +230,19 @@ def test_a_host_that_is_killed_is_replaced(el, token, raster, create) -> None:
         child.kill()
         child.wait(10)
     assert el.compute.execute(compute_id, one, token) == [1, 1]
+
+
+def test_a_host_that_dies_without_its_log_is_told(el, token, raster, create, home) -> None:
+    def kills(params):
+        import os
+        import signal
+
+        os.kill(os.getppid(), signal.SIGKILL)
+
+    compute_id = create([raster])
+    (home / "computes" / compute_id / "host.log").unlink()
+    with pytest.raises(EngineError, match=r"ended with exit code -9:\nhost\.log cannot be read \(No such file"):
+        el.compute.execute(compute_id, kills, token)
 
 
 def test_several_processes_do_all_of_it_on_one_home(home, tmp_path, el, token, fixtures) -> None:

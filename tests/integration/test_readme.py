@@ -100,13 +100,14 @@ def test_every_setting_is_in_the_table() -> None:
 
 
 def test_links_lead_to_files() -> None:
-    for page in (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")):
+    for page in (ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "SECURITY.md", *(ROOT / "docs").glob("*.md")):
         for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8")):
             assert (page.parent / target).exists(), f"{page.name}: {target}"
 
 
-def test_the_tests_that_the_fidelity_page_names_exist() -> None:
-    page = (ROOT / "docs" / "fidelity.md").read_text(encoding="utf-8")
+@pytest.mark.parametrize("name", ["fidelity.md", "threat_model.md"])
+def test_the_tests_that_a_page_names_exist(name: str) -> None:
+    page = (ROOT / "docs" / name).read_text(encoding="utf-8")
     named = set(re.findall(r"\b(\w+)::(test_\w+)", page))
     assert named
     there = {

@@ -62,6 +62,24 @@ def test_the_first_login_makes_the_user(accounts):
     assert [(user.name, user.tokens) for user in accounts.users()] == [("ada", 2)]
 
 
+def test_names_that_look_the_same_are_one_user(accounts, database):
+    composed, decomposed, wide = "Jos\u00e9", "Jose\u0301", "\uff2aos\u00e9"
+    accounts.log_in(decomposed, "secret")
+    assert [user.name for user in accounts.users()] == [composed]
+    for name in (composed, decomposed, wide):
+        assert accounts.known_user(accounts.log_in(name, "secret")).name == composed
+        with pytest.raises(AccountError):
+            accounts.log_in(name, "another")
+    with pytest.raises(ArgumentError, match="already"):
+        accounts.add_user(wide, "x")
+    with pytest.raises(ArgumentError, match="must not begin"):
+        accounts.log_in("\uff54oken-1", "x")
+    # Those that a former release took stay as they are.
+    with database.transaction() as connection:
+        connection.execute("UPDATE users SET name = ?", (decomposed,))
+    assert accounts.known_user(accounts.log_in(decomposed, "secret")).name == decomposed
+
+
 def test_a_user_has_the_same_id_in_every_home(accounts, tmp_path):
     accounts.log_in("ada", "x")
     database = Database(tmp_path / "other.sqlite", SCHEMA)
