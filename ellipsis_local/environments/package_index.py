@@ -12,7 +12,6 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-PUBLIC = "https://pypi.org/simple"
 UV_INDEX = ("DEFAULT_INDEX", "INDEX_URL", "INDEX", "EXTRA_INDEX_URL", "FIND_LINKS", "NO_INDEX")
 """Variables of uv without UV_, and keys of its files: where one of them is set, nothing of pip's says where to look."""
 MACHINE_FILES = (Path("/Library/Application Support/pip/pip.conf" if sys.platform == "darwin" else "/etc/pip.conf"),)
@@ -42,7 +41,7 @@ def uv_environ(environ: Mapping[str, str]) -> dict[str, str]:
 
 
 def index_of(environ: Mapping[str, str], *, uv: bool) -> list[str]:
-    """Where uv or pip looks for packages, without passwords; nothing where that is the public index alone."""
+    """Where uv or pip is told to look for packages, without passwords."""
     if uv:
         there = uv_environ(environ)
         words = {name: re.split(r"[\s,]+", there.get(f"UV_{name}", "")) for name in UV_INDEX}
@@ -54,7 +53,7 @@ def index_of(environ: Mapping[str, str], *, uv: bool) -> list[str]:
         pip = _pip_settings(environ)
         default, extra, links = (_words(pip.get(name)) for name in ("index-url", "extra-index-url", "find-links"))
         no_index = pip.get("no-index", "").lower() in YES
-    places = [f"index {one}" for one in default if one.rstrip("/") not in ("", PUBLIC)]
+    places = [f"index {one}" for one in default if one]
     places += [f"extra {one}" for one in extra if one] + [f"links {one}" for one in links if one]
     return [re.sub(r"://[^/@\s]+@", "://", one) for one in [*places, *["no index"] * no_index]]
 

@@ -123,7 +123,6 @@ PLAIN = "index https://packages.example/simple"
     ("variables", "config", "expected", "key"),
     [
         ({}, "", {}, []),
-        ({"PIP_INDEX_URL": "https://pypi.org/simple/"}, "", {"UV_DEFAULT_INDEX": "https://pypi.org/simple/"}, []),
         ({"PIP_INDEX_URL": INDEX}, "", {"UV_DEFAULT_INDEX": INDEX}, [PLAIN]),
         ({}, f"[global]\nindex-url = {INDEX}", {"UV_DEFAULT_INDEX": INDEX}, [PLAIN]),
         ({}, f"[global]\nindex-url = x\n[install]\nindex_url = {INDEX}", {"UV_DEFAULT_INDEX": INDEX}, [PLAIN]),
