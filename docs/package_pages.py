@@ -123,6 +123,8 @@ def link_here(found: re.Match[str], folder: Path) -> str:
 
 def fill(app: Any, name: str, source: list[str]) -> None:  # noqa: ARG001 - as Sphinx calls it
     """Write what a page names into it, while Sphinx reads it."""
+    # Settings that were read made it absolute; each page has a home in the folder where it is run.
+    os.environ["ELLIPSIS_LOCAL_HOME"] = "home"
     text = source[0]
     if "/" not in name:
         # These are read in the repository, too, and link to files there.

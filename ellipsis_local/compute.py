@@ -143,6 +143,16 @@ def execute(
         Where unsigned bands are subtracted without a cast.
     OutputWarning
         With `writeToLayer`: as for `addLayer`.
+
+    Examples
+    --------
+    >>> dem = el.layers.load(names=['dem'])['dem']
+    >>> def highest(params):
+    ...     return float(params['b51d252d-b15a-4b63-9675-9e17ef99ebf5']['raster'].max())
+    >>> compute = el.compute.createCompute([dem], token, nodes=2)['id']
+    >>> el.compute.execute(compute, highest, token)
+    [72.1875, 80.03125]
+    >>> el.compute.terminateCompute(compute, token)
     """
     compute_id = arguments.uuid_text("computeId", computeId)
     owner_token = arguments.token(token)

@@ -129,6 +129,14 @@ def check_partition_invariance(
         Where the function fails on one node already. What `reduce` raises of that result passes through as well.
     ArgumentError
         For an argument that cannot be carried out, before anything has started.
+
+    Examples
+    --------
+    >>> dem = el.layers.load(names=['dem'])['dem']
+    >>> def lowest(params):
+    ...     return float(params['b51d252d-b15a-4b63-9675-9e17ef99ebf5']['raster'].min())
+    >>> el.testing.check_partition_invariance(lowest, min, [dem], nodes=[2], cuts=['rows', 'columns']).reference
+    5.96875
     """
     counts, ways, assignments = _counts(nodes), _chosen("cuts", cuts, CUTS), _chosen("features", features, FEATURES)
     rtol, atol = check_tolerance("rtol", rtol), check_tolerance("atol", atol)
