@@ -20,7 +20,7 @@ import zipfile
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from importlib.metadata import Distribution
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from ellipsis_local.arguments import invalid
@@ -97,7 +97,8 @@ def pack(environment: Environment, target: Path, report: OnProgress, *, overwrit
 
 def write_wheel(distribution: Distribution, environment: Environment, folder: Path) -> Path:
     """What is installed of one distribution, as the wheel that an installer makes the same of."""
-    files = distribution.files or ()
+    # `distribution.files` leaves out what is missing, from Python 3.12 on.
+    files = [PurePosixPath(row[0]) for row in csv.reader((distribution.read_text("RECORD") or "").splitlines()) if row]
     [info] = {file.parts[0] for file in files if file.parent.name.endswith(".dist-info") and file.name == "RECORD"}
     stem = info.removesuffix(".dist-info")
     site = Path(os.path.abspath(str(distribution.locate_file(""))))  # noqa: PTH100 - as the files are told, unresolved
