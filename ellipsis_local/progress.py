@@ -247,4 +247,5 @@ def below_cell() -> Iterator[tuple[Draw, None, float]]:
 
 
 BAR = Bar()
-os.register_at_fork(after_in_child=BAR.__init__)  # type: ignore[misc]
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=BAR.__init__)  # type: ignore[misc]

@@ -23,6 +23,7 @@ class Described:
     def __init__(self, app: FastAPI, wrong: list[str]) -> None:
         self.app = app
         self.wrong = wrong
+        self.state = app.state
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         status, kind, parts = 0, "", []

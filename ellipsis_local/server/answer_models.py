@@ -412,6 +412,8 @@ class NodeInfo(BaseModel):
     seconds: float | None
     resultSize: int | None
     peakMemory: int | None
+    machine: str | None
+    """Of a cluster, where the node ran."""
 
 
 class NodeResult(BaseModel):

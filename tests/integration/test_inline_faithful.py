@@ -262,6 +262,11 @@ class Ended(NamedTuple):
     files: list[bytes]
 
 
+def told(text: str, compute_id: str) -> str:
+    """A text without its compute, and without the limit that only nodes of their own have unless one is set."""
+    return re.sub(r"it asked for more than [\d,]+ bytes, its share [^\n]*\n", "", text.replace(compute_id, "ID"))
+
+
 def outcome(emulator: Emulator, user: Any, compute_id: str, f: Any) -> Ended:
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
@@ -269,7 +274,7 @@ def outcome(emulator: Emulator, user: Any, compute_id: str, f: Any) -> Ended:
             emulator.execute_compute(compute_id, f, user, wait=True)
             error = None
         except EllipsisLocalError as raised:
-            error = f"{type(raised).__name__}: {raised}".replace(compute_id, "ID")
+            error = told(f"{type(raised).__name__}: {raised}", compute_id)
     folder = emulator.home.compute(compute_id)
     nodes = [node.outcome for node in emulator.computes.records.nodes(compute_id)]
     record = emulator.computes.records.get(compute_id)
@@ -281,7 +286,7 @@ def outcome(emulator: Emulator, user: Any, compute_id: str, f: Any) -> Ended:
     return Ended(
         error,
         sorted(str(one.message) for one in caught),
-        [(o.node, o.state, o.kind, o.size, o.text.replace(compute_id, "ID"), o.payload) for o in nodes if o],
+        [(o.node, o.state, o.kind, o.size, told(o.text, compute_id), o.payload) for o in nodes if o],
         log,
         [(folder / "results" / o.file).read_bytes() for o in nodes if o and o.file],
     )

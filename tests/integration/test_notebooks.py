@@ -51,7 +51,7 @@ compute = el.compute.createCompute([el.layers.add(raster)], token, nodes=3, inte
 def f(params):
     import time
     from IPython import get_ipython
-    while len(get_ipython().display_pub.outputs) < 2:
+    while not any("executing" in one["data"]["text/plain"] for one in get_ipython().display_pub.outputs):
         time.sleep(0.01)
     print("hello")
     return 1 / 0

@@ -31,7 +31,7 @@ def helpers(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """How many helper processes were asked for; none starts."""
     asked: list[int] = []
 
-    def start(count: int, _: Path) -> None:
+    def start(count: int, *_: object) -> None:
         asked.append(count)
         raise PartitionError("a helper was asked for")
 
