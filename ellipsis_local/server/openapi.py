@@ -146,7 +146,7 @@ def _answer_schemas() -> tuple[dict[str, Any], dict[str, Any]]:
     kinds = {"": "Done", "error": "Error"} | {name: kind for kind, names in ANSWERS.items() for name in names.split()}
     adapters = {kind: TypeAdapter(eval(kind, vars(answer_models))) for kind in set(kinds.values())}  # noqa: S307 - ours
     mode: Literal["serialization"] = "serialization"
-    inputs = [(kind, mode, adapter) for kind, adapter in sorted(adapters.items())]
+    inputs = [(kind, mode, adapters[kind]) for kind in sorted(adapters)]
     made, definitions = TypeAdapter.json_schemas(inputs, ref_template="#/components/schemas/{model}")
     return definitions["$defs"], {name: made[kind, mode] for name, kind in kinds.items()}
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import socket
+import subprocess
+import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -227,3 +230,61 @@ def test_a_shapefile_with_its_parts_is_downloaded_as_a_zip(el: ModuleType, serve
     (tmp_path / "got.zip").write_bytes(requests.get(f"{base}/file/{file['id']}/data", headers=head, timeout=20).content)
     assert geopandas.read_file(f"/vsizip/{tmp_path / 'got.zip'}")["n"].tolist() == [1, 2]
     assert not [one for one in (server.emulator.home.layers).iterdir() if one.is_file()]
+
+
+# ----- a client that others generate ---------------------------------------------------------------------------------
+
+MAIN_JOB = """
+import json, sys, time
+
+from local_client import AuthenticatedClient, Client
+from local_client.api.account import account_log_in
+from local_client.api.compute import compute_create_compute, compute_execute, compute_list_computes, compute_terminate_compute
+from local_client.models import Error, Layer, LogIn, NewCompute, NewExecution
+
+root, layer, interpreter, function = json.loads(sys.argv[1])
+token = account_log_in.sync(client=Client(root), body=LogIn("demo_user", "secret")).token
+client = AuthenticatedClient(root, token)
+body = NewCompute([Layer.from_dict(layer)], nodes=2, interpreter=interpreter)
+made = compute_create_compute.sync(client=client, body=body)
+
+def wait_for(status):
+    while True:
+        (found,) = (one for one in compute_list_computes.sync(client=client).result if one.id == made.id)
+        if found.status == status:
+            return found
+        assert found.status != "errored", found.message
+        time.sleep(0.05)
+
+wait_for("available")
+compute_execute.sync(made.id, client=client, body=NewExecution(function))
+print(json.dumps([[entry.to_dict() for entry in node] for node in wait_for("completed").result]))
+compute_terminate_compute.sync(made.id, client=client)
+wait_for("stopped")
+refused = compute_execute.sync(made.id, client=client, body=NewExecution(function))
+assert isinstance(refused, Error) and "has been terminated" in refused.message, refused
+"""
+
+
+@pytest.mark.slow
+def test_a_client_generated_from_the_description_does_the_main_job(
+    server: Server, raster: dict[str, str], tmp_path: Path
+) -> None:
+    pytest.importorskip("openapi_python_client")
+    root = server.url.removesuffix("/v3")
+    (tmp_path / "openapi.json").write_bytes(requests.get(f"{root}/openapi.json", timeout=20).content)
+    # What formats the generated code is not needed to run it.
+    (tmp_path / "config.yml").write_text("post_hooks: []\n")
+    generate = ["-m", "openapi_python_client", "generate", "--path", "openapi.json", "--meta", "none"]
+    options = {"cwd": tmp_path, "capture_output": True, "text": True, "timeout": 120}
+    made = subprocess.run(
+        [sys.executable, *generate, "--output-path", "local_client", "--config", "config.yml"], **options
+    )
+    assert made.returncode == 0, made.stdout + made.stderr
+    # Pictures are what it does not know.
+    assert "Error" not in made.stdout and made.stdout.count("Cannot parse") == made.stdout.count("image/tiff, ")
+    assert len(list((tmp_path / "local_client" / "models").glob("*.py"))) < 150
+    given = json.dumps([root, raster, INTERPRETER, FUNCTION])
+    ran = subprocess.run([sys.executable, "-c", MAIN_JOB, given], **options)
+    assert ran.returncode == 0, ran.stderr
+    assert json.loads(ran.stdout) == [[{"type": "object", "value": "1"}]] * 2
