@@ -86,7 +86,7 @@ class Home:
         imports = () if self.journal.exists() else self.root.glob(".new-*")
         for draft in (*self.cuts.glob(".new-*"), *self.cache.glob(".new-*"), *imports):
             with contextlib.suppress(OSError):
-                if idle_seconds(draft) > age:
+                if idle_seconds(draft) >= age:
                     shutil.rmtree(draft, ignore_errors=True)
                     draft.unlink(missing_ok=True)
 

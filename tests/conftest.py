@@ -8,6 +8,7 @@ import threading
 import time
 import uuid
 from collections.abc import Iterator
+from multiprocessing import resource_tracker
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -62,6 +63,8 @@ def cluster(tmp_path_factory: pytest.TempPathFactory, shared_environments: Path)
         LASTING.update(_children() - before)
         yield running
     LASTING.clear()
+    # What multiprocessing has started for the workers outlives them, and tests count the processes below this one.
+    resource_tracker._resource_tracker._stop()
 
 
 @pytest.fixture

@@ -417,7 +417,7 @@ class LayerStore:
         removed = 0
         for folder in list(self.home.layers.iterdir()) if self.home.layers.is_dir() else []:
             with contextlib.suppress(OSError):
-                if folder.name not in named and idle_seconds(folder) > age:
+                if folder.name not in named and idle_seconds(folder) >= age:
                     shutil.rmtree(folder, ignore_errors=True)
                     removed += 1
         return removed

@@ -52,7 +52,7 @@ class PartialDownloads:
         """Remove what nobody has gone on with for `age` seconds."""
         for folder in self.root.iterdir() if self.root.is_dir() else ():
             with contextlib.suppress(OSError):
-                if idle_seconds(folder) > age:
+                if idle_seconds(folder) >= age:
                     shutil.rmtree(folder, ignore_errors=True)
 
 

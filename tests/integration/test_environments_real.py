@@ -334,7 +334,10 @@ def wait_for(path):
 def test_killed_build(light, home, own, tmp_path, before, after):
     with start(home, slow_uv(tmp_path, before, after), "click") as process:
         wait_for(tmp_path / "started")
-        (guard,) = [child for child in psutil.Process(process.pid).children() if GUARD in child.cmdline()]
+        # It is started after what it guards.
+        while not (guards := [one for one in psutil.Process(process.pid).children() if GUARD in one.cmdline()]):
+            time.sleep(0.01)
+        (guard,) = guards
         guard.kill()
         process.send_signal(signal.SIGKILL)
     environments = Environments(home, background=False)
