@@ -184,6 +184,7 @@ class DaskPool:
         self._moving = 0
         """How many lots of nodes belong to no site as yet."""
         self._renewing: Any = None
+        self._executing: asyncio.Task[None] | None = None
 
     # ----- sites -----------------------------------------------------------------------------------------------------
 
@@ -375,6 +376,7 @@ class DaskPool:
             raise
 
     async def _execute(self, command: Command) -> None:
+        self._executing = asyncio.current_task()
         await self._settle()
         self._runs, self._moving, self._count = [], 0, self._count + 1
         serving: set[asyncio.Task[list[int]]] = set()
@@ -555,7 +557,16 @@ class DaskPool:
             self._renewing.cancel()
         if self._link.alive:
             with contextlib.suppress(TimeoutError, EngineError, OSError, RuntimeError):
-                self._link.run(self._end(self._sites), CLOSE_SECONDS)
+                self._link.run(self._end_all(), CLOSE_SECONDS)
+
+    async def _end_all(self) -> None:
+        """End an execution, too: it would have the nodes that are left run on other sites."""
+        executing = self._executing
+        if executing is not None:
+            executing.cancel()
+        await self._end(self._sites)
+        if executing is not None:
+            await asyncio.wait([executing])
 
     @property
     def alive(self) -> bool:
