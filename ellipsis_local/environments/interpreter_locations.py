@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 
 SUPPORTED_MINORS = range(9, 15)
+VERSIONED = re.compile(r"python(\d)\.(\d+)\w*")
 NAMES = (*(f"python3.{minor}" for minor in reversed(SUPPORTED_MINORS)), "python3", "python")
 
 SYSTEM_FOLDERS = ("/usr/bin", "/usr/local/bin", "/bin", "/opt/local/bin")
@@ -28,8 +30,11 @@ def running() -> list[Path]:
     return [Path(path) for path in known if path]
 
 
-def candidates(environ: Mapping[str, str]) -> list[str]:
-    """Real paths of existing files that may be Pythons, each once, in the order in which equals are preferred."""
+def candidates(environ: Mapping[str, str], minors: Collection[int]) -> list[str]:
+    """Real paths of existing files that may be Pythons 3 of these minor versions, by their names.
+
+    Each once, in the order in which equals are preferred.
+    """
     user = Path(environ.get("HOME") or os.path.expanduser("~"))  # noqa: PTH111 - Path.home() fails where none is known
     places = [*_on_path(environ), *_managed(environ, user), *_conda(environ, user), *_system(environ)]
     # the same folder comes by many names, such as /bin and /usr/bin
@@ -37,7 +42,13 @@ def candidates(environ: Mapping[str, str]) -> list[str]:
     found = dict.fromkeys(map(os.path.realpath, running()))
     for folder in folders:
         found.update(dict.fromkeys(_pythons(folder)))
-    return list(found)
+    return [path for path in found if _may_be(os.path.basename(path), minors)]  # noqa: PTH119 - a hundred of these
+
+
+def _may_be(name: str, minors: Collection[int]) -> bool:
+    """Whether a file's name does not tell of another version: to run a Python takes 50 ms."""
+    told = VERSIONED.fullmatch(name)
+    return told is None or (told[1] == "3" and int(told[2]) in minors)
 
 
 def _pythons(folder: str) -> Iterator[str]:
@@ -67,10 +78,10 @@ def _on_path(environ: Mapping[str, str]) -> Iterator[Path]:
         # A relative entry names another folder in every working directory.
         if not folder.is_absolute():
             continue
-        if folder.name == "shims":
-            # A shim's answer depends on the working directory; what it stands for lies beside it.
-            yield from _below(folder.parent, ("versions/*/bin", "installs/python/*/bin"))
-        yield folder
+        # A shim's answer depends on the working directory; what it stands for lies beside it.
+        shims = folder.name == "shims"
+        beside = list(_below(folder.parent, ("versions/*/bin", "installs/python/*/bin"))) if shims else []
+        yield from beside or [folder]
 
 
 def _managed(environ: Mapping[str, str], user: Path) -> Iterator[Path]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Final
@@ -88,11 +88,14 @@ def parse_interpreter(name: Any) -> tuple[int, int]:
 
 
 def find_interpreters(
-    home: Home, environ: Mapping[str, str] = os.environ, commands: Commands | None = None
+    home: Home,
+    environ: Mapping[str, str] = os.environ,
+    commands: Commands | None = None,
+    minors: Collection[int] = SUPPORTED_MINORS,
 ) -> list[Interpreter]:
-    """Every usable CPython 3.9 to 3.14 of this machine: newest minor first, within it the one to prefer first."""
-    probe = Probe(home, environ, commands)
-    found = [i for i in _ask(probe, candidates(environ)) if i.implementation == "cpython" and i.name in ACCEPTED]
+    """Every usable CPython 3 of these minor versions: the newest first, within it the one to prefer first."""
+    asked = _ask(Probe(home, environ, commands), candidates(environ, minors))
+    found = [i for i in asked if i.implementation == "cpython" and i.name in ACCEPTED]
     usable = [i for i in found if not ESSENTIAL & set(i.missing)]
     normal = [i for i in usable if i.final and not (i.debug or i.free_threaded)]
     offered = [i for i in usable if i in normal or i.version[:2] not in {one.version[:2] for one in normal}]
@@ -113,10 +116,11 @@ def choose_interpreter(
     if not hasattr(os, "fork"):
         way_out = "el.configure(inline=True) runs them in this process, one after the other, or use WSL"
         raise EngineError(f"nodes are forked processes, which Windows does not have: {way_out}")
-    interpreters = find_interpreters(home, environ, commands)
-    for interpreter in interpreters:
+    for interpreter in find_interpreters(home, environ, commands, wanted[1:]):
+        # A file whose name tells no version may be another one's.
         if interpreter.version[:2] == wanted:
             return interpreter
+    interpreters = find_interpreters(home, environ, commands)
     found = tuple(dict.fromkeys(interpreter.name for interpreter in interpreters))
     install = "`uv python install {0}` or `pyenv install {0}`".format(name.removeprefix("python"))
     if name is DEFAULT_INTERPRETER and interpreters:

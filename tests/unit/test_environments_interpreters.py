@@ -252,6 +252,18 @@ def test_one_file_under_many_names_is_one(machine):
     assert machine.runs() == 1
 
 
+def test_only_what_may_be_the_wanted_one_is_run(machine, tmp_path):
+    """By its name; a shim is none of those where what it stands for lies beside it."""
+    versions = {minor: tmp_path / f"tools/versions/3.{minor}.1/bin/python3.{minor}" for minor in (10, 12)}
+    for minor, path in versions.items():
+        machine.python(path, (3, minor, 1))
+        machine.script(tmp_path / f"tools/shims/python3.{minor}", "exit 1")
+    wrapper = machine.python(machine.bin / "python3", (3, 10, 2))
+    machine.environ["PATH"] = f"{tmp_path / 'tools/shims'}:{machine.bin}"
+    assert choose_interpreter("python3.12", machine.home, machine.environ).executable == versions[12]
+    assert sorted(machine.log.read_text().split()) == sorted(map(str, (versions[12], wrapper)))
+
+
 def test_virtual_environment_leads_to_its_base(machine, tmp_path):
     base = machine.python(tmp_path / "hidden/python3.12", (3, 12, 4))
     machine.python(machine.bin / "python3", (3, 12, 4), executable=str(base), virtual=True)
@@ -343,7 +355,9 @@ def test_a_closed_folder_holds_nothing(tmp_path):
     (closed / "shims").mkdir(parents=True)
     closed.chmod(0)
     try:
-        found = interpreter_locations.candidates({"PATH": str(closed / "shims"), "HOME": str(closed / "home")})
+        found = interpreter_locations.candidates(
+            {"PATH": str(closed / "shims"), "HOME": str(closed / "home")}, range(9, 15)
+        )
     finally:
         closed.chmod(0o700)
     assert not any(path.startswith(str(tmp_path)) for path in found)

@@ -89,7 +89,7 @@ def test_a_home_that_closes_leaves_the_work_of_another_alone(homes: list[Home]) 
 
 def test_interpreters_are_looked_at_once(homes: list[Home], monkeypatch: pytest.MonkeyPatch) -> None:
     own = [str(path) for path in dict.fromkeys(path.resolve() for path in interpreter_locations.running())]
-    monkeypatch.setattr(interpreters_module, "candidates", lambda _: own)
+    monkeypatch.setattr(interpreters_module, "candidates", lambda *_: own)
     found = find_interpreters(homes[0])
     assert found
     kept = homes[0].building.cache / "interpreters.json"
