@@ -23,6 +23,8 @@ sync_api = pytest.importorskip("playwright.sync_api")
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed")]
 
+WAIT = 20_000
+"""Milliseconds, on a machine that has much else to do."""
 NOWHERE = "http://127.0.0.1:1/"
 """A page of the tests' own, in the process of the server's pages."""
 ARGUMENTS = [
@@ -59,7 +61,8 @@ def tab() -> Iterator[Any]:
     with sync_api.sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
         made = browser.new_context().new_page()
-        made.set_default_timeout(20_000)
+        made.set_default_timeout(WAIT)
+        sync_api.expect.set_options(timeout=WAIT)
         made.route(NOWHERE, lambda route: route.fulfill(body="", content_type="text/html"))
         made.goto(NOWHERE)
         yield made

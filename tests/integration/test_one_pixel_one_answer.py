@@ -355,7 +355,7 @@ def partly_missing(drawn):
 
 
 @pytest.mark.slow
-@settings(max_examples=70, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@settings(max_examples=50, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 @given(files(), st.sampled_from((1, 2, 5)))
 def test_every_face_gives_the_same_pixel(drawn, nodes):
     pixels = sum(file.values.shape[1] * file.values.shape[2] for file in drawn)

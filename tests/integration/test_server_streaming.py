@@ -31,12 +31,12 @@ from ellipsis_local.home import Home
 from ellipsis_local.server.uploads import received
 
 MB = 1_000_000
-SIZE = 300 * MB
+SIZE = 200 * MB
 SIDE = 512
 MOST = 200 * MB
 """Of the server with all that it starts."""
 HELD = 60 * MB
-"""That the server's own process may grow by: a fifth of the file."""
+"""That the server's own process may grow by: a third of the file."""
 WAIT = 120
 BOUNDARY = "b0undary"
 PIECE = 1 << 20
