@@ -476,7 +476,7 @@ def open(pathId: str, timestampId: str) -> Any:
 
 @short_traceback
 @working("exporting")
-def export(pathId: str, timestampId: str, filePath: str | PathLike[str]) -> None:
+def export(pathId: str, timestampId: str, filePath: str | PathLike[str], *, format: str | None = None) -> None:
     """Write a timestamp to one file: several rasters as their mosaic, several vectors one after the other.
 
     Parameters
@@ -485,8 +485,20 @@ def export(pathId: str, timestampId: str, filePath: str | PathLike[str]) -> None
     filePath : str
         Its ending tells the format: .tif for rasters; .gpkg, .geojson, .fgb, .parquet, .shp for vectors. Written
         whole or not at all; an existing file is replaced.
+    format : {'cog'}, optional
+        A GeoTIFF that is cloud-optimised: tiles, and overviews of every second, fourth, … pixel (nearest, our choice,
+        as windows and tiles have it), in the order in which a reader over HTTP needs them.
+
+    Raises
+    ------
+    ArgumentError
+        For an ending, or a format, that is not for a timestamp of this type.
+    StoreError
+        Where the file cannot be written.
     """
+    if format not in (None, "cog"):
+        raise arguments.invalid("format", format, f"must be 'cog' or None, not {format!r}; filePath's ending is the rest")
     path_id, timestamp_id = arguments.uuid_text("pathId", pathId), arguments.uuid_text("timestampId", timestampId)
     target = arguments.path_text("filePath", filePath)
     assert target is not None  # noqa: S101
-    current_emulator().store.export(path_id, timestamp_id, target)
+    current_emulator().store.export(path_id, timestamp_id, target, cog=format is not None)

@@ -405,6 +405,7 @@ def export(
         Path, typer.Argument(help="Its ending tells the format: .tif; .gpkg, .geojson, .fgb, .parquet, .shp.zip")
     ],
     timestamp_id: TimestampId = None,
+    cog: Annotated[bool, typer.Option("--cog", help="A cloud-optimised GeoTIFF: tiles and overviews.")] = False,
 ) -> None:
     """Write a timestamp to one file: several rasters as their mosaic, several vectors one after the other."""
     from ellipsis_local import layers, path
@@ -415,5 +416,6 @@ def export(
         if answer["type"] == "file":
             path.file.download(path_id, target)
         else:
-            layers.export(path_id, timestamp_id if timestamp_id is not None else only_timestamp(answer), target)
+            only = timestamp_id if timestamp_id is not None else only_timestamp(answer)
+            layers.export(path_id, only, target, format="cog" if cog else None)
     console().print(f"wrote {target} ({size(target.stat().st_size)})", markup=False)

@@ -144,6 +144,18 @@ def convert(source: Path | str, target: Path) -> None:
             check_written(target)
 
 
+def to_cog(source: Path, target: Path, dtype: str) -> None:
+    """A GeoTIFF of ours as a cloud-optimised one, by GDAL's own driver: pixels, mask and what is said of bands kept."""
+    import rasterio.shutil
+
+    # Nearest, as windows and tiles take pixels: an overview holds values of the layer alone.
+    predictor = {1: "no", 2: "standard", 3: "floating_point"}[creation_options(dtype, 0, 0)["predictor"]]
+    options = {"compress": "deflate", "predictor": predictor, "overview_resampling": "nearest", "bigtiff": "if_safer"}
+    with writing(target):
+        rasterio.shutil.copy(str(source), str(target), driver="COG", **options)
+        check_written(target)
+
+
 def write_array(target: Path, source: RasterArray) -> None:
     """Write a checked raster object as GeoTIFF at `target`; StoreError where that fails."""
     bands, height, width = source.array.shape

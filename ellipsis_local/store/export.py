@@ -16,11 +16,13 @@ from ellipsis_local.arguments import invalid
 from ellipsis_local.errors import ArgumentError, LayerError, StoreError
 from ellipsis_local.gdal_errors import writing
 from ellipsis_local.raster.files import extent_of
-from ellipsis_local.raster.write import write_mosaic
+from ellipsis_local.raster.write import to_cog, write_mosaic
 from ellipsis_local.types import RasterFile, StoredFile, Timestamp
 
 ZIPPED = ".shp.zip"
 RASTER_TARGETS = (".tif", ".tiff")
+PLAIN = "plain"
+"""What a cloud-optimised GeoTIFF is made of: it has no ending, so it is never the target."""
 # What may lie beside a target from before and would be taken for a part of the new one.
 STALE = {
     ".shp": (".shx", ".dbf", ".prj", ".cpg", ".sbn", ".sbx", ".qix"),
@@ -71,10 +73,15 @@ def stale(target: Path) -> set[str]:
     return {target.stem + one for one in STALE.get(suffix, ())} | {target.name + one for one in appended}
 
 
-def export(timestamp: Timestamp, target: Any) -> Path:
-    """Write a timestamp to `target` by its suffix: GeoTIFF, a format of vectors, or its only file copied."""
+def export(timestamp: Timestamp, target: Any, *, cog: bool = False) -> Path:
+    """Write a timestamp to `target` by its suffix: GeoTIFF, a format of vectors, or its only file copied.
+
+    `cog`: a GeoTIFF that is cloud-optimised.
+    """
     path = checked_target(target)
     suffix = suffix_of(path)
+    if cog and not (timestamp.type == "raster" and suffix in RASTER_TARGETS):
+        raise invalid("format", "cog", f"'cog' is for a raster and a name that ends with .tif, not for {path.name!r}")
     if not timestamp.files:
         raise LayerError(f"timestamp {timestamp.id} has no files")
     only = timestamp.files[0] if len(timestamp.files) == 1 else None
@@ -84,7 +91,11 @@ def export(timestamp: Timestamp, target: Any) -> Path:
         text = f"a {timestamp.type} can be exported as {', '.join(dict.fromkeys(allowed))}, not as {path.name!r}"
         raise ArgumentError(text, argument="filePath", value=str(target))
     with beside(path) as folder:
-        if only is not None and suffix in own and as_given(only):
+        if cog:
+            write_mosaic(timestamp.rasters, folder / PLAIN)
+            to_cog(folder / PLAIN, folder / path.name, timestamp.rasters[0].dtype)
+            (folder / PLAIN).unlink()
+        elif only is not None and suffix in own and as_given(only):
             copy_parts(only, folder / path.name)
         elif timestamp.type == "raster":
             write_mosaic(timestamp.rasters, folder / path.name)

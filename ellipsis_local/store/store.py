@@ -397,8 +397,8 @@ class LayerStore:
     def download_plain_file(self, path_id: str, target: Any) -> Path:
         return copy_file(self.catalogue.plain_file(path_id), target)
 
-    def export(self, path_id: str, timestamp_id: str, target: Any) -> Path:
-        return export(self.catalogue.get_timestamp(path_id, timestamp_id), target)
+    def export(self, path_id: str, timestamp_id: str, target: Any, *, cog: bool = False) -> Path:
+        return export(self.catalogue.get_timestamp(path_id, timestamp_id), target, cog=cog)
 
     def load(
         self,

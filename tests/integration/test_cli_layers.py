@@ -116,6 +116,10 @@ def test_export(run, loaded, tmp_path):
     message = run("layers", "export", "scene", tmp_path / "s.tif", code=1)
     assert all(timestamp in message for timestamp in loaded["scene"]["timestamps"])
     run("layers", "export", "scene", tmp_path / "s.tif", "-t", loaded["scene"]["timestamps"][0])
+    run("layers", "export", "ortho", tmp_path / "cog.tif", "--cog")
+    with rasterio.open(tmp_path / "cog.tif") as mosaic:
+        assert mosaic.tags(ns="IMAGE_STRUCTURE")["LAYOUT"] == "COG"
+    assert "'cog' is for a raster" in run("layers", "export", "buildings", tmp_path / "b.gpkg", "--cog", code=1)
     assert run("layers", "export", "dem", tmp_path / "d.gpkg", code=1).startswith("error:")
     assert run("layers", "export", "dem", tmp_path / "nowhere" / "d.tif", code=1).startswith("error:")
 

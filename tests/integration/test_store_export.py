@@ -12,6 +12,7 @@ import pyogrio.raw
 import pytest
 import rasterio
 import shapely
+import tifffile
 from geopandas.testing import assert_geodataframe_equal
 from rasterio.transform import from_origin
 
@@ -105,6 +106,51 @@ def test_without_nodata_a_mask_tells_what_is_there(store, tmp_path, out):
         assert dataset.read(1)[0].tolist() == [5] * 4 + [0] * 8
     assert mask[0].tolist() == [255] * 4 + [0] * 4 + [255] * 4
     assert [one.name for one in out.iterdir()] == ["a.tif"]
+
+
+def test_a_cloud_optimised_export_has_tiles_overviews_and_the_same_pixels(el, store, tmp_path, out):
+    """By what a validator of such files looks at: no overviews beside it, all headers before the pixels, the smallest
+    image's pixels first."""
+    first = RNG.integers(1, 60000, (2, 1100, 700), dtype="uint16")
+    ids = mosaic(store, tmp_path, raster(first), raster(first[:, :40, :300], left=9000))
+    el.layers.export(*ids, out / "plain.tif")
+    el.layers.export(*ids, out / "cog.tif", format="cog")
+    assert sorted(one.name for one in out.iterdir()) == ["cog.tif", "plain.tif"]
+    with rasterio.open(out / "plain.tif") as plain, rasterio.open(out / "cog.tif") as cog:
+        np.testing.assert_array_equal(cog.read(), plain.read())
+        np.testing.assert_array_equal(cog.dataset_mask(), plain.dataset_mask())
+        assert (cog.transform, cog.crs, cog.dtypes, cog.nodata) == (plain.transform, plain.crs, plain.dtypes, None)
+        assert cog.tags(ns="IMAGE_STRUCTURE")["LAYOUT"] == "COG"
+        assert cog.block_shapes == [(512, 512)] * 2 and cog.overviews(1) == cog.overviews(2) == [2, 4]
+        # Nearest: an overview holds values of the layer alone.
+        assert np.isin(cog.read(1, out_shape=(cog.height // 4, cog.width // 4)), [0, *np.unique(first[0])]).all()
+    with tifffile.TiffFile(out / "cog.tif") as file:
+        offsets = [page.offset for page in file.pages]
+        pixels = [min(one for one in page.dataoffsets if one) for page in file.pages]
+        images = [index for index, page in enumerate(file.pages) if page.samplesperpixel == 2]
+    assert offsets == sorted(offsets) and max(offsets) < min(pixels)
+    sizes = [pixels[index] for index in images]
+    assert len(images) == 3 and sizes == sorted(sizes, reverse=True)
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "int16", "int64", "float32", "float64", "complex64"])
+def test_every_dtype_can_be_cloud_optimised(store, out, dtype):
+    values = (RNG.random((1, 30, 40)) * 100).astype(dtype)
+    store.export(*store.add(raster(values, nodata=7)), out / "a.tif", cog=True)
+    read_back, _, profile = read(out / "a.tif")
+    np.testing.assert_array_equal(read_back, values)
+    assert profile["nodata"] == 7
+
+
+def test_what_cannot_be_cloud_optimised_is_said(el, store, out):
+    ids = store.add(raster(np.ones((1, 4, 4))))
+    with pytest.raises(ArgumentError, match="format must be 'cog' or None, not 'png'"):
+        el.layers.export(*ids, out / "a.tif", format="png")
+    trees = store.add(geopandas.GeoDataFrame(geometry=[shapely.Point(1, 1)], crs=3857))
+    for one, name in ((ids, "a.png"), (trees, "a.gpkg")):
+        with pytest.raises(ArgumentError, match="'cog' is for a raster and a name that ends with .tif"):
+            el.layers.export(*one, out / name, format="cog")
+    assert list(out.iterdir()) == []
 
 
 def test_nan_is_no_value(store, tmp_path, out):
