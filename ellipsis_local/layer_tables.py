@@ -13,6 +13,7 @@ from ellipsis_local.html_parts import escaped
 from ellipsis_local.types import STAND_IN, PathRecord, Timestamp
 
 if TYPE_CHECKING:
+    from ellipsis_local.features.features import Features
     from ellipsis_local.store import LayerStore
 
 MOST_ROWS = 200
@@ -92,6 +93,16 @@ def layers_frame(store: LayerStore) -> Any:
     rows = [row for rows in store.catalogue.still_here(layers, timestamps) for row in rows]
     columns = {name: [row[index] for row in rows] for index, name in enumerate(FRAME)}
     return geopandas.GeoDataFrame(columns, geometry="geometry", crs="EPSG:4326")
+
+
+def features_frame(features: Features, timestamp: Timestamp) -> tuple[Any, bool]:
+    """The first page of features as a GeoDataFrame in EPSG:4326, without their users; and whether these are all."""
+    import geopandas
+
+    found, following = features.page(timestamp, size=None)
+    empty = geopandas.GeoDataFrame(geometry=[], crs="EPSG:4326")
+    frame = geopandas.GeoDataFrame.from_features(found, crs="EPSG:4326") if found else empty
+    return frame.drop(columns="userId", errors="ignore"), following is None
 
 
 def _frame_row(record: PathRecord, timestamp: Timestamp) -> tuple[Any, ...]:

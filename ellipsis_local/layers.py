@@ -14,9 +14,11 @@ from typing import Any
 from ellipsis_local import arguments
 from ellipsis_local.answers import path_answer, pull_answer
 from ellipsis_local.emulator import current_emulator, working
-from ellipsis_local.errors import LayerError
+from ellipsis_local.errors import LayerError, LayerWarning
+from ellipsis_local.folium_maps import frame_map, image_map
 from ellipsis_local.ids import as_uuid
-from ellipsis_local.layer_tables import Layer, Layers, layers_frame
+from ellipsis_local.layer_tables import Layer, Layers, features_frame, layers_frame
+from ellipsis_local.notices import warn
 from ellipsis_local.settings import same_service
 from ellipsis_local.stand_ins import (
     LOCK_FILE,
@@ -31,8 +33,9 @@ from ellipsis_local.stand_ins import (
     write_lock,
 )
 from ellipsis_local.tracebacks import short_traceback
+from ellipsis_local.types import Extent
 
-__all__ = ["add", "export", "get", "invent", "list", "load", "lock", "open", "pull", "remove"]
+__all__ = ["add", "explore", "export", "get", "invent", "list", "load", "lock", "open", "pull", "remove"]
 
 
 @short_traceback
@@ -475,6 +478,48 @@ def open(pathId: str, timestampId: str) -> Any:
 
 
 @short_traceback
+def explore(pathId: str, timestampId: str, **options: Any) -> Any:
+    """A timestamp on an interactive map for a notebook, over nothing: whatever it shows is in the map itself.
+
+    Our own function; it needs the extra `[explore]` (folium, by way of ``GeoDataFrame.explore``). The first 10,000
+    features or 3 MB of a vector, with their properties; a raster as a picture of up to 1024 pixels a side, in the
+    default style. ``report(…).explore(m=…)`` lays the partitions over it.
+
+    Parameters
+    ----------
+    pathId, timestampId : str
+    options
+        `m`: a map of folium to draw on; `tiles`: a background, which comes from the network; the other arguments of
+        ``GeoDataFrame.explore`` for a vector, those of ``folium.raster_layers.ImageOverlay`` (`opacity`) for a raster.
+
+    Raises
+    ------
+    MissingExtraError
+        Where folium, mapclassify or matplotlib is not installed.
+    ArgumentError, NotFoundError
+        A timestamp that is not here.
+    LayerError
+        A timestamp without files, or without a place on a map, and a raster of complex numbers.
+
+    Warns
+    -----
+    LayerWarning
+        Where a vector has more features than are shown.
+    """
+    emulator = current_emulator()
+    ids = arguments.uuid_text("pathId", pathId), arguments.uuid_text("timestampId", timestampId)
+    timestamp = emulator.store.timestamp(*ids)
+    if not timestamp.files:
+        raise LayerError(f"timestamp {timestampId} has no files")
+    if timestamp.type == "vector":
+        frame, whole = features_frame(emulator.features, timestamp)
+        if not whole:
+            warn(f"the map shows the first {len(frame):,} features; `layers.export` writes all", LayerWarning)
+        return frame_map(frame, options)
+    return image_map(*emulator.imagery.picture(timestamp, Extent(*emulator.store.bounds(*ids).bounds)), options)
+
+
+@short_traceback
 @working("exporting")
 def export(pathId: str, timestampId: str, filePath: str | PathLike[str], *, format: str | None = None) -> None:
     """Write a timestamp to one file: several rasters as their mosaic, several vectors one after the other.
@@ -497,7 +542,7 @@ def export(pathId: str, timestampId: str, filePath: str | PathLike[str], *, form
         Where the file cannot be written.
     """
     if format not in (None, "cog"):
-        raise arguments.invalid("format", format, f"must be 'cog' or None, not {format!r}; filePath's ending is the rest")
+        raise arguments.invalid("format", format, f"must be 'cog' or None, not {format!r}; an ending tells others")
     path_id, timestamp_id = arguments.uuid_text("pathId", pathId), arguments.uuid_text("timestampId", timestampId)
     target = arguments.path_text("filePath", filePath)
     assert target is not None  # noqa: S101

@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ellipsis_local.arguments import invalid
-from ellipsis_local.crs import WEB_MERCATOR, WORLD
+from ellipsis_local.crs import WEB_MERCATOR, WGS84, WORLD, transform_extent
 from ellipsis_local.errors import LayerError, LimitError
 from ellipsis_local.imagery.default_style import DEFAULT, Range, Style, draw, ranges, shown_bands
 from ellipsis_local.raster.dataset_pool import DatasetPool
@@ -33,6 +33,9 @@ LEAST_METRES = 1e-100
 MOST_LOCATIONS = 100_000
 MOST_RANGES = 256
 """Layers of which this process remembers how they are drawn."""
+PICTURE = 1024
+MOST_LATITUDE = 85.0511
+"""Where the square of Web Mercator ends."""
 BLOCK = 512
 """A window is computed in squares of this side."""
 
@@ -110,6 +113,17 @@ class Imagery:
                 if painted is not None:
                     image[:, rows, columns] = painted
         return self._written(timestamp, image, extent, "pixel", styled=styled)
+
+    def picture(self, timestamp: Timestamp, area: Extent) -> tuple[bytes, Extent]:
+        """A timestamp in `area` (EPSG:4326), drawn in EPSG:3857 as a PNG of up to 1024 pixels a side, and the part of
+        the area that this has a place for."""
+        area = area.common(Extent(-180, -MOST_LATITUDE, 180, MOST_LATITUDE))
+        box = transform_extent(WGS84, WEB_MERCATOR, area)
+        if box is None:
+            raise LayerError(f"timestamp {timestamp.id} has no place in {WEB_MERCATOR}, which web maps are in")
+        pixel = max(box.width, box.height) / PICTURE
+        width, height = (max(1, round(side / pixel)) for side in (box.width, box.height))
+        return self.window(timestamp, box, width, height, styled=True), area
 
     def locations(self, timestamp: Timestamp, locations: Sequence[Sequence[float]]) -> list[list[Any]]:
         """Per (longitude, latitude) one value per band (seen in scripts); at most 100,000 places (our choice).

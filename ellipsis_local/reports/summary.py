@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from ellipsis_local import arguments
 from ellipsis_local.errors import StoreError
+from ellipsis_local.folium_maps import frame_map
 from ellipsis_local.home import Home
 from ellipsis_local.reports.facts import Facts, NodeFacts, imbalance, read_facts
 from ellipsis_local.reports.findings import Finding, Fit, findings_of, fitting
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from ellipsis_local.emulator import Emulator
 
 WIDTH = 120
+STATE_COLOURS = {"completed": "#2a7f4f", "failed": "#c0392b", "executing": "#1f6fb2"}
+OTHER = "#777777"
 
 
 def report_of(emulator: Emulator, record: Record) -> Report:
@@ -90,6 +93,18 @@ class Report:
         sides = ("xMin", "yMin", "xMax", "yMax")
         boxes = [None if extent is None else box(*(extent[side] for side in sides)) for extent in extents]
         return geopandas.GeoDataFrame(rows, geometry=boxes, crs=self.facts.crs)
+
+    def explore(self, **options: Any) -> Any:
+        """An interactive map of the partitions for a notebook, coloured by state; see `ellipsis_local.layers.explore`.
+
+        Our own function, with the options of ``GeoDataFrame.explore``: `column` ('seconds', 'pixels', …), `m` a map to
+        draw on, `tiles`. It needs the extra `[explore]`, without which there is a MissingExtraError; nodes without an
+        extent are not on it.
+        """
+        frame = self.to_geodataframe().dropna(subset="geometry")
+        if not options.keys() & {"column", "color"}:
+            options["color"] = frame["state"].map(lambda state: STATE_COLOURS.get(state, OTHER)).tolist()
+        return frame_map(frame, options)
 
     def table(self) -> Table:
         from rich import box

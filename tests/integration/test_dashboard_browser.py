@@ -13,6 +13,7 @@ from types import ModuleType
 from typing import Any
 from urllib.parse import urljoin
 
+import geopandas as gpd
 import pytest
 
 from ellipsis_local.server import Server
@@ -154,6 +155,26 @@ def test_a_layer_is_drawn_told_and_named_as_it_is(page: Any, server: Server, ras
     expect(page.locator("#value")).to_contain_text(", 7")
     page.locator("#layer-map").press("ArrowLeft")
     expect(page.locator("#value")).to_contain_text(": ")
+
+
+def test_a_map_of_a_notebook_needs_no_network(page: Any, el: ModuleType, token: str, raster: dict[str, str]) -> None:
+    pytest.importorskip("folium")
+    pytest.importorskip("mapclassify")
+    name = "<img src=x onerror=document.title='run'>"
+    place = el.layers.list(as_frame=True).union_all().centroid
+    el.configure(inline=True)
+    compute = el.compute.createCompute(layers=[raster], token=token, nodes=2)
+    shown = el.layers.explore(*raster.values())
+    el.report(compute["id"]).explore(m=shown)
+    wells = gpd.GeoDataFrame({name: [name]}, geometry=[place], crs=4326)
+    el.layers.explore(*el.layers.add(wells).values(), m=shown)
+    page.goto(NOWHERE)
+    page.set_content(shown.get_root().render())
+    expect(page.locator("path.leaflet-interactive")).to_have_count(3)
+    assert page.locator("img.leaflet-image-layer").evaluate("(image) => image.naturalWidth") > 100
+    page.locator("path.leaflet-interactive").last.hover()
+    expect(page.locator(".foliumtooltip")).to_contain_text(f"{name}\t{name}")
+    assert page.title() != "run"
 
 
 def test_a_cut_is_foreseen(page: Any, raster: dict[str, str]) -> None:

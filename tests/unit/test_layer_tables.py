@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import pickle
+import re
+import sys
 from datetime import UTC, datetime
 from html.parser import HTMLParser
 from xml.etree import ElementTree
@@ -14,6 +16,7 @@ import pytest
 import shapely
 from affine import Affine
 
+from ellipsis_local.errors import LayerError, LayerWarning, MissingExtraError
 from ellipsis_local.layer_tables import MOST_ROWS, Layer, Layers
 
 NASTY = "<script>alert('x')</script> & \x1b[31m"
@@ -102,3 +105,39 @@ def test_layers_as_a_frame(el, token, layers):
     el.path.raster.timestamp.add(empty_layer, token)
     last = el.layers.list(as_frame=True).iloc[-1]
     assert (last["name"], last["files"], last.geometry) == ("without timestamps", 0, None)
+
+
+def test_a_map_needs_an_extra(el, layers, monkeypatch):
+    monkeypatch.setitem(sys.modules, "folium", None)
+    for layer in layers:
+        with pytest.raises(MissingExtraError, match=r"needs folium, .*pip install 'ellipsis-local\[explore\]'"):
+            el.layers.explore(*layer.values())
+
+
+def test_layers_and_partitions_on_one_map(el, layers, token):
+    pytest.importorskip("folium")
+    pytest.importorskip("mapclassify")
+    scene, _, wells = layers
+    names = geopandas.GeoDataFrame({NASTY: [NASTY, None]}, geometry=[shapely.Point(5, 52), None], crs=4326)
+    shown = el.layers.explore(*scene.values(), opacity=0.5)
+    el.configure(inline=True)
+    compute = el.compute.createCompute(layers=[scene], token=token, nodes=2)
+    with pytest.warns(LayerWarning, match="1 of 2 features of the GeoDataFrame have no geometry"):
+        named = el.layers.add(names)
+    for more in (wells, named):
+        assert el.layers.explore(*more.values(), m=shown) is shown
+    assert el.report(compute["id"]).explore(m=shown) is shown
+    html = shown.get_root().render()
+    assert re.findall(r"https?:[^\"' ]*", html) == [], "nothing is loaded"
+    assert "data:image/png;base64," in html and '"opacity": 0.5' in html
+    assert "<script>alert" not in html and "&lt;script&gt;alert" in html.replace("\\u0026", "&")
+    with pytest.raises(LayerError, match="has no files"):
+        el.layers.explore(wells["pathId"], el.path.vector.timestamp.add(wells["pathId"], token)["id"])
+
+
+def test_a_map_shows_a_page_of_features_and_says_so(el, monkeypatch):
+    pytest.importorskip("folium")
+    pytest.importorskip("mapclassify")
+    trees = geopandas.GeoDataFrame({"n": range(10_001)}, geometry=shapely.points(range(10_001), 0), crs=3857)
+    with pytest.warns(LayerWarning, match="shows the first 10,000 features; `layers.export` writes all"):
+        el.layers.explore(*el.layers.add(trees).values())

@@ -35,6 +35,7 @@ LEVELS = (
         "gdal_errors",
         "ids",
         "direct_requests",
+        "folium_maps",
         "service_columns",
         "log_lines",
     },
