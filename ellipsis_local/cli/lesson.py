@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from ellipsis_local.cli.printing import Json, console, counted, errors, print_json, size
+from ellipsis_local.cli.session import session_of
 
 app = typer.Typer(
     help="Lessons: layers, environment, notebook and exercises as one file. `el.lesson.check` looks at students' work.",
@@ -17,15 +18,21 @@ app = typer.Typer(
 
 @app.command()
 def pack(
+    ctx: typer.Context,
     folder: Annotated[Path, typer.Argument(help="The folder with lesson.toml, the notebook and the layers.")],
     file: Annotated[Path, typer.Argument(help="The archive, a zip.")],
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a file that is there.")] = False,
+    environment: Annotated[
+        bool, typer.Option("--environment", help="With the packages of its environment, for use without a network.")
+    ] = False,
 ) -> None:
     """Make one file of a lesson. It holds no users, passwords or tokens."""
     from ellipsis_local import lesson
 
-    made = lesson.pack(folder, file, overwrite=overwrite)
+    with session_of(ctx).emulator():
+        made = lesson.pack(folder, file, overwrite=overwrite, environment=environment)
     parts = f"{counted(len(made.layers), 'layer')}, {counted(len(made.exercises), 'exercise')}"
+    parts += ", with its environment" if environment else ""
     console().print(f"wrote {file} ({size(file.stat().st_size)}, {parts})", markup=False, soft_wrap=True)
 
 
@@ -46,7 +53,7 @@ def open_(
     from ellipsis_local.environments import choose_interpreter
     from ellipsis_local.settings import read_settings
 
-    opened = lesson.open(file, folder)
+    opened = lesson.open(file, folder, environment=environment)
     if environment and not opened.inline:
         with Emulator(read_settings({"home": opened.home})) as emulator:
             chosen = choose_interpreter(opened.interpreter, emulator.home)

@@ -86,7 +86,7 @@ def check(
 
 
 def open(  # noqa: A001 - the archive is opened, as in `ellipsis-local lesson open`
-    lesson: str | os.PathLike[str], folder: str | os.PathLike[str] | None = None
+    lesson: str | os.PathLike[str], folder: str | os.PathLike[str] | None = None, *, environment: bool = True
 ) -> Lesson:
     """Open a lesson: unpack the archive where it is not unpacked yet, and let everything here work on its home.
 
@@ -98,6 +98,9 @@ def open(  # noqa: A001 - the archive is opened, as in `ellipsis-local lesson op
         The archive, or the folder that it was unpacked to.
     folder : path, optional
         Where to unpack an archive; a folder beside it with its name where None.
+    environment : bool
+        Make the environment that came along, where one did; no index is asked. Its packages are code that nodes will
+        run: take a lesson from somebody whom you trust.
 
     Returns
     -------
@@ -108,19 +111,27 @@ def open(  # noqa: A001 - the archive is opened, as in `ellipsis-local lesson op
     ------
     ArgumentError
         For what is no lesson, is damaged, or does not fit the folder.
+    InterpreterError
+        Where the Python of the environment that came along is not here.
     StoreError
         Where the folder cannot be written.
     """
-    from ellipsis_local.emulator import configure
-    from ellipsis_local.lesson.archive import unpacked
+    from ellipsis_local.emulator import configure, working
+    from ellipsis_local.lesson.archive import make_environment, unpacked
     from ellipsis_local.lesson.lesson_file import read_lesson
 
+    environment = arguments.boolean("environment", environment)
     opened = read_lesson(unpacked(_path("lesson", lesson), None if folder is None else _path("folder", folder)))
     configure(home=opened.home, inline=opened.inline)
+    if environment:
+        with working("making an environment"):
+            make_environment(opened)
     return opened
 
 
-def pack(folder: str | os.PathLike[str], file: str | os.PathLike[str], *, overwrite: bool = False) -> Lesson:
+def pack(
+    folder: str | os.PathLike[str], file: str | os.PathLike[str], *, overwrite: bool = False, environment: bool = False
+) -> Lesson:
     """Make one archive of a lesson's folder.
 
     The folder holds ``lesson.toml`` and what that names: the notebook and other files, and a folder of layers with a
@@ -133,6 +144,10 @@ def pack(folder: str | os.PathLike[str], file: str | os.PathLike[str], *, overwr
         A zip. It appears whole or not at all.
     overwrite : bool
         Replace a file that is there.
+    environment : bool
+        Put the packages of the lesson's environment into it, for machines without a network: of the same system and
+        processor, with the same Python. For a lesson with ``inline = false``; the environment is made where it is not
+        there.
 
     Raises
     ------
@@ -141,9 +156,13 @@ def pack(folder: str | os.PathLike[str], file: str | os.PathLike[str], *, overwr
     LayerError
         For a layer that cannot be used.
     """
+    from ellipsis_local.emulator import working
     from ellipsis_local.lesson.archive import write_lesson
 
-    return write_lesson(_path("folder", folder), _path("file", file), arguments.boolean("overwrite", overwrite))
+    given = {"overwrite": overwrite, "environment": environment}
+    checked = {name: arguments.boolean(name, value) for name, value in given.items()}
+    with working("packing a lesson"):
+        return write_lesson(_path("folder", folder), _path("file", file), **checked)
 
 
 def _path(name: str, value: Any) -> Path:

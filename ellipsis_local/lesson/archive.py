@@ -1,4 +1,5 @@
-"""A lesson as one file: a zip with `lesson.toml`, what that names, and an archive of a home with its layers."""
+"""A lesson as one file: a zip with `lesson.toml`, what that names, an archive of a home with its layers, and maybe
+one of an environment."""
 
 from __future__ import annotations
 
@@ -10,11 +11,13 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from ellipsis_local.arguments import invalid
-from ellipsis_local.emulator import Emulator
-from ellipsis_local.errors import ArgumentError, StoreError
+from ellipsis_local.emulator import Emulator, current_emulator
+from ellipsis_local.environments import pack
+from ellipsis_local.errors import ArgumentError, InterpreterError, StoreError
 from ellipsis_local.home import Home
 from ellipsis_local.lesson.lesson_file import (
     ARCHIVE,
+    ENVIRONMENT,
     HOME,
     LAYERS,
     LESSON,
@@ -28,11 +31,12 @@ from ellipsis_local.lesson.lesson_file import (
 from ellipsis_local.settings import Settings
 from ellipsis_local.state import export_home, import_home
 
+ZIPS = (ARCHIVE, ENVIRONMENT)
 MOST_BYTES = 64 * 1024**2
 """Of one file beside the layers: a notebook, a picture, a model."""
 
 
-def write_lesson(folder: Path, file: Path, overwrite: bool) -> Lesson:
+def write_lesson(folder: Path, file: Path, *, overwrite: bool, environment: bool) -> Lesson:
     """Make the archive; see `ellipsis_local.lesson.pack`."""
     if file.exists() and not overwrite:
         raise invalid("file", str(file), f"{file} is there already; choose another name, or overwrite=True")
@@ -50,6 +54,8 @@ def write_lesson(folder: Path, file: Path, overwrite: bool) -> Lesson:
         (Path(made) / LAYERS).write_text(json.dumps(loaded, indent=1), encoding="utf-8")
         entries = {LESSON: folder / LESSON, LAYERS: Path(made) / LAYERS, ARCHIVE: packed}
         entries |= {name: folder / name for name in lesson.files}
+        if environment:
+            entries[ENVIRONMENT] = _write_environment(lesson, Path(made) / ENVIRONMENT)
         if missing := [str(path) for path in entries.values() if not path.is_file()]:
             raise ArgumentError(
                 f"{folder / LESSON}: files: {missing[0]} is missing", argument="folder", value=str(folder)
@@ -57,10 +63,33 @@ def write_lesson(folder: Path, file: Path, overwrite: bool) -> Lesson:
         try:
             with Home.publish_file(file) as draft, zipfile.ZipFile(draft, "w", zipfile.ZIP_DEFLATED) as archive:
                 for name, path in entries.items():
-                    archive.write(path, name, zipfile.ZIP_STORED if name == ARCHIVE else None)
+                    archive.write(path, name, zipfile.ZIP_STORED if name in ZIPS else None)
         except OSError as error:
             raise StoreError(f"{file} cannot be written: {error.strerror or error}") from error
     return lesson
+
+
+def _write_environment(lesson: Lesson, file: Path) -> Path:
+    if lesson.inline:
+        raise invalid("environment", True, f"is for a lesson whose {LESSON} says inline = false: this one needs none")
+    emulator = current_emulator()
+    interpreter = emulator.environments.choose(lesson.interpreter)
+    made = emulator.environments.prefetch(interpreter, lesson.requirements, emulator.report)
+    pack(made, file, emulator.report, overwrite=False)
+    return file
+
+
+def make_environment(lesson: Lesson) -> None:
+    """The environment that came with a lesson, in its home, once; no index is asked."""
+    file = lesson.folder / ENVIRONMENT
+    if not lesson.inline and file.is_file():
+        emulator = current_emulator()
+        try:
+            emulator.environments.unpack(file, emulator.report)
+        except (ArgumentError, InterpreterError) as error:
+            error.add_note("environment=False (--no-environment) opens the lesson without it")
+            raise
+        file.unlink()
 
 
 def unpacked(lesson: Path, folder: Path | None) -> Path:
@@ -95,7 +124,7 @@ def _entries(lesson: Path, archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInf
     for name, entry in entries.items():
         if not PLAIN_NAME.fullmatch(name) or entry.flag_bits & 0x1 or len(entries) < len(archive.infolist()):
             raise invalid("lesson", str(lesson), f"{lesson} is no lesson: it holds {name!r} in a way that it may not")
-        if name != ARCHIVE and entry.file_size > MOST_BYTES:
+        if name not in ZIPS and entry.file_size > MOST_BYTES:
             raise invalid(
                 "lesson", str(lesson), f"{lesson}: {name} has {entry.file_size:,} bytes, more than {MOST_BYTES:,}"
             )

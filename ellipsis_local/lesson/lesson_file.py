@@ -38,6 +38,8 @@ LESSON = "lesson.toml"
 LAYERS = "layers.json"
 """What the layers of the home are called."""
 ARCHIVE = "home.zip"
+ENVIRONMENT = "environment.zip"
+"""What `env pack` writes."""
 HOME = "home"
 PLAIN_NAME = re.compile(r"\w[\w .-]*")
 REDUCES = ("sum", "min", "max", "join")
@@ -128,7 +130,7 @@ def parse_lesson(folder: Path, text: str, layers: Mapping[str, Any]) -> Lesson:
     table = parse_table(folder, text)
     files, requirements = (tuple(_texts(path, key, table.get(key, ()))) for key in ("files", "requirements"))
     for name in files:
-        if not PLAIN_NAME.fullmatch(name) or name in (LESSON, LAYERS, HOME, ARCHIVE):
+        if not PLAIN_NAME.fullmatch(name) or name in (LESSON, LAYERS, HOME, ARCHIVE, ENVIRONMENT):
             raise _wrong(path, f"files: {name!r} must be the name of a file beside {LESSON}, without a folder")
     interpreter = table.get("interpreter", DEFAULT_INTERPRETER)
     known: dict[str, dict[str, str]] = {name: _ids(layer) for name, layer in layers.items()}

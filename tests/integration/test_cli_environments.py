@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 
 from ellipsis_local.cli.app import app
 from ellipsis_local.environments import build, install_packages, wheels
+from ellipsis_local.errors import ArgumentError
 
 INTERPRETER = f"python3.{sys.version_info[1]}"
 
@@ -98,6 +99,41 @@ def check_unpacked(run, own_home, made, monkeypatch):
     assert there["folder"] in subprocess.run(program, check=True, capture_output=True, text=True).stdout
     pip = subprocess.run([f"{there['folder']}/bin/pip", "--version"], check=True, capture_output=True, text=True)
     assert there["folder"] in pip.stdout
+
+
+@pytest.mark.slow
+def test_a_lesson_brings_its_environment(el, tmp_path, monkeypatch):
+    for module in (build, install_packages, wheels):
+        monkeypatch.setattr(module, "WORKER_REQUIREMENTS", ())
+    folder, archive, student = tmp_path / "teacher", tmp_path / "lesson.zip", tmp_path / "student"
+    folder.mkdir()
+    text = f'inline = false\ninterpreter = "{INTERPRETER}"\nrequirements = ["click"]\n'
+    text += '[[exercise]]\nname = "highest"\nlayers = ["dem"]\nreduce = "max"\n'
+    (folder / "lesson.toml").write_text(text.replace("inline = false", ""))
+    with pytest.raises(ArgumentError, match="says inline = false: this one needs none"):
+        el.lesson.pack(folder, archive, environment=True)
+    (folder / "lesson.toml").write_text(text)
+    command = ["--home", str(tmp_path / "own"), "lesson", "pack", str(folder), str(archive), "--environment"]
+    answer = CliRunner().invoke(app, command)
+    assert answer.exit_code == 0, answer.output
+    assert "1 layer, 1 exercise, with its environment" in " ".join(answer.output.split())
+
+    monkeypatch.setenv("UV_CACHE_DIR", str(tmp_path / "no cache"))
+    monkeypatch.setenv("UV_OFFLINE", "1")
+    with monkeypatch.context() as elsewhere:
+        elsewhere.setattr(wheels, "this_platform", lambda: "Plan9 mips")
+        with pytest.raises(ArgumentError, match="this machine is Plan9 mips") as caught:
+            el.lesson.open(archive, student)
+        assert caught.value.__notes__ == ["environment=False (--no-environment) opens the lesson without it"]
+        assert el.lesson.open(archive, student, environment=False).requirements == ("click",)
+    opened = el.lesson.open(archive, student)
+    [key] = [path.name for path in (opened.home / "environments").iterdir()]
+    program = [str(opened.home / "environments" / key / "bin" / "python"), "-I", "-c", "import click"]
+    subprocess.run(program, check=True)
+    assert not (student / "environment.zip").exists()
+    assert el.lesson.open(student) == opened
+    answer = CliRunner().invoke(app, ["lesson", "open", str(archive), str(student)])
+    assert answer.exit_code == 0, answer.output
 
 
 def altered(file, change):
