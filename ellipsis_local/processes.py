@@ -127,11 +127,13 @@ def run(
     *,
     over: Callable[[], bool] = lambda: False,
     around: Callable[[int], AbstractContextManager[None]] = lambda _: contextlib.nullcontext(),
+    heard: Callable[[bytes], None] | None = None,
     **options: Any,
 ) -> subprocess.CompletedProcess[Any]:
     """As `subprocess.run`: it ends what the program started, too, and its timeout passes under a frozen clock.
 
-    The program is ended when `over` says so; `around` is entered with its id, which is also that of its group.
+    The program is ended when `over` says so; `around` is entered with its id, which is also that of its group; `heard`
+    gets its standard output (bytes, and the only pipe) as it comes.
     """
     groups: list[int] = []
     running: list[subprocess.Popen[Any]] = []
@@ -145,7 +147,7 @@ def run(
             with subprocess.Popen(command, start_new_session=True, **options) as process, around(process.pid):
                 groups.append(process.pid)
                 running.append(process)
-                output, errors = process.communicate(text)
+                output, errors = process.communicate(text) if heard is None else (_listen(process, heard), None)
                 # What it started and did not wait for, because it was killed, for instance.
                 _kill(groups)
             future.set_result(subprocess.CompletedProcess(command, process.returncode, output, errors))
@@ -171,6 +173,16 @@ def run(
     if left <= 0:
         raise subprocess.TimeoutExpired(command, seconds)
     return future.result()
+
+
+def _listen(process: subprocess.Popen[bytes], heard: Callable[[bytes], None]) -> bytes:
+    """All of its standard output, which may be told of before its end."""
+    said = []
+    assert process.stdout is not None  # noqa: S101 - the caller piped it
+    while piece := os.read(process.stdout.fileno(), 65536):
+        said.append(piece)
+        heard(piece)
+    return b"".join(said)
 
 
 def _kill(groups: Sequence[int]) -> None:

@@ -16,7 +16,7 @@ from ellipsis_local.computes.replay_inputs import left_behind, read_execution_in
 from ellipsis_local.dashboard.node_inputs import picture, read_inputs
 from ellipsis_local.dashboard.outlines import outlines
 from ellipsis_local.dashboard.pages import emulator_of, is_fragment, render
-from ellipsis_local.dashboard.read_model import OVER, compute_answer, layer_names, number_of, result_text
+from ellipsis_local.dashboard.read_model import OVER, STARTING, compute_answer, layer_names, number_of, result_text
 from ellipsis_local.emulator import Emulator
 from ellipsis_local.errors import NotFoundError
 from ellipsis_local.reports import report_of
@@ -38,6 +38,7 @@ def compute_page(request: Request) -> Response:
     values = {
         "compute": answer,
         "over": record.status in OVER,
+        "output": emulator.environments.output(record.spec.environment) if record.status in STARTING else "",
         "created": record.created,
         "owner": emulator.accounts.names([record.owner]).get(record.owner, ""),
         "layers": [one | {"name": names.get(one["pathId"], one["pathId"])} for one in answer["layers"]],

@@ -12,6 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from ellipsis_local.dashboard.pages import counted, done, emulator_of, is_fragment, render
+from ellipsis_local.dashboard.read_model import STARTING
 from ellipsis_local.emulator import Emulator
 from ellipsis_local.environments.manifest import folder_size
 from ellipsis_local.errors import NotFoundError
@@ -27,6 +28,15 @@ def page(request: Request) -> Response:
     usage = shutil.disk_usage(root)
     values = {"folders": folders(emulator), "free": usage.free, "total": usage.total, "users": users(emulator)}
     return render("disk_rows.html", request, values | environments(emulator))
+
+
+def builds(request: Request) -> Response:
+    """What installers at work say, in any process, and the computes that wait for them."""
+    emulator = emulator_of(request)
+    found = emulator.computes.records.page(None, None, 200)[0]
+    starting = [one for one in found if one.status in STARTING]
+    values = {"building": emulator.environments.building(), "starting": starting}
+    return render("builds.html", request, values)
 
 
 def folders(emulator: Emulator) -> list[dict[str, Any]]:
@@ -70,15 +80,14 @@ def users(emulator: Emulator) -> list[dict[str, Any]]:
 
 
 def environments(emulator: Emulator) -> dict[str, Any]:
-    """Those that are ready, and those that a compute waits for."""
+    """Those that are ready."""
     records = emulator.computes.records
     uses = Counter(spec.environment for spec in records.living_specs())
     made = []
     for info in emulator.environments.list():
         ready = emulator.environments.get(info.key)
         made.append({"info": info, "uses": uses[info.key], "packages": {} if ready is None else ready.packages})
-    starting = [one for one in records.page(None, None, 200)[0] if one.status in ("queued", "starting")]
-    return {"environments": made, "starting": starting}
+    return {"environments": made}
 
 
 def prune(request: Request) -> Response:

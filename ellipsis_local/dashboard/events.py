@@ -24,19 +24,22 @@ BEAT = 60
 
 
 def events(request: Request) -> Response:
-    """`?of=` computes, layers, requests or a compute's id; `Last-Event-ID` brings the id of an event after a break."""
+    """`?of=` computes, layers, requests, builds or a compute's id; `Last-Event-ID`: of an event, after a break."""
     of = request.query_params.get("of", "computes")
     emulator = emulator_of(request)
     if of == "requests":
         states = _counts(request.app.state.requests)
     elif of == "layers":
         states = _states(emulator.home.database, emulator.store.catalogue.state)
-    elif of == "computes":
-        states = _states(emulator.home.database, emulator.computes.records.state_of_all)
+    elif of in ("computes", "builds"):
+        outputs = emulator.environments.output_files if of == "builds" else _none
+        states = _states(emulator.home.database, emulator.computes.records.state_of_all, outputs)
     else:
-        compute_id = emulator.computes.records.get(of).id
-        look = partial(emulator.computes.records.state_of_all, compute_id)
-        states = _states(emulator.home.database, look, emulator.home.compute(compute_id) / "log.jsonl")
+        record = emulator.computes.records.get(of)
+        look = partial(emulator.computes.records.state_of_all, record.id)
+        log, output = emulator.home.compute(record.id) / "log.jsonl", emulator.environments.output_file
+        files = [log, output(record.spec.environment)]
+        states = _states(emulator.home.database, look, lambda: files)
     stream = _stream(states, request.headers.get("last-event-id"), request.app.state.sessions.closing.is_set)
     return StreamingResponse(stream, media_type="text/event-stream")
 
@@ -68,8 +71,12 @@ def _counts(log: RequestLog) -> States:
         yield str(log.changes)
 
 
-def _states(database: Path, look: Callable[[], str], log: Path | None = None) -> States:
-    """What `look` sees, asked again only where another connection committed; with the size of a log."""
+def _none() -> list[Path]:
+    return []
+
+
+def _states(database: Path, look: Callable[[], str], files: Callable[[], list[Path]] = _none) -> States:
+    """What `look` sees, asked again only where another connection committed; with the sizes of files that grow."""
     with contextlib.closing(connect(database, check_same_thread=False)) as connection:
         version, state = None, ""
         while True:
@@ -77,7 +84,7 @@ def _states(database: Path, look: Callable[[], str], log: Path | None = None) ->
             (now,) = connection.execute("PRAGMA data_version").fetchone()
             if now != version:
                 version, state = now, look()
-            yield state if log is None else f"{state}-{_size(log)}"
+            yield "-".join([state, *(str(_size(file)) for file in files())])
 
 
 def _size(file: Path) -> int:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 OVER = ("stopped", "errored")
 """States in which a compute may be deleted."""
+STARTING = ("queued", "starting")
 LINE = 80
 """Characters of a result in one line."""
 

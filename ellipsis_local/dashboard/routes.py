@@ -38,6 +38,7 @@ def dashboard_routes(api: str) -> list[Route]:
         "/requests": requests_page,
         "/api": api_page,
         "/disk": disk.page,
+        "/builds": disk.builds,
         "/what-if": what_if.page,
         "/what-if/map.json": what_if.map_data,
         "/layers": layers.list_page,

@@ -21,7 +21,7 @@ from ellipsis_local.environments.bytecode import Compilations, compile_now
 from ellipsis_local.environments.commands import Commands
 from ellipsis_local.environments.environment_folder import EnvironmentFolders
 from ellipsis_local.environments.install_packages import Request, fill
-from ellipsis_local.environments.installer import child_environ, find_uv
+from ellipsis_local.environments.installer import ANSI, child_environ, find_uv, tail
 from ellipsis_local.environments.interpreters import Interpreter, choose_interpreter
 from ellipsis_local.environments.manifest import (
     Environment,
@@ -43,8 +43,12 @@ from ellipsis_local.progress import OnProgress, Progress, silent
 FORMAT = 1
 
 
+MOST_SHOWN = 64 * 1024
+"""Bytes of an installer's output that are looked at while it runs."""
+
 # within the class, `list` is a method
 Infos = list[EnvironmentInfo]
+Paths = list[Path]
 
 
 class Environments:
@@ -162,6 +166,26 @@ class Environments:
             asking = copy.copy(self)
             asking._wheels = wheels
             return asking.prefetch(interpreter, packed.requirements, report)
+
+    def building(self) -> dict[str, str]:
+        """The end of what installers at work have said, by the key of the environment; addresses without passwords."""
+        return {path.stem: self.output(path.stem) for path in self._folders.logs(living=True)}
+
+    def output(self, key: str) -> str:
+        """The end of what the installer has said that makes an environment now; empty where none does."""
+        try:
+            with self._folders.log(key).open("rb") as file:
+                file.seek(max(0, file.seek(0, os.SEEK_END) - MOST_SHOWN))
+                return tail(ANSI.sub("", file.read().decode("utf-8", "replace")))
+        except OSError:
+            return ""
+
+    def output_file(self, key: str) -> Path:
+        """What grows as the installer says more, as long as it is at work."""
+        return self._folders.log(key)
+
+    def output_files(self) -> Paths:
+        return self._folders.logs()
 
     def list(self) -> Infos:
         """Every environment that is ready, the most recently used first."""

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, BinaryIO
 
 from ellipsis_local.errors import EnvironmentBuildError
 from ellipsis_local.processes import run
@@ -25,6 +25,8 @@ class Commands:
         self._ended = threading.Event()
         self.lease: int | None = None
         """An open file that they inherit."""
+        self.log: BinaryIO | None = None
+        """Where their output goes as it comes, for whoever watches."""
 
     def end(self) -> None:
         """End what runs, with all that it started; nothing runs any more."""
@@ -42,9 +44,16 @@ class Commands:
         self._check()
         inherited = () if self.lease is None else (self.lease,)
         options |= {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "pass_fds": inherited}
+        options |= {} if self.log is None else {"heard": self._write}
         done = run(command, seconds, over=lambda: self._is_over, around=_guarded, **options)
         self._check()
         return done
+
+    def _write(self, piece: bytes) -> None:
+        # The log is for watching alone: on a full disk the installer has its own words.
+        with contextlib.suppress(OSError):
+            if self.log is not None:
+                self.log.write(piece)
 
     @property
     def _is_over(self) -> bool:

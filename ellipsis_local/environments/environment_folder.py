@@ -15,6 +15,7 @@ from ellipsis_local.progress import OnProgress, Progress, silent
 
 # Beginning of the name of a folder that is being removed; keys begin with "py".
 GONE = ".gone-"
+LOG = ".log"
 
 
 class EnvironmentFolders:
@@ -27,6 +28,18 @@ class EnvironmentFolders:
     def folder(self, key: str) -> Path:
         """Where the environment `key` is or would be."""
         return self._root / key
+
+    def log(self, key: str) -> Path:
+        """Where the output of the installer stands while it makes the environment `key`."""
+        return self._root / f"{key}{LOG}"
+
+    def logs(self, *, living: bool = False) -> list[Path]:
+        """Of all that are being made; `living`: what killed builds left is removed first."""
+        found = sorted(self._root.glob(f"*{LOG}"))
+        for path in found if living else ():
+            with contextlib.suppress(TimeoutError), self.locked(path.stem, timeout=0):
+                path.unlink(missing_ok=True)
+        return [path for path in found if path.exists()]
 
     def folders(self) -> list[Path]:
         """Every folder, also unfinished ones; none where the home does not exist."""
@@ -46,10 +59,14 @@ class EnvironmentFolders:
                     report(Progress("waiting for another process that makes the same environment"))
                     report = silent
                     commands.wait()
+            with contextlib.suppress(OSError):
+                stack.callback(self.log(key).unlink, missing_ok=True)
+                descriptor = os.open(self.log(key), os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+                commands.log = stack.enter_context(os.fdopen(descriptor, "wb", buffering=0))
             try:
                 yield
             finally:
-                commands.lease = None
+                commands.lease = commands.log = None
 
     @contextlib.contextmanager
     def locked(self, key: str, timeout: float = -1) -> Iterator[int]:
@@ -88,6 +105,7 @@ class EnvironmentFolders:
     def sweep(self) -> tuple[str, ...]:
         """Remove the remains of killed builds and removals; returns their names. A build at work is left alone."""
         swept = []
+        self.logs(living=True)
         for folder in self.folders():
             if folder.name.startswith(GONE):
                 self.remove(folder)

@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from ellipsis_local.emulator import Emulator
 
 WIDTH = 120
-STATE_COLOURS = {"completed": "#2a7f4f", "failed": "#c0392b", "executing": "#1f6fb2"}
-OTHER = "#777777"
+STATE_COLOURS = {"completed": "#2e7d32", "failed": "#c81e2d", "executing": "#0b6fb8"}
+OTHER = "#6b6b6b"
 
 
 def report_of(emulator: Emulator, record: Record) -> Report:

@@ -16,6 +16,7 @@ from urllib.parse import urljoin
 import geopandas as gpd
 import pytest
 
+from ellipsis_local.environments import install_packages
 from ellipsis_local.server import Server
 
 from .conftest import INTERPRETER
@@ -175,6 +176,35 @@ def test_a_map_of_a_notebook_needs_no_network(page: Any, el: ModuleType, token: 
     page.locator("path.leaflet-interactive").last.hover()
     expect(page.locator(".foliumtooltip")).to_contain_text(f"{name}\t{name}")
     assert page.title() != "run"
+
+
+def test_what_the_installer_says_is_seen_while_it_runs(
+    page: Any, el: ModuleType, token: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, raster: dict[str, str]
+) -> None:
+    gate, uv = tmp_path / "gate", tmp_path / "uv"
+    said = "echo 'Downloading <b>numpy</b> from https://me:secret@host/'; echo 'DEBUG no news'"
+    uv.write_text(
+        f"#!/bin/sh\n{said}\nwhile [ ! -e '{gate}-1' ]; do sleep 0.01; done\necho 'Prepared 3 packages'\n"
+        f"while [ ! -e '{gate}-2' ]; do sleep 0.01; done\nexit 1\n"
+    )
+    uv.chmod(0o755)
+    monkeypatch.setattr(install_packages, "find_uv", lambda environ: str(uv))
+    made = el.compute.createCompute(
+        layers=[raster], token=token, requirements=["click"], interpreter=INTERPRETER, awaitTillStarted=False
+    )
+    output = page.get_by_label("What the installer says")
+    for path in (f"/ui/computes/{made['id']}", "/ui/disk"):
+        go(page, path)
+        page.evaluate("window.kept = true")
+        expect(output).to_have_text("Downloading <b>numpy</b> from https://****@host/")
+    Path(f"{gate}-1").touch()
+    expect(output).to_contain_text("Prepared 3 packages")
+    assert page.evaluate("window.kept")
+    go(page, f"/ui/computes/{made['id']}")
+    expect(output).to_contain_text("Prepared 3 packages")
+    Path(f"{gate}-2").touch()
+    expect(page.locator("#live > p .state")).to_have_text("errored")
+    expect(output).to_have_count(0)
 
 
 def test_a_cut_is_foreseen(page: Any, raster: dict[str, str]) -> None:
