@@ -2,9 +2,9 @@
 
 >>> import ellipsis_local as el
 >>> token = el.account.logIn('demo_user', 'demo_user')
->>> layer = el.layers.add('scene.tif')
+>>> layer = el.layers.load(names=['dem'])['dem']
 >>> computeId = el.compute.createCompute(layers=[layer], token=token, nodes=2)['id']
->>> values = el.compute.execute(computeId, f, token)
+>>> values = el.compute.execute(computeId, lambda params: sorted(params), token)
 >>> el.compute.terminateAll(token)
 """
 

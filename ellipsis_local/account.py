@@ -38,6 +38,12 @@ def logIn(username: str, password: str, validFor: int | None = None) -> str:
         For another password than at the first login.
     ArgumentError
         For a name, a password or a time that no login may have.
+
+    Examples
+    --------
+    >>> token = el.account.logIn('demo_user', 'demo_user')
+    >>> el.account.getInfo(token)['username']
+    'demo_user'
     """
     name = arguments.string("username", username)
     secret = arguments.string("password", password)
@@ -45,7 +51,13 @@ def logIn(username: str, password: str, validFor: int | None = None) -> str:
 
 
 def getInfo(token: str) -> dict[str, Any]:
-    """What is known of the token's account: `id`, `username` and `plan` with `maxComputeNodes` (seen in the client)."""
+    """What is known of the token's account: `id`, `username` and `plan` with `maxComputeNodes` (seen in the client).
+
+    Examples
+    --------
+    >>> el.account.getInfo(token)['plan']
+    {'maxComputeNodes': 64}
+    """
     emulator = current_emulator()
     return emulator.account(emulator.user(arguments.token(token)))
 

@@ -84,6 +84,14 @@ def createCompute(
         With the setting `strict`, for requirements that are longer than the service's column.
     EnvironmentBuildError, EngineError
         Where starting fails; the compute is then `errored`, with the same message.
+
+    Examples
+    --------
+    >>> dem = el.layers.load(names=['dem'])['dem']
+    >>> compute = el.compute.createCompute([dem], token, nodes=2)['id']
+    >>> el.compute.getComputeInfo(compute, token)['status']
+    'available'
+    >>> el.compute.terminateCompute(compute, token)
     """
     owner_token = arguments.token(token)
     request = compute_request(layers, files, nodes, interpreter, requirements, largeResult, enableGpu)
@@ -175,6 +183,14 @@ def terminateCompute(
     """Terminate a compute, in whatever state it is; a running execution ends at once.
 
     Results that were returned, and files behind urls, stay (our choice). Terminating twice is no error.
+
+    Examples
+    --------
+    >>> dem = el.layers.load(names=['dem'])['dem']
+    >>> compute = el.compute.createCompute([dem], token, nodes=2)['id']
+    >>> el.compute.terminateCompute(compute, token)
+    >>> el.compute.getComputeInfo(compute, token)['status']
+    'stopped'
     """
     compute_id = arguments.uuid_text("computeId", computeId)
     owner_token = arguments.token(token)
@@ -187,6 +203,14 @@ def terminateAll(token: str, awaitTillTerminated: bool = True, *, awaitTillCompl
     """Terminate all of the user's computes that are not over.
 
     Those stopped, stopping or errored are passed over (seen in the client).
+
+    Examples
+    --------
+    >>> dem = el.layers.load(names=['dem'])['dem']
+    >>> compute = el.compute.createCompute([dem], token, nodes=2)['id']
+    >>> el.compute.terminateAll(token)
+    >>> [one['status'] for one in el.compute.listComputes(token)['result']]
+    ['stopped']
     """
     owner_token = arguments.token(token)
     wait = _waits(awaitTillTerminated, awaitTillCompleted)
@@ -215,6 +239,13 @@ def getComputeInfo(computeId: str, token: str) -> dict[str, Any]:
         it is not known) in bytes, and `machine` (of a Dask cluster the one that ran it, else None). After an execution
         also `result`: per node ``{'type', 'value'}``, where type is
         `object`, `file` (value: file id), `upload` or `exception` (value: text).
+
+    Examples
+    --------
+    >>> dem = el.layers.load(names=['dem'])['dem']
+    >>> compute = el.compute.createCompute([dem], token, nodes=2)['id']
+    >>> [round(node['extent']['xMin']) for node in el.compute.getComputeInfo(compute, token)['nodes']]
+    [661861, 664594]
     """
     compute_id = arguments.uuid_text("computeId", computeId)
     emulator = current_emulator()
@@ -239,6 +270,13 @@ def listComputes(token: str, pageStart: str | None = None, listAll: bool = True)
     -------
     dict
         ``{'result': [...], 'nextPageStart': id or None}``.
+
+    Examples
+    --------
+    >>> dem = el.layers.load(names=['dem'])['dem']
+    >>> compute = el.compute.createCompute([dem], token, nodes=2)['id']
+    >>> [one['status'] for one in el.compute.listComputes(token)['result']]
+    ['available']
     """
     owner_token = arguments.token(token)
     start = arguments.optional_uuid("pageStart", pageStart)
@@ -282,6 +320,25 @@ def addLayer(response: Iterable[str], pathId: str, timestampId: str, token: str)
     OutputWarning
         Where the nodes' files do not make one layer: several CRSs, grids, nodata values or columns, rasters that leave
         a hole in their partition or reach beyond it.
+
+    Examples
+    --------
+    >>> dem = el.layers.load(names=['dem'])['dem']
+    >>> compute = el.compute.createCompute([dem], token, nodes=2, largeResult=True)['id']
+    >>> def same(params):
+    ...     from rasterio.io import MemoryFile
+    ...     r, file = params['b51d252d-b15a-4b63-9675-9e17ef99ebf5'], MemoryFile()
+    ...     bands, height, width = r['raster'].shape
+    ...     shape = {'count': bands, 'height': height, 'width': width, 'dtype': r['raster'].dtype}
+    ...     with file.open(driver='GTiff', crs=r['crs'], transform=r['transform'], **shape) as target:
+    ...         target.write(r['raster'])
+    ...     return file
+    >>> urls = el.compute.execute(compute, same, token)
+    >>> layer = el.path.raster.add('same', token)['id']
+    >>> when = el.path.raster.timestamp.add(layer, token)['id']
+    >>> el.compute.addLayer(urls, layer, when, token)
+    >>> len(el.path.raster.timestamp.file.get(layer, when, token)['result'])
+    2
     """
     path_id, timestamp_id = arguments.uuid_text("pathId", pathId), arguments.uuid_text("timestampId", timestampId)
     owner_token = arguments.token(token)
@@ -316,6 +373,23 @@ def downloadFile(
         Written whole or not at all; an existing file is replaced.
     memfile : file object, optional
         Written from its position on.
+
+    Examples
+    --------
+    >>> dem = el.layers.load(names=['dem'])['dem']
+    >>> compute = el.compute.createCompute([dem], token, nodes=2, largeResult=True)['id']
+    >>> def same(params):
+    ...     from rasterio.io import MemoryFile
+    ...     r, file = params['b51d252d-b15a-4b63-9675-9e17ef99ebf5'], MemoryFile()
+    ...     bands, height, width = r['raster'].shape
+    ...     shape = {'count': bands, 'height': height, 'width': width, 'dtype': r['raster'].dtype}
+    ...     with file.open(driver='GTiff', crs=r['crs'], transform=r['transform'], **shape) as target:
+    ...         target.write(r['raster'])
+    ...     return file
+    >>> urls = el.compute.execute(compute, same, token)
+    >>> el.compute.downloadFile(urls[0], token, 'first.tif')
+    >>> Path('first.tif').exists()
+    True
     """
     owner_token = arguments.token(token)
     target = arguments.path_text("filePath", filePath)

@@ -58,6 +58,12 @@ class Emulator:
 
     Several emulators, in one process or in several, may share a home. Use it as a context manager, or call `close`:
     it ends the workers of this process, and everything stored stays.
+
+    Examples
+    --------
+    >>> with el.Emulator(el.configure()) as emulator:
+    ...     print(len(emulator.store.list()))
+    0
     """
 
     def __init__(self, settings: Settings | None = None, *, engine: Engine | None = None, mocked: bool = False) -> None:
@@ -333,6 +339,11 @@ def configure(**settings: Any) -> Settings:
     ------
     SettingsError
         For an unknown name or an impossible value; nothing has changed then.
+
+    Examples
+    --------
+    >>> el.configure(max_nodes=4, overlap=10).max_nodes
+    4
     """
     scope = current_scope()
     with scope.lock:

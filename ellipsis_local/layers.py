@@ -98,6 +98,15 @@ def add(
     -----
     LayerWarning
         Where features have no geometry: they are left out.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from affine import Affine
+    >>> pixels = {'raster': np.ones((2, 20, 30)), 'transform': Affine(10, 0, 0, 0, -10, 200), 'crs': 'EPSG:3857'}
+    >>> layer = el.layers.add(pixels, name='ones')
+    >>> el.layers.get(layer['pathId'])['raster']['format']
+    'float64'
     """
     if type not in (None, "raster", "vector"):
         raise arguments.invalid("type", type, f"must be 'raster' or 'vector', not {type!r}")
@@ -143,6 +152,11 @@ def load(folder: str | PathLike[str] | None = None, names: Iterable[str] | None 
     dict
         Per name ``{'pathId': …, 'timestampId': …}`` (of its last timestamp), and `timestamps`, all of them, for
         layers with several; a plain file has its `pathId` only.
+
+    Examples
+    --------
+    >>> sorted(el.layers.load(names=['dem', 'trees']))
+    ['dem', 'trees']
     """
     chosen = None if names is None else arguments.string_list("names", names)
     emulator = current_emulator()
@@ -319,6 +333,13 @@ def invent(
     LayerWarning
         Where a layer that is known has so many pixels or features that its stand-in has fewer, or a column of a type
         that is not invented, and is empty.
+
+    Examples
+    --------
+    >>> ids = '463eecdd-208d-4730-bea2-af1f3bdbff71', 'c08807bc-41dc-45e1-8815-9aeee4971523'
+    >>> layer = el.layers.invent(*ids, type='raster', bands=2, dtype='uint8')
+    >>> el.layers.get(ids[0])['raster']['format']
+    'uint8'
     """
     chosen: dict[str, Any] = {
         "type": type, "bands": bands, "dtype": dtype, "nodata": noDataValue, "value_range": valueRange,
@@ -403,6 +424,12 @@ def lock(file: str | PathLike[str] = LOCK_FILE, ids: Iterable[str] | None = None
     -------
     list of dict
         ``{'pathId': …, 'timestampId': …}`` of all that the file knows now.
+
+    Examples
+    --------
+    >>> dem = el.layers.load(names=['dem'])['dem']
+    >>> len(el.layers.lock('layers.lock.toml'))
+    1
     """
     emulator = current_emulator()
     text = arguments.path_text("file", file)
@@ -425,6 +452,12 @@ def list(*, as_frame: bool = False) -> Any:
         A GeoDataFrame instead (our choice), with a row for each timestamp: `pathId`, `timestampId`, `name`, `type`,
         `status`, `from` and `to` (in UTC), `files`, `bytes`, `standIn`, and as `geometry` in EPSG:4326 what the files
         cover, None where nothing. ``frame[['pathId', 'timestampId']].to_dict('records')`` is what createCompute takes.
+
+    Examples
+    --------
+    >>> layers = el.layers.load(names=['dem', 'trees'])
+    >>> sorted(layer['name'] for layer in el.layers.list())
+    ['dem', 'trees']
     """
     as_frame = arguments.boolean("as_frame", as_frame)
     emulator = current_emulator()
@@ -436,14 +469,29 @@ def list(*, as_frame: bool = False) -> Any:
 
 @short_traceback
 def get(pathId: str) -> dict[str, Any]:
-    """One layer: what `path.get` shows of it, which a notebook shows as a table."""
+    """One layer: what `path.get` shows of it, which a notebook shows as a table.
+
+    Examples
+    --------
+    >>> dem = el.layers.load(names=['dem'])['dem']
+    >>> el.layers.get(dem['pathId'])['name']
+    'dem'
+    """
     emulator = current_emulator()
     return Layer(path_answer(emulator, emulator.store.path(arguments.uuid_text("pathId", pathId))))
 
 
 @short_traceback
 def remove(pathId: str, timestampId: str | None = None) -> None:
-    """Remove a layer, or one of its timestamps, and its files."""
+    """Remove a layer, or one of its timestamps, and its files.
+
+    Examples
+    --------
+    >>> dem = el.layers.load(names=['dem'])['dem']
+    >>> el.layers.remove(dem['pathId'])
+    >>> el.layers.list()
+    []
+    """
     current_emulator().store.remove(
         arguments.uuid_text("pathId", pathId), arguments.optional_uuid("timestampId", timestampId)
     )
@@ -465,6 +513,13 @@ def open(pathId: str, timestampId: str) -> Any:
         A timestamp that is no raster, or is not here.
     LayerError
         A raster without files, or whose pixels are turned against the axes.
+
+    Examples
+    --------
+    >>> dem = el.layers.load(names=['dem'])['dem']
+    >>> array = el.layers.open(dem['pathId'], dem['timestampId'])
+    >>> array.dims
+    ('band', 'y', 'x')
     """
     from ellipsis_local.raster.dataarray import open_dataarray
 
@@ -505,6 +560,12 @@ def explore(pathId: str, timestampId: str, **options: Any) -> Any:
     -----
     LayerWarning
         Where a vector has more features than are shown.
+
+    Examples
+    --------
+    >>> dem = el.layers.load(names=['dem'])['dem']
+    >>> shown = el.layers.explore(dem['pathId'], dem['timestampId'], opacity=0.7)
+    >>> shown.save('dem.html')
     """
     emulator = current_emulator()
     ids = arguments.uuid_text("pathId", pathId), arguments.uuid_text("timestampId", timestampId)
@@ -540,6 +601,13 @@ def export(pathId: str, timestampId: str, filePath: str | PathLike[str], *, form
         For an ending, or a format, that is not for a timestamp of this type.
     StoreError
         Where the file cannot be written.
+
+    Examples
+    --------
+    >>> dem = el.layers.load(names=['dem'])['dem']
+    >>> el.layers.export(dem['pathId'], dem['timestampId'], 'dem.tif', format='cog')
+    >>> Path('dem.tif').exists()
+    True
     """
     if format not in (None, "cog"):
         raise arguments.invalid("format", format, f"must be 'cog' or None, not {format!r}; an ending tells others")

@@ -99,6 +99,16 @@ def replay(
         The compute has not executed a function, and `f` is not given; or it was never started.
     PartitionError
         The layers are gone, and nothing was kept.
+
+    Examples
+    --------
+    >>> dem = el.layers.load(names=['dem'])['dem']
+    >>> compute = el.compute.createCompute([dem], token, nodes=2)['id']
+    >>> def pixels(params):
+    ...     return params['b51d252d-b15a-4b63-9675-9e17ef99ebf5']['raster'].size
+    >>> counts = el.compute.execute(compute, pixels, token)
+    >>> el.testing.replay(compute, 1, inline=True) == counts[1]
+    True
     """
     emulator = current_emulator()
     partition = _partition(compute_id, node)
@@ -139,6 +149,14 @@ def inputs(compute_id: str, node: int) -> dict[str, Any]:
     ------
     NotFoundError, ArgumentError, ComputeStateError, PartitionError
         As `replay`.
+
+    Examples
+    --------
+    >>> dem = el.layers.load(names=['dem'])['dem']
+    >>> compute = el.compute.createCompute([dem], token, nodes=2)['id']
+    >>> params = el.testing.inputs(compute, 1)
+    >>> params['b51d252d-b15a-4b63-9675-9e17ef99ebf5']['raster'].shape
+    (1, 229, 121)
     """
     return params_of(_partition(compute_id, node))
 

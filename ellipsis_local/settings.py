@@ -44,7 +44,14 @@ class Unstated(int):
 
 @dataclass(frozen=True)
 class Settings:
-    """How this machine plays the service. Every default keeps to the service where its behaviour is known."""
+    """How this machine plays the service. Every default keeps to the service where its behaviour is known.
+
+    Examples
+    --------
+    >>> settings = el.configure(strict=True)
+    >>> settings.strict, settings.cut
+    (True, 'balanced')
+    """
 
     home: Path
     """The one folder that holds everything."""

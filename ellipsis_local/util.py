@@ -35,6 +35,15 @@ def saveRaster(
     extent : dict, optional
         ``{'xMin', 'xMax', 'yMin', 'yMax'}`` in units of the CRS, where there is no `transform`.
     transform : affine.Affine, optional
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from affine import Affine
+    >>> ones = np.ones((1, 20, 30))
+    >>> el.util.saveRaster(ones, 3857, 'ones.tif', transform=Affine(10, 0, 0, 0, -10, 200))
+    >>> Path('ones.tif').exists()
+    True
     """
     import numpy as np
     from affine import Affine
@@ -59,7 +68,16 @@ def saveRaster(
 
 
 def saveVector(targetFile: str | PathLike[str] | BinaryIO, features: Any) -> Any:
-    """Write a GeoDataFrame as a GeoPackage (seen in the client); a memory file is returned."""
+    """Write a GeoDataFrame as a GeoPackage (seen in the client); a memory file is returned.
+
+    Examples
+    --------
+    >>> import geopandas as gpd
+    >>> places = gpd.GeoDataFrame({'name': ['a']}, geometry=gpd.points_from_xy([5], [52]), crs=4326)
+    >>> el.util.saveVector('places.gpkg', places)
+    >>> Path('places.gpkg').exists()
+    True
+    """
     import geopandas
 
     if not isinstance(features, geopandas.GeoDataFrame):

@@ -115,6 +115,16 @@ def open(  # noqa: A001 - the archive is opened, as in `ellipsis-local lesson op
         Where the Python of the environment that came along is not here.
     StoreError
         Where the folder cannot be written.
+
+    Examples
+    --------
+    >>> Path('valley').mkdir()
+    >>> exercise = '{name = "highest", layers = ["dem"], reduce = "max"}'
+    >>> _ = Path('valley', 'lesson.toml').write_text(f'exercise = [{exercise}]')
+    >>> lesson = el.lesson.pack('valley', 'valley.zip')
+    >>> lesson = el.lesson.open('valley.zip', 'student')
+    >>> lesson.exercises['highest'].reduce
+    'max'
     """
     from ellipsis_local.emulator import configure, working
     from ellipsis_local.lesson.archive import make_environment, unpacked
@@ -155,6 +165,15 @@ def pack(
         For a ``lesson.toml`` that is missing or wrong, with its place; a file that is there already.
     LayerError
         For a layer that cannot be used.
+
+    Examples
+    --------
+    >>> Path('valley').mkdir()
+    >>> exercise = '{name = "highest", layers = ["dem"], reduce = "max"}'
+    >>> _ = Path('valley', 'lesson.toml').write_text(f'exercise = [{exercise}]')
+    >>> lesson = el.lesson.pack('valley', 'valley.zip')
+    >>> sorted(lesson.exercises)
+    ['highest']
     """
     from ellipsis_local.emulator import working
     from ellipsis_local.lesson.archive import write_lesson

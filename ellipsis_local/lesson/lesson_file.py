@@ -49,7 +49,14 @@ EXERCISE_KEYS = {"name", "task", "layers", "reduce", "expected", "nodes", "shard
 
 @dataclass(frozen=True)
 class Exercise:
-    """A task for a function, and what makes a function right."""
+    """A task for a function, and what makes a function right.
+
+    Examples
+    --------
+    >>> dem = el.layers.load(names=['dem'])['dem']
+    >>> el.lesson.Exercise('highest', layers=[dem], reduce='max', expected=80.03125).nodes
+    (2, 5)
+    """
 
     name: str
     layers: Iterable[Mapping[str, Any]]

@@ -109,9 +109,9 @@ def mock(
 ) -> Any:
     """Let `ellipsis` be the local one for a while, on a home of its own, with nothing leaving for the service.
 
-    >>> with ellipsis_local.mock() as ellipsis:
+    >>> with el.mock() as ellipsis:
     ...     token = ellipsis.account.logIn('demo_user', 'demo_user')
-    >>> @ellipsis_local.mock(inline=True)
+    >>> @el.mock(inline=True)
     ... def test_maximum(): ...
 
     Inside, the functions of an installed package `ellipsis` that are emulated are the local ones, in whatever way they

@@ -29,6 +29,13 @@ def get(pathId: str, token: str | None = None) -> dict[str, Any]:
         'active', 'passive'), `description` and `date`, a dict of naive UTC datetimes `from` and `to` (seen in the
         client); `availability` with `blocked` and `reason`, `extent` in degrees, `trashed`, `totalSize` in GiB and
         `uploads`, the number of its files by status (seen in scripts and other clients).
+
+    Examples
+    --------
+    >>> dem = el.layers.load(names=['dem'])['dem']
+    >>> path = el.path.get(dem['pathId'], token)
+    >>> path['type'], path['raster']['format']
+    ('raster', 'float32')
     """
     path_id = arguments.uuid_text("pathId", pathId)
     drive = drive_of(token, required=False)

@@ -20,5 +20,12 @@ def add(
     publicAccess: dict[str, Any] | None = None,
     metadata: dict[str, Any] | None = None,
 ) -> dict[str, str]:
-    """Make a folder: ``{'id': pathId}``."""
+    """Make a folder: ``{'id': pathId}``.
+
+    Examples
+    --------
+    >>> folder = el.path.folder.add('rivers', token)['id']
+    >>> el.path.get(folder, token)['type']
+    'folder'
+    """
     return add_path("folder", name, token, parentId, publicAccess, metadata)

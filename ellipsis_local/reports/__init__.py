@@ -42,6 +42,16 @@ def report(computeId: str, token: str | None = None) -> Report:  # noqa: N803 - 
     ------
     ArgumentError, NotFoundError
         An id that is none, or of no compute here (or not of this user).
+
+    Examples
+    --------
+    >>> dem = el.layers.load(names=['dem'])['dem']
+    >>> compute = el.compute.createCompute([dem], token, nodes=2)['id']
+    >>> def pixels(params):
+    ...     return params['b51d252d-b15a-4b63-9675-9e17ef99ebf5']['raster'].size
+    >>> counts = el.compute.execute(compute, pixels, token)
+    >>> el.report(compute).to_dict()['total']['completed']
+    2
     """
     return report_of(*_found(computeId, token))
 
@@ -64,6 +74,17 @@ def show(computeId: str, *, token: str | None = None) -> None:  # noqa: N803 - a
     ------
     ArgumentError, NotFoundError
         An id that is none, or a compute that is not here (or not of this user).
+
+    Examples
+    --------
+    >>> dem = el.layers.load(names=['dem'])['dem']
+    >>> compute = el.compute.createCompute([dem], token, nodes=2)['id']
+    >>> def pixels(params):
+    ...     return params['b51d252d-b15a-4b63-9675-9e17ef99ebf5']['raster'].size
+    >>> counts = el.compute.execute(compute, pixels, token)
+    >>> el.show(compute)
+    938626ca-d419-4685-a2a5-357fe9cf9476  completed, execution 1
+    ...
     """
     emulator, record = _found(computeId, token)
     if in_notebook():
@@ -104,6 +125,17 @@ def logs(
     ------
     ArgumentError, NotFoundError
         An id or a node that is none, or a compute that is not here (or not of this user).
+
+    Examples
+    --------
+    >>> dem = el.layers.load(names=['dem'])['dem']
+    >>> compute = el.compute.createCompute([dem], token, nodes=2)['id']
+    >>> def pixels(params):
+    ...     print('a node')
+    ...     return params['b51d252d-b15a-4b63-9675-9e17ef99ebf5']['raster'].size
+    >>> counts = el.compute.execute(compute, pixels, token)
+    >>> [(line.node, line.text) for line in el.logs(compute)]
+    [(0, 'a node'), (1, 'a node')]
     """
     follow = arguments.boolean("follow", follow)
     node = arguments.integer("node", node)

@@ -215,8 +215,12 @@ def serve(
 ) -> Server:
     """Serve the configured home over HTTP, for the unmodified client in any process.
 
-    >>> with ellipsis_local.serve() as server:
-    ...     ellipsis.apiManager.baseUrl = server.url
+    The client is sent there by ``ellipsis.apiManager.baseUrl = server.url``.
+
+    >>> with el.serve() as server:
+    ...     answer = requests.get(f'{server.url}/path/unknown')
+    >>> answer.status_code
+    400
 
     Parameters
     ----------

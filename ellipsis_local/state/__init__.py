@@ -66,6 +66,12 @@ def export_home(file: str | os.PathLike[str], *, overwrite: bool = False, home: 
         A file that is there already, lies in the home or cannot be written.
     StoreError
         A folder that is no home of ours, or one of whose files is missing.
+
+    Examples
+    --------
+    >>> dem = el.layers.load(names=['dem'])['dem']
+    >>> el.state.export_home('valley.zip').file.name
+    'valley.zip'
     """
     from ellipsis_local.restore import finish_import
     from ellipsis_local.state.exporting import write_archive
@@ -108,6 +114,15 @@ def import_home(file: str | os.PathLike[str], *, replace: bool = False, home: An
         `replace`.
     StoreError
         A folder that is no home of ours; a home in use: nodes of a compute run or wait in some process; a full disk.
+
+    Examples
+    --------
+    >>> dem = el.layers.load(names=['dem'])['dem']
+    >>> _ = el.state.export_home('valley.zip')
+    >>> el.layers.remove(dem['pathId'])
+    >>> _ = el.state.import_home('valley.zip', replace=True)
+    >>> [layer['name'] for layer in el.layers.list()]
+    ['dem']
     """
     from ellipsis_local.restore import begin_import, exclusive
     from ellipsis_local.state.importing import laid_out, opened_archive
@@ -139,6 +154,13 @@ def reset_home(*, force: bool = False, home: Any = None) -> None:
     ------
     StoreError
         A folder that is no home of ours; without `force`, a home in use.
+
+    Examples
+    --------
+    >>> dem = el.layers.load(names=['dem'])['dem']
+    >>> el.state.reset_home()
+    >>> el.layers.list()
+    []
     """
     from ellipsis_local.restore import exclusive, finish_import
     from ellipsis_local.state.homes import check_home, check_unused

@@ -113,6 +113,18 @@ def assert_frame_equal(
         With everything that differs: columns, CRS, rows only here, rows only there, and values that changed.
     ArgumentError
         For something that is no frame, or a tolerance that is negative or not finite.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> wells = pd.DataFrame({'depth': [3.5, 4.0]})
+    >>> el.testing.assert_frame_equal(wells, wells[::-1])
+    >>> el.testing.assert_frame_equal(wells, wells + 1)
+    Traceback (most recent call last):
+        ...
+    AssertionError: the frames differ (actual, then expected)
+      only in actual: 2 rows
+        ...
     """
     checks = Checks(
         check_tolerance("tolerance", tolerance), check_tolerance("rtol", rtol), check_tolerance("atol", atol),

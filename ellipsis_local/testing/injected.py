@@ -81,8 +81,15 @@ def faults(
 
     Examples
     --------
-    >>> with faults(killed=[1], slow={0: 0.5}), pytest.raises(NodeDiedError):
-    ...     execute(computeId, f, token)
+    >>> dem = el.layers.load(names=['dem'])['dem']
+    >>> compute = el.compute.createCompute([dem], token, nodes=2)['id']
+    >>> with el.testing.faults(raising={1: 'the disk is full'}) as plan:
+    ...     el.compute.execute(compute, lambda params: 1, token)
+    Traceback (most recent call last):
+        ...
+    ellipsis_local.errors.NodeError: node 1 of compute ... failed: ...
+    >>> plan.happened
+    ('node 1: raise',)
     """
     given = {name: value for name, value in locals().items() if name != "unknown"}
     plan = room.Plan(given | unknown)

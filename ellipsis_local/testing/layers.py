@@ -1,7 +1,7 @@
 """Layers that hurt: each adds itself to the emulator in use, and its note says which bug it catches.
 
->>> layer = ellipsis_local.testing.layers.all_nodata()
->>> compute_id = ellipsis_local.compute.createCompute(layers=[layer], token=token, nodes=2)['id']
+>>> layer = el.testing.layers.all_nodata()
+>>> compute_id = el.compute.createCompute(layers=[layer], token=token, nodes=2)['id']
 
 All are small, lie in EPSG:3857 unless their note says otherwise, and hold the same wherever and whenever they are made.
 `all` gives them all, to parametrize a test with; `NOTES` their notes.
@@ -329,7 +329,10 @@ __all__ = ["NOTES", "all", *NOTES]
 def all(type: str | None = None) -> tuple[Layer, ...]:  # noqa: A001 - reads well as layers.all
     """The functions that add a layer, of `type` 'raster' or 'vector', or of both.
 
-    >>> @pytest.mark.parametrize('layer', testing.layers.all('raster'), ids=lambda layer: layer.__name__)
+    In a test: ``@pytest.mark.parametrize('layer', testing.layers.all('raster'), ids=lambda layer: layer.__name__)``.
+
+    >>> len(el.testing.layers.all('raster'))
+    11
     """
     if type not in (None, "raster", "vector"):
         raise invalid("type", type, f"must be 'raster' or 'vector', not {type!r}")

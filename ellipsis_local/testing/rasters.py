@@ -90,6 +90,19 @@ def assert_raster_equal(
         band, row, column (from 0; bands from 1), x, y and both values.
     ArgumentError
         For something that is no raster, or a tolerance that is negative or not finite.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from affine import Affine
+    >>> ones = {'raster': np.ones((1, 2, 3)), 'transform': Affine(10, 0, 0, 0, -10, 20)}
+    >>> el.testing.assert_raster_equal(ones, ones)
+    >>> el.testing.assert_raster_equal(ones, ones | {'raster': np.zeros((1, 2, 3))})
+    Traceback (most recent call last):
+        ...
+    AssertionError: the rasters differ (actual, then expected)
+      values: 6 of 6 pixels differ (100.00%), by at most 1 (no tolerance), in band 1
+      ...
     """
     one, other = as_raster(actual, "actual"), as_raster(expected, "expected")
     checks = {"dtype": check_dtype, "nodata": check_nodata, "crs": check_crs, "transform": check_transform}

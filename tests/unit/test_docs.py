@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import doctest
+import importlib
+import inspect
 import re
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+import requests
 import typer
 
-from ellipsis_local import compute, errors, lesson
+from ellipsis_local import errors, testing
+from ellipsis_local.api_functions import attached
 from ellipsis_local.cli.app import app
 from ellipsis_local.errors import FidelityWarning
-from ellipsis_local.testing.invariance import check_partition_invariance
+from tests.unit import test_public_surface
 
 DOCS = Path(__file__).parents[2] / "docs"
 COMMAND = re.compile(r"^(?:    |.*?`)ellipsis-local ([a-z][^`\n]*)", re.MULTILINE)
@@ -39,12 +45,60 @@ def test_commands_and_their_options_exist(folder: str) -> None:
     assert wrong == []
 
 
-@pytest.mark.parametrize("function", [compute.execute, check_partition_invariance, lesson.check])
-def test_examples_of_docstrings_run(el, token, function) -> None:
-    el.configure(inline=True)
-    (example,) = (one for one in doctest.DocTestFinder(recurse=False).find(function, globs={"el": el, "token": token}))
-    assert example.examples
+MODULES = ("", "lesson", "state", "testing", "testing.layers", *test_public_surface.MODULES)
+WITHOUT = {
+    "layers.pull": "asks another service",
+    "lesson.Lesson": "what lesson.open gives",
+    "lesson.Verdict": "what lesson.check gives",
+    "state.HomeArchive": "what export_home gives",
+    "testing.Invariance": "what check_partition_invariance gives",
+}
+"""Public names without an example, besides errors, constants, the layers that hurt, which `testing.layers.all` gives, and
+the functions that are the client's requests: its own documentation has these, and tests/client calls each of them."""
+EXTRAS = {"layers.open": ("rioxarray",), "layers.explore": ("folium",)}
+
+
+def public() -> Iterator[tuple[str, Any]]:
+    for module in MODULES:
+        found = importlib.import_module(f"ellipsis_local.{module}".rstrip("."))
+        yield module, found
+        for name in found.__all__:
+            if callable(value := getattr(found, name)):
+                yield f"{module}.{name}".lstrip("."), value
+
+
+def examples_of(value: Any) -> str:
+    return inspect.getdoc(value) or ""
+
+
+EXAMPLES = {name: value for name, value in public() if ">>>" in examples_of(value)}
+# One function has two names.
+ONCE = {id(value): name for name, value in reversed(EXAMPLES.items())}.values()
+
+
+def test_every_public_name_has_an_example() -> None:
+    alike = {f"testing.layers.{name}" for name in testing.layers.NOTES}
+    lacking = {
+        name
+        for name, value in public()
+        if callable(value)
+        and name not in EXAMPLES
+        and not (inspect.isclass(value) and issubclass(value, Warning | Exception))
+    }
+    assert lacking - alike - set(attached) == set(WITHOUT)
+
+
+@pytest.mark.parametrize("name", ONCE)
+def test_examples_of_docstrings_run(el, token, tmp_path, monkeypatch, capsys, name) -> None:
+    for module in EXTRAS.get(name, ()):
+        pytest.importorskip(module)
+    monkeypatch.chdir(tmp_path)
+    # With a seed, ids are the same each time.
+    el.configure(inline=True, seed=1)
+    names = {"el": el, "token": token, "Path": Path, "requests": requests}
+    example = doctest.DocTestParser().get_doctest(examples_of(EXAMPLES[name]), names, name, name, 0)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FidelityWarning)
         result = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS).run(example)
-    assert result.failed == 0
+    assert result.attempted
+    assert result.failed == 0, capsys.readouterr().out

@@ -21,5 +21,12 @@ def add(
     publicAccess: dict[str, Any] | None = None,
     metadata: dict[str, Any] | None = None,
 ) -> dict[str, str]:
-    """Make a raster layer, without timestamps: ``{'id': pathId}``."""
+    """Make a raster layer, without timestamps: ``{'id': pathId}``.
+
+    Examples
+    --------
+    >>> layer = el.path.raster.add('new', token)['id']
+    >>> el.path.get(layer, token)['raster']['timestamps']
+    []
+    """
     return add_path("raster", name, token, parentId, publicAccess, metadata)

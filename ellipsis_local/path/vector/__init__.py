@@ -21,5 +21,12 @@ def add(
     publicAccess: dict[str, Any] | None = None,
     metadata: dict[str, Any] | None = None,
 ) -> dict[str, str]:
-    """Make a vector layer, without timestamps: ``{'id': pathId}``."""
+    """Make a vector layer, without timestamps: ``{'id': pathId}``.
+
+    Examples
+    --------
+    >>> layer = el.path.vector.add('new', token)['id']
+    >>> el.path.get(layer, token)['vector']['timestamps']
+    []
+    """
     return add_path("vector", name, token, parentId, publicAccess, metadata)

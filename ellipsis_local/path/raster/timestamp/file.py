@@ -41,6 +41,16 @@ def add(
         In place of what the file says.
     mosaicPriority : str, optional
         'newest' (the default) lays the file on top of those that are there, 'oldest' beneath them (our reading).
+
+    Examples
+    --------
+    >>> layer = el.path.raster.add('new', token)['id']
+    >>> when = el.path.raster.timestamp.add(layer, token)['id']
+    >>> dem = el.layers.load(names=['dem'])['dem']
+    >>> el.layers.export(dem['pathId'], dem['timestampId'], 'dem.tif')
+    >>> file = el.path.raster.timestamp.file.add(layer, when, token, 'tif', filePath='dem.tif')['id']
+    >>> [one['name'] for one in el.path.raster.timestamp.file.get(layer, when, token)['result']]
+    ['dem.tif']
     """
     if remoteInfo is not None:
         raise invalid("remoteInfo", remoteInfo, "is not emulated: give the file by filePath or memFile")
@@ -59,6 +69,13 @@ def get(
 
     `status` is 'completed', or of uploads to a server 'pending' or 'errored', for the reason in `message` (seen in
     scripts). `info` holds `bounds`, a shapely geometry in EPSG:4326, and what is known of the file.
+
+    Examples
+    --------
+    >>> dem = el.layers.load(names=['dem'])['dem']
+    >>> ids = dem['pathId'], dem['timestampId']
+    >>> [one['status'] for one in el.path.raster.timestamp.file.get(*ids, token)['result']]
+    ['completed']
     """
     arguments.optional_uuid("pageStart", pageStart)
     arguments.boolean("listAll", listAll)
@@ -66,5 +83,15 @@ def get(
 
 
 def download(pathId: str, timestampId: str, fileId: str, filePath: str | PathLike[str], token: str) -> None:
-    """Write one file, as it was added, to `filePath`."""
+    """Write one file, as it was added, to `filePath`.
+
+    Examples
+    --------
+    >>> dem = el.layers.load(names=['dem'])['dem']
+    >>> ids = dem['pathId'], dem['timestampId']
+    >>> file, *others = el.path.raster.timestamp.file.get(*ids, token)['result']
+    >>> el.path.raster.timestamp.file.download(*ids, file['id'], file['name'], token)
+    >>> Path(file['name']).exists()
+    True
+    """
     shared.download("raster", pathId, timestampId, fileId, filePath, token)

@@ -41,6 +41,16 @@ def add(
         In place of what the file says.
     dateColumns, datePatterns, method, fastUpload
         Checked and without effect: columns keep the types that the file gives them.
+
+    Examples
+    --------
+    >>> layer = el.path.vector.add('new', token)['id']
+    >>> when = el.path.vector.timestamp.add(layer, token)['id']
+    >>> trees = el.layers.load(names=['trees'])['trees']
+    >>> el.layers.export(trees['pathId'], trees['timestampId'], 'trees.gpkg')
+    >>> file = el.path.vector.timestamp.file.add(layer, when, token, 'gpkg', filePath='trees.gpkg')['id']
+    >>> [one['name'] for one in el.path.vector.timestamp.file.get(layer, when, token)['result']]
+    ['trees.gpkg']
     """
     arguments.string_list("dateColumns", dateColumns)
     arguments.string_list("datePatterns", datePatterns)
@@ -58,6 +68,13 @@ def get(
 
     `status` is 'completed', or of uploads to a server 'pending' or 'errored', for the reason in `message` (seen in
     scripts). `info` holds `bounds`, a shapely geometry in EPSG:4326, and what is known of the file.
+
+    Examples
+    --------
+    >>> trees = el.layers.load(names=['trees'])['trees']
+    >>> ids = trees['pathId'], trees['timestampId']
+    >>> [one['status'] for one in el.path.vector.timestamp.file.get(*ids, token)['result']]
+    ['completed']
     """
     arguments.optional_uuid("pageStart", pageStart)
     arguments.boolean("listAll", listAll)
@@ -65,5 +82,15 @@ def get(
 
 
 def download(pathId: str, timestampId: str, fileId: str, filePath: str | PathLike[str], token: str) -> None:
-    """Write one file, as it was added, to `filePath`."""
+    """Write one file, as it was added, to `filePath`.
+
+    Examples
+    --------
+    >>> trees = el.layers.load(names=['trees'])['trees']
+    >>> ids = trees['pathId'], trees['timestampId']
+    >>> file, *others = el.path.vector.timestamp.file.get(*ids, token)['result']
+    >>> el.path.vector.timestamp.file.download(*ids, file['id'], file['name'], token)
+    >>> Path(file['name']).exists()
+    True
+    """
     shared.download("vector", pathId, timestampId, fileId, filePath, token)
