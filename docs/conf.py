@@ -45,6 +45,9 @@ nb_execution_raise_on_error = True
 nb_execution_in_temp = True
 nb_merge_streams = True
 
+linkcheck_ignore = [r"https?://(127\.0\.0\.1|localhost)", r"https://api\.ellipsis-drive\.com/v3$"]
+"""Addresses of servers that somebody has to start, and of an API, which is no page."""
+
 html_theme = "pydata_sphinx_theme"
 html_title = "ellipsis_local"
 html_static_path = ["_static"]

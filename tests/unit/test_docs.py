@@ -10,6 +10,7 @@ import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 import requests
@@ -42,6 +43,37 @@ def test_commands_and_their_options_exist(folder: str) -> None:
             named = {word for word in words if word.startswith("--")}
             if hasattr(command, "commands") or not named <= options:
                 wrong.append(f"{page.name}: {line}")
+    assert wrong == []
+
+
+CODE = re.compile(r"^```(?:\{code-cell\}|py|python)[^\n]*\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+EXTERNAL = re.compile(r"https?://[^\s<>()`'\"]+")
+EXAMPLE_HOSTS = re.compile(r"127\.0\.0\.1|localhost|[\w.-]*\bexample|[\w.-]+\.example|…|.*[{}*].*")
+
+
+@pytest.mark.parametrize("folder", ["gallery", "howto", "tutorials"])
+def test_code_of_pages_is_seen_without_scrolling(folder: str) -> None:
+    found = [
+        (page.name, code) for page in (DOCS / folder).rglob("*.md") for code in CODE.findall(page.read_text("utf-8"))
+    ]
+    assert found
+    assert [(name, line) for name, code in found for line in code.splitlines() if len(line) > 88] == []
+
+
+def test_links_to_other_sites_have_the_form_of_one() -> None:
+    """Whether they are there, `tox run -e links` asks."""
+    found = {
+        (page.name, link.rstrip(".,;:"))
+        for page in [*DOCS.rglob("*.md"), *DOCS.parent.glob("*.md")]
+        for link in EXTERNAL.findall(page.read_text("utf-8"))
+    }
+    assert len(found) > 5
+    wrong = []
+    for name, link in found:
+        parts = urlsplit(link)
+        if not EXAMPLE_HOSTS.fullmatch(parts.hostname or ""):
+            fine = parts.scheme == "https" and re.fullmatch(r"([a-z0-9-]+\.)+[a-z]{2,}", parts.netloc)
+            wrong += [] if fine else [f"{name}: {link}"]
     assert wrong == []
 
 
