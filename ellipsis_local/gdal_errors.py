@@ -27,8 +27,10 @@ FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 FULL_TEXTS = (
     "no space left", "disk full", "disk is full", "quota exceeded", "file too large", "disk i/o error", "i/o failure",
     "cannot write feature",
-    # SQLite itself rolled back, which it does where it cannot write.
-    "cannot rollback",
+    # libtiff drops the system's text, too.
+    "write error at", "error writing",
+    # SQLite itself rolled back, which it does where it cannot write, or not even its first tables are there.
+    "cannot rollback", "no such table: gpkg_",
 )  # fmt: skip
 
 

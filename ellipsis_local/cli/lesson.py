@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from ellipsis_local.cli.printing import Json, console, counted, errors, print_json, size
+from ellipsis_local.cli.environments import tell
+from ellipsis_local.cli.printing import Json, console, counted, print_json, size
 from ellipsis_local.cli.session import session_of
 
 app = typer.Typer(
@@ -57,13 +58,14 @@ def open_(
     if environment and not opened.inline:
         with Emulator(read_settings({"home": opened.home})) as emulator:
             chosen = choose_interpreter(opened.interpreter, emulator.home)
-            emulator.environments.prefetch(chosen, opened.requirements, lambda text: errors().print(text, markup=False))
+            emulator.environments.prefetch(chosen, opened.requirements, tell)
     if as_json:
         answer = {"folder": opened.folder, "home": opened.home, "files": opened.files}
         print_json(answer | {"exercises": list(opened.exercises)})
         return
     out = console()
     out.print(f"{opened.title}: {counted(len(opened.exercises), 'exercise')}, in {opened.folder}", markup=False)
-    out.print(f"open {', '.join(opened.files)} there, and begin with:\n", markup=False)
+    which = f"open {', '.join(opened.files)} there, and begin" if opened.files else "begin"
+    out.print(f"{which} with:\n", markup=False)
     first = f"import ellipsis_local as el; lesson = el.lesson.open({str(opened.folder)!r})"
     out.print(f"    {first}\n", markup=False, soft_wrap=True)

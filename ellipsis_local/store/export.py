@@ -14,7 +14,7 @@ from typing import Any
 from ellipsis_local import formats, vector
 from ellipsis_local.arguments import invalid
 from ellipsis_local.errors import ArgumentError, LayerError, StoreError
-from ellipsis_local.gdal_errors import writing
+from ellipsis_local.gdal_errors import naming, writing
 from ellipsis_local.raster.files import extent_of
 from ellipsis_local.raster.write import to_cog, write_mosaic
 from ellipsis_local.types import RasterFile, StoredFile, Timestamp
@@ -57,7 +57,8 @@ def beside(target: Path) -> Iterator[Path]:
     with writing(target):
         folder = Path(tempfile.mkdtemp(prefix=".new-", dir=target.parent))
         try:
-            yield folder
+            with naming(str(target), folder):
+                yield folder
             made = {one.name for one in folder.iterdir()}
             for name in stale(target) - made:
                 target.with_name(name).unlink(missing_ok=True)

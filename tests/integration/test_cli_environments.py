@@ -134,6 +134,8 @@ def test_a_lesson_brings_its_environment(el, tmp_path, monkeypatch):
     assert el.lesson.open(student) == opened
     answer = CliRunner().invoke(app, ["lesson", "open", str(archive), str(student)])
     assert answer.exit_code == 0, answer.output
+    assert "compiling bytecode\n" in answer.stderr
+    assert "begin with:" in answer.stdout
 
 
 def altered(file, change):

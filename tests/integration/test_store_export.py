@@ -1,6 +1,7 @@
 """Layers written out again: every format there and back, mosaics pixel by pixel, targets whole or not there."""
 
 import datetime
+import resource
 import shutil
 import tracemalloc
 
@@ -140,6 +141,22 @@ def test_every_dtype_can_be_cloud_optimised(store, out, dtype):
     read_back, _, profile = read(out / "a.tif")
     np.testing.assert_array_equal(read_back, values)
     assert profile["nodata"] == 7
+
+
+@pytest.mark.parametrize("name", ["a.tif", "cog.tif", "a.gpkg"])
+def test_a_full_disk_is_told_of_the_target(store, out, name):
+    values = RNG.integers(0, 60000, (1, 300, 300), dtype="uint16")
+    points = geopandas.GeoDataFrame({"text": ["x" * 500] * 500}, geometry=shapely.points(range(500), 0), crs=3857)
+    ids = store.add(points if name == "a.gpkg" else raster(values))
+    former = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, former[1]))
+    try:
+        with pytest.raises(StoreError, match="the disk is full") as caught:
+            store.export(*ids, out / name, cog=name == "cog.tif")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, former)
+    assert ".new-" not in str(caught.value)
+    assert list(out.iterdir()) == []
 
 
 def test_what_cannot_be_cloud_optimised_is_said(el, store, out):
