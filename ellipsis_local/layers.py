@@ -533,6 +533,7 @@ def open(pathId: str, timestampId: str) -> Any:
 
 
 @short_traceback
+@working("drawing a map")
 def explore(pathId: str, timestampId: str, **options: Any) -> Any:
     """A timestamp on an interactive map for a notebook, over nothing: whatever it shows is in the map itself.
 
