@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from ellipsis_local.cli import (
+    cache,
     check,
     computes,
     demo,
@@ -48,6 +49,7 @@ app.command("run", cls=run.RunCommand, context_settings={"allow_interspersed_arg
 app.add_typer(layers.app, name="layers")
 app.add_typer(computes.app, name="computes")
 app.add_typer(environments.app, name="env")
+app.add_typer(cache.app, name="cache")
 app.add_typer(users.app, name="users")
 app.add_typer(state.app, name="state")
 app.add_typer(lesson.app, name="lesson")

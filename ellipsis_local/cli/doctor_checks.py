@@ -145,7 +145,7 @@ def check_disk(home: Home, settings: Settings) -> Check:
     details = sizes | {"free": free, "cacheLimit": settings.cache_size}
     text = f"{decimal(free)} free; " + ", ".join(f"{name} {decimal(number)}" for name, number in sizes.items())
     if free < LITTLE_DISK:
-        remedy = "`env prune` and `computes prune` free some; the cache may be deleted while no nodes run"
+        remedy = "`env prune`, `computes prune` and `cache prune` free some"
         return Check("disk", "warning", f"{text}: an environment takes half a gigabyte", remedy, details)
     return Check("disk", "ok", text, details=details)
 

@@ -370,7 +370,14 @@ class Computes:
 
     def tidy(self) -> None:
         """Drop the least recently used cuts beyond the cache's size, those of living computes excepted."""
-        self._partitions.prune(lambda: [spec.cut.key for spec in self.records.living_specs() if spec.cut is not None])
+        self._partitions.prune(self._used_cuts)
+
+    def prune_cuts(self, unused_for: float) -> int:
+        """Drop all cuts that nobody used for so many seconds, those of living computes excepted; the bytes freed."""
+        return self._partitions.prune(self._used_cuts, unused_for)
+
+    def _used_cuts(self) -> list[str]:
+        return [spec.cut.key for spec in self.records.living_specs() if spec.cut is not None]
 
     def close(self) -> None:
         """End the workers of this process; the computes stay."""

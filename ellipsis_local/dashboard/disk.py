@@ -54,7 +54,7 @@ def folders(emulator: Emulator) -> list[dict[str, Any]]:
             "env prune",
             "environments",
         ),
-        ("Cache", home.cache, f"cuts and copies; beyond {most} (setting cache_size) they are dropped", "", ""),
+        ("Cache", home.cache, f"cuts and copies; beyond {most} (cache_size) they are dropped", "cache prune", ""),
         ("Catalogue", home.database, "what is known of layers, users and computes", "", ""),
     ]
     return [

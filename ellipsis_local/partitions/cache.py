@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
 import shutil
 from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
+from ellipsis_local.clocks import file_time
 from ellipsis_local.home import Home
 from ellipsis_local.node_program.ellipsis_node.records import Part, files_of, moved, part_from_json
 from ellipsis_local.partitions.request import CutRequest, Partitioning
@@ -73,8 +75,11 @@ class CutCache:
             if folder.is_dir() and not all((folder / name).exists() for name in _files(layer)):
                 self._remove(folder)
 
-    def prune(self, limit: int, keep: Callable[[], Collection[str]]) -> int:
-        """Remove the least recently used cuts until all together have at most `limit` bytes; returns bytes freed."""
+    def prune(self, limit: int, keep: Callable[[], Collection[str]], unused_for: float = 0) -> int:
+        """Remove the least recently used cuts until all together have at most `limit` bytes; returns bytes freed.
+
+        Those that were used less than `unused_for` seconds ago stay.
+        """
 
         def kept_now() -> set[str]:
             return self._folders_of(keep())
@@ -91,8 +96,9 @@ class CutCache:
                     with contextlib.suppress(FileNotFoundError):
                         found.append((path.stat().st_mtime_ns, size, path))
         freed = 0
-        for _, size, path in sorted(found):
-            if total - freed <= limit:
+        newest = file_time(self.folder) - unused_for if found and unused_for else math.inf
+        for used, size, path in sorted(found):
+            if total - freed <= limit or used / 1e9 > newest:
                 break
             freed += size if self._remove(path, kept_now) else 0
         self._forget()

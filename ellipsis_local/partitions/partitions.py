@@ -78,9 +78,9 @@ class Partitions:
                 said = f"{source.location} cannot be read: {source.location}: No such file or directory"
             raise PartitionError(f"layer {gone} cannot be cut: LayerError: {said}")
 
-    def prune(self, keep: Callable[[], Collection[str]] = tuple) -> int:
+    def prune(self, keep: Callable[[], Collection[str]] = tuple, unused_for: float | None = None) -> int:
         """Drop the least recently used cuts down to `cache_size`, but those of these keys or paths; the bytes freed.
 
-        `keep` is asked again before each goes.
+        `keep` is asked again before each goes. `unused_for`: instead all that nobody used for so many seconds.
         """
-        return self._cache.prune(self._cache_size, keep)
+        return self._cache.prune(self._cache_size if unused_for is None else 0, keep, unused_for or 0)

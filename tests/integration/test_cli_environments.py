@@ -56,6 +56,23 @@ def test_errors_are_told(run, arguments, words):
     assert words in run(*arguments, code=1)
 
 
+def test_cut_layers_are_pruned_by_age(el, home, token):
+    el.configure(inline=True)
+    layer = el.testing.layers.bands_31()
+    compute = el.compute.createCompute([layer], token, nodes=2)["id"]
+
+    def prune(*arguments):
+        answer = CliRunner().invoke(app, ["--home", str(home), "cache", "prune", *arguments])
+        assert answer.exit_code == 0, answer.output
+        return answer.stdout
+
+    assert "nothing to remove" in prune(), "a compute that is not over uses them"
+    el.compute.terminateCompute(compute, token)
+    assert "nothing to remove" in prune("--idle", "7d")
+    assert "of cut layers" in prune()
+    assert "nothing to remove" in prune()
+
+
 @pytest.mark.slow
 def test_prefetch_list_prune(run, own_home, monkeypatch):
     # Without the worker's own packages, which take seconds to install and to compile.

@@ -102,6 +102,16 @@ def test_prune_takes_the_least_recently_used(tmp_path, raster):
     assert cuts(tmp_path) == set()
 
 
+def test_prune_takes_what_nobody_used_for_so_long(tmp_path, raster):
+    partitions = make_partitions(tmp_path, cache_size=10**9, here="all")
+    assert partitions.prune(unused_for=60) == 0
+    folders = [Path(partitions.ensure(partitions.plan([raster], nodes)).parts[0][0].path).parent for nodes in (1, 2, 3)]
+    for folder in folders[:2]:
+        os.utime(folder, (1000, 1000))
+    assert partitions.prune(keep=lambda: [folders[1].name], unused_for=60) > 0
+    assert [folder.exists() for folder in folders] == [False, True, True]
+
+
 def test_what_is_asked_for_while_it_is_pruned_stays(tmp_path, raster):
     partitions = make_partitions(tmp_path, cache_size=1, here="all")
     request = partitions.plan([raster], 2)
