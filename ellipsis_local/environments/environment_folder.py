@@ -105,7 +105,6 @@ class EnvironmentFolders:
     def sweep(self) -> tuple[str, ...]:
         """Remove the remains of killed builds and removals; returns their names. A build at work is left alone."""
         swept = []
-        self.logs(living=True)
         for folder in self.folders():
             if folder.name.startswith(GONE):
                 self.remove(folder)
@@ -118,4 +117,6 @@ class EnvironmentFolders:
                 if not (folder / MANIFEST).exists():
                     self.remove(folder)
                     swept.append(folder.name)
+        # After the folders: what kept a lock may have ended meanwhile, and no log is to outlive its folder.
+        self.logs(living=True)
         return tuple(swept)
