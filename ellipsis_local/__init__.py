@@ -4,7 +4,9 @@
 >>> token = el.account.logIn('demo_user', 'demo_user')
 >>> layer = el.layers.load(names=['dem'])['dem']
 >>> computeId = el.compute.createCompute(layers=[layer], token=token, nodes=2)['id']
->>> values = el.compute.execute(computeId, lambda params: sorted(params), token)
+>>> def ids(params):
+...     return sorted(params)
+>>> values = el.compute.execute(computeId, ids, token)
 >>> el.compute.terminateAll(token)
 """
 

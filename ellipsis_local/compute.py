@@ -378,18 +378,13 @@ def downloadFile(
     --------
     >>> dem = el.layers.load(names=['dem'])['dem']
     >>> compute = el.compute.createCompute([dem], token, nodes=2, largeResult=True)['id']
-    >>> def same(params):
-    ...     from rasterio.io import MemoryFile
-    ...     r, file = params['b51d252d-b15a-4b63-9675-9e17ef99ebf5'], MemoryFile()
-    ...     bands, height, width = r['raster'].shape
-    ...     shape = {'count': bands, 'height': height, 'width': width, 'dtype': r['raster'].dtype}
-    ...     with file.open(driver='GTiff', crs=r['crs'], transform=r['transform'], **shape) as target:
-    ...         target.write(r['raster'])
-    ...     return file
-    >>> urls = el.compute.execute(compute, same, token)
-    >>> el.compute.downloadFile(urls[0], token, 'first.tif')
-    >>> Path('first.tif').exists()
-    True
+    >>> def text(params):
+    ...     import io
+    ...     return io.BytesIO(b'a text')
+    >>> urls = el.compute.execute(compute, text, token)
+    >>> el.compute.downloadFile(urls[0], token, 'first.txt')
+    >>> Path('first.txt').read_text()
+    'a text'
     """
     owner_token = arguments.token(token)
     target = arguments.path_text("filePath", filePath)

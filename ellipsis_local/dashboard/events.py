@@ -32,7 +32,7 @@ def events(request: Request) -> Response:
     elif of == "layers":
         states = _states(emulator.home.database, emulator.store.catalogue.state)
     elif of in ("computes", "builds"):
-        outputs = emulator.environments.output_files if of == "builds" else _none
+        outputs = emulator.environments.output_files if of == "builds" else list
         states = _states(emulator.home.database, emulator.computes.records.state_of_all, outputs)
     else:
         record = emulator.computes.records.get(of)
@@ -71,11 +71,7 @@ def _counts(log: RequestLog) -> States:
         yield str(log.changes)
 
 
-def _none() -> list[Path]:
-    return []
-
-
-def _states(database: Path, look: Callable[[], str], files: Callable[[], list[Path]] = _none) -> States:
+def _states(database: Path, look: Callable[[], str], files: Callable[[], list[Path]] = list) -> States:
     """What `look` sees, asked again only where another connection committed; with the sizes of files that grow."""
     with contextlib.closing(connect(database, check_same_thread=False)) as connection:
         version, state = None, ""

@@ -169,7 +169,8 @@ class Environments:
 
     def building(self) -> dict[str, str]:
         """The end of what installers at work have said, by the key of the environment; addresses without passwords."""
-        return {path.stem: self.output(path.stem) for path in self._folders.logs(living=True)}
+        self._folders.sweep_logs()
+        return {path.stem: self.output(path.stem) for path in self._folders.logs()}
 
     def output(self, key: str) -> str:
         """The end of what the installer has said that makes an environment now; empty where none does."""

@@ -33,13 +33,15 @@ class EnvironmentFolders:
         """Where the output of the installer stands while it makes the environment `key`."""
         return self._root / f"{key}{LOG}"
 
-    def logs(self, *, living: bool = False) -> list[Path]:
-        """Of all that are being made; `living`: what killed builds left is removed first."""
-        found = sorted(self._root.glob(f"*{LOG}"))
-        for path in found if living else ():
+    def logs(self) -> list[Path]:
+        """Of all that are being made, and what killed builds left."""
+        return sorted(self._root.glob(f"*{LOG}"))
+
+    def sweep_logs(self) -> None:
+        """Remove the logs of killed builds."""
+        for path in self.logs():
             with contextlib.suppress(TimeoutError), self.locked(path.stem, timeout=0):
                 path.unlink(missing_ok=True)
-        return [path for path in found if path.exists()]
 
     def folders(self) -> list[Path]:
         """Every folder, also unfinished ones; none where the home does not exist."""
@@ -118,5 +120,5 @@ class EnvironmentFolders:
                     self.remove(folder)
                     swept.append(folder.name)
         # After the folders: what kept a lock may have ended meanwhile, and no log is to outlive its folder.
-        self.logs(living=True)
+        self.sweep_logs()
         return tuple(swept)

@@ -83,8 +83,10 @@ def faults(
     --------
     >>> dem = el.layers.load(names=['dem'])['dem']
     >>> compute = el.compute.createCompute([dem], token, nodes=2)['id']
+    >>> def f(params):
+    ...     return 1
     >>> with el.testing.faults(raising={1: 'the disk is full'}) as plan:
-    ...     el.compute.execute(compute, lambda params: 1, token)
+    ...     el.compute.execute(compute, f, token)
     Traceback (most recent call last):
         ...
     ellipsis_local.errors.NodeError: node 1 of compute ... failed: ...
