@@ -24,6 +24,7 @@ from ellipsis_local.accounts import passwords
 from ellipsis_local.environments import find_interpreters
 from ellipsis_local.home import Home
 from ellipsis_local.processes import descendants
+from tests.processes import command_of
 
 if TYPE_CHECKING:
     from ellipsis_local.server import Server
@@ -178,6 +179,6 @@ def nothing_left_behind() -> Iterator[None]:
     end = time.monotonic() + LEAVE_SECONDS
     while (left := _children() - before) | _threads() and time.monotonic() < end:
         time.sleep(0.05)
-    assert not left, f"left behind: {[process.cmdline() for process in left if process.is_running()]}"
+    assert not left, f"left behind: {list(map(command_of, left))}"
     assert not _threads(), f"threads left behind: {_threads()}"
     assert Path.cwd() == folder, "the test changed the working directory"

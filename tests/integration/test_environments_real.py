@@ -30,6 +30,7 @@ from ellipsis_local.environments.bytecode import compile_now
 from ellipsis_local.environments.commands import GUARD, Commands
 from ellipsis_local.errors import EnvironmentBuildError, InterpreterError
 from ellipsis_local.home import Home
+from tests.processes import command_of, lives
 
 UV = installer.find_uv(os.environ)
 needs_uv = pytest.mark.skipif(UV is None, reason="uv is not installed")
@@ -335,7 +336,9 @@ def test_killed_build(light, home, own, tmp_path, before, after):
     with start(home, slow_uv(tmp_path, before, after), "click") as process:
         wait_for(tmp_path / "started")
         # It is started after what it guards.
-        while not (guards := [one for one in psutil.Process(process.pid).children() if GUARD in one.cmdline()]):
+        deadline = time.monotonic() + 60
+        while not (guards := [one for one in psutil.Process(process.pid).children() if GUARD in command_of(one)]):
+            assert time.monotonic() < deadline
             time.sleep(0.01)
         (guard,) = guards
         guard.kill()
@@ -506,7 +509,7 @@ def test_interrupted_create_compute_ends_what_it_started(tmp_path, how, wait):
     assert ("KeyboardInterrupt" in errors) == (how == signal.SIGINT)
     # Its orphans are waited for by others.
     deadline = time.monotonic() + 60
-    while alive := [one for one in started if one.is_running() and one.status() != psutil.STATUS_ZOMBIE]:
+    while alive := [one for one in started if lives(one)]:
         assert time.monotonic() < deadline, alive
         time.sleep(0.02)
     assert len(started) >= 3

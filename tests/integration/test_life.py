@@ -34,6 +34,7 @@ from ellipsis_local.errors import (
 )
 from ellipsis_local.node_program.ellipsis_node.output import Recorder, Source
 from tests.integration.conftest import INTERPRETER, wait_for
+from tests.processes import command_of, lives
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -67,8 +68,7 @@ def output(process: subprocess.Popen[str]) -> str:
 def gone(pids: list[int], seconds: float) -> bool:
     end = time.monotonic() + seconds
     while time.monotonic() < end:
-        alive = [pid for pid in pids if psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE]
-        if not alive:
+        if not any(map(lives, pids)):
             return True
         time.sleep(0.02)
     return False
@@ -144,7 +144,7 @@ def test_terminating_ends_the_cut(el, token, home, tmp_path, create) -> None:
 
     def helpers() -> list[psutil.Process]:
         found = psutil.Process().children(recursive=True)
-        return [one for one in found if one.is_running() and any("cut_worker" in word for word in one.cmdline())]
+        return [one for one in found if any("cut_worker" in word for word in command_of(one))]
 
     end = time.monotonic() + 60
     while not helpers():

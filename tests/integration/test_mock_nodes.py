@@ -15,6 +15,7 @@ from freezegun import freeze_time
 import ellipsis_local
 from ellipsis_local import mock
 from ellipsis_local.errors import NodeError
+from tests.processes import lives
 
 
 def leave(params):
@@ -49,7 +50,7 @@ def test_a_node_cannot_leave_and_ends_with_the_mock(fixtures: Path) -> None:
         assert ellipsis.compute.execute(made, address, token) == ["127.0.0.1"]
         started = set(psutil.Process().children(recursive=True)) - before
         assert started
-    assert not any(process.is_running() and process.status() != psutil.STATUS_ZOMBIE for process in started)
+    assert not any(map(lives, started))
 
 
 def half(params):

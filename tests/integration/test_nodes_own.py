@@ -26,6 +26,7 @@ from ellipsis_local.errors import FidelityWarning, NodeError, NodeTimeoutError
 from ellipsis_local.processes import available_cores
 from ellipsis_local.testing import replay
 from tests.integration.conftest import wait_for
+from tests.processes import lives
 
 
 @pytest.fixture(autouse=True)
@@ -273,7 +274,7 @@ def shared_memory() -> set[str]:
 
 
 def alive(pids: list[int]) -> list[int]:
-    return [pid for pid in pids if psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE]
+    return [pid for pid in pids if lives(pid)]
 
 
 @pytest.mark.skipif(not os.path.isdir("/dev/shm"), reason="shared memory is not a folder here")
