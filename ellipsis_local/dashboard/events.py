@@ -46,9 +46,9 @@ def events(request: Request) -> Response:
 
 async def _stream(states: States, seen: str | None, over: Callable[[], bool]) -> AsyncIterator[str]:
     try:
-        # What the page shows was read just before: the first state is news after a break alone.
+        # The page was read before: what changed until now is told by nothing else.
         state = await anyio.to_thread.run_sync(next, states)
-        yield f"retry: 500\nid: {state}\n\n" if seen in (None, state) else _event(state)
+        yield "retry: 500\n" + (f"id: {state}\n\n" if seen == state else _event(state))
         quiet = 0
         while not over():
             await anyio.sleep(POLL_SECONDS)

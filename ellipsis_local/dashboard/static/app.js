@@ -17,8 +17,8 @@ function listen(element) {
   };
   document.addEventListener("visibilitychange", () => {
     if (document.hidden && stream) { stream.close(); stream = null; }
-    // What happened meanwhile is asked for once.
-    else if (!document.hidden && !stream) { open(); later(); }
+    // Its first word is that something may have changed meanwhile.
+    else open();
   });
   open();
 }
